@@ -1,0 +1,267 @@
+"""RankMatch: UniMatch, and consistency of how each pixel ranks a set of representative pixels.
+
+H. Mai, R. Sun, T. Zhang, F. Wu, "RankMatch: Exploring the Better Consistency Regularization for
+Semi-supervised Semantic Segmentation", CVPR 2024. What is new: every pixel is compared with a few
+agents, pixels of its own image as orthogonal as can be, and the distribution over the orders of its
+four nearest agents must be the same for the teacher (weak view) and the student (strong view).
+
+Where paper and release differ, both readings are options and the table of settings says which is
+the default. Where they are silent or we depart from them:
+1. the teacher's features follow CutMix at feature resolution: a cell is the donor's where the donor
+   covers most of it. The release goes up to the image, mixes, and comes down again, which costs 256
+   times the memory and blurs all features, not only those at the border of the box;
+2. divergences are computed in logarithms, in full precision; the release adds 1e-10 to
+   probabilities, which cuts off the gradient of a very wrong student;
+3. no pixel is masked, as in the release: neither padding nor unconfident pixels;
+4. "top_n" sums the self-correlation before the softmax of Eq. 4 (the paper does not say), which
+   needs no matrix of all pixels by all pixels;
+5. "l2", "ce" and "kl" compare the whole distribution of Eq. 4, summed over agents as in Eq. 5. The
+   teacher is constant, so "ce" is "kl" plus a constant: it has the same gradients and is the same
+   trial.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from itertools import permutations
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from semisweep.config import Count, NonNegative, config, setting
+from semisweep.errors import ConfigError
+from semisweep.functional import cutmix, draw, full_precision, generator, shrink_mask
+from semisweep.method import Batch, Method, Progress, Update
+from semisweep_methods.unimatch import Seen, UniMatch, UniMatchConfig
+
+
+@config
+class RankMatchConfig(UniMatchConfig):
+    """RankMatch's settings beside those of UniMatch."""
+
+    rank_weight: NonNegative = setting(
+        0.1, symbol="lambda", paper="0.1 (Sec. 4.1, Table 8)", code="0.1", why="zero is UniMatch"
+    )
+    consistency: Literal["none", "l2", "ce", "kl", "rank"] = setting(
+        "rank", paper="rank-aware (Eq. 8, Table 6)", code="rank-aware", why='"none" is UniMatch'
+    )
+    selection: Literal["orthogonal", "random", "top_n", "all"] = setting(
+        "orthogonal", paper="orthogonal (Sec. 3.2, Table 5)", code="orthogonal"
+    )
+    agents: Count = setting(
+        128,
+        symbol="N",
+        paper="128 (Sec. 4.1, Table 7)",
+        code="64",
+        why="the paper's: its Table 7 ranks the release's 64 last",
+        matters=lambda own: own.selection != "all",
+    )
+    orthogonality: Literal["absolute_cosine", "cosine"] = setting(
+        "absolute_cosine",
+        paper="minimal cosine similarity (Sec. 3.2)",
+        code="minimal absolute cosine",
+        why="an opposite vector is not orthogonal; after DeepLabV3+'s ReLU there is no difference",
+        matters=lambda own: own.selection == "orthogonal" and own.network.decoder == "dpt",
+    )
+    shared_positions: bool = setting(
+        True,
+        paper="agents for teacher and student respectively (Algorithm 1, line 10)",
+        code="positions chosen on the teacher's features, used in both",
+        why="the code's: otherwise the n-th agents of teacher and student are different pixels",
+        matters=lambda own: own.selection != "all",
+    )
+    ranked: Annotated[int, Field(ge=2, le=5)] = setting(
+        4,
+        paper="the top 4 agents of a pixel (Sec. 3.3)",
+        code="4, the teacher's",
+        matters=lambda own: own.consistency == "rank",
+    )
+    kl_reduction: Literal["mean_all", "sum_over_permutations"] = setting(
+        "mean_all",
+        paper="summed over permutations (Eq. 8)",
+        code="averaged over pixels and permutations: 1/24 of it",
+        why="the code's: lambda was tuned with it; Eq. 8 as printed is lambda = 2.4 in its terms, "
+        "five times the largest in Table 8",
+        matters=lambda own: own.consistency == "rank",
+    )
+
+    def __post_init__(self) -> None:
+        few = self.selection != "all" and self.agents < self.ranked
+        if few and self.consistency == "rank":
+            raise ConfigError(
+                f"ranked must be at most agents, got ranked={self.ranked}, agents={self.agents}"
+            )
+
+    @property
+    def compares_agents(self) -> bool:
+        """Whether there is anything beyond UniMatch."""
+        return self.rank_weight > 0 and self.consistency != "none"
+
+    @property
+    def uses_strong_views(self) -> bool:
+        """Whether any loss looks at the strong views."""
+        return self.view_weight > 0 or self.compares_agents
+
+
+class RankMatch(UniMatch):
+    """UniMatch with one more term; the teacher is the network itself on the weak view."""
+
+    Config = RankMatchConfig
+    orders: Tensor  # [ranked!, ranked]
+
+    def __init__(self, config: RankMatchConfig, classes: int, seed: int = 0) -> None:
+        super().__init__(config, classes, seed)
+        self.register_buffer("orders", all_orders(config.ranked), persistent=False)
+
+    @classmethod
+    def same_as(cls, config: Any) -> tuple[type[Method], Any]:
+        """Return UniMatch where no agents are compared, and "kl" for "ce"."""
+        if not config.compares_agents:
+            names = [field.name for field in dataclasses.fields(UniMatchConfig)]
+            return UniMatch, UniMatchConfig(**{name: getattr(config, name) for name in names})
+        if config.consistency == "ce":
+            return cls, dataclasses.replace(config, consistency="kl")
+        return cls, config
+
+    def step(self, batch: Batch, progress: Progress) -> Iterator[Update]:
+        """Yield one update: UniMatch's loss + lambda times the agents' (Eq. 9)."""
+        seen = self.look(batch, progress)
+        loss, terms = self.pixel_consistency(batch, seen)
+        if self.config.compares_agents:
+            term = self.agent_consistency(batch, seen, progress)
+            loss = loss + self.config.rank_weight * term
+            terms["rank"] = term.detach()
+        yield Update("network", loss, terms)
+
+    def agent_consistency(self, batch: Batch, seen: Seen, progress: Progress) -> Tensor:
+        """Return the mean over views, images and pixels of what Table 6 compares."""
+        own: RankMatchConfig = self.config
+        weak, size = seen.weak.fused.detach(), seen.weak.fused.shape[-2:]
+        mixed = torch.cat([cutmix(weak, shrink_mask(m, size)) for m in self.masks(batch)])
+        with torch.autocast(weak.device.type, enabled=False):
+            teacher, student = pixels(mixed), pixels(seen.strong.fused)  # [V U, P, D], P = h w
+            chosen = self.select(teacher, progress, "teacher")
+            other = chosen if own.shared_positions else self.select(student, progress, "student")
+            expected = agent_scores(teacher, chosen)
+            scores = agent_scores(student, other)
+            if own.consistency != "rank":
+                return correlation_loss(own.consistency, expected, scores)
+            return rank_loss(expected, scores, self.orders, own.kl_reduction)
+
+    def select(self, feature: Tensor, progress: Progress, role: str) -> Tensor | None:
+        """Return the positions [V U, N] of the agents among pixels [V U, P, D]; None for all."""
+        own: RankMatchConfig = self.config
+        images, count = len(feature) // self.views, feature.shape[1]
+        if own.selection == "all":
+            return None
+        if own.agents > count:
+            raise ConfigError(
+                f"agents must be at most the pixels of the feature map, got agents={own.agents}, "
+                f"pixels={count}; use fewer agents, a larger crop or a smaller output stride"
+            )
+        if own.selection == "top_n":
+            return top_agents(feature.detach(), own.agents)
+        purpose = ("agents", role)
+        numbers = torch.cat(
+            [draw(generator(progress, *purpose, v), images, count) for v in range(self.views)]
+        ).to(feature.device)
+        if own.selection == "random":
+            return numbers.topk(own.agents, dim=1).indices
+        absolute = own.orthogonality == "absolute_cosine"
+        return orthogonal_agents(feature.detach(), own.agents, numbers.argmax(dim=1), absolute)
+
+
+def pixels(feature: Tensor) -> Tensor:
+    """Return a feature map [B, D, h, w] as rows [B, h w, D], in full precision."""
+    return full_precision(feature).flatten(2).transpose(1, 2)
+
+
+@torch.no_grad()
+def orthogonal_agents(feature: Tensor, agents: int, first: Tensor, absolute: bool) -> Tensor:
+    """Return positions [B, N], each the least similar to those before it (Sec. 3.2).
+
+    feature [B, P, D], first [B] the positions to start from. A pixel's similarity to a set is the
+    greatest cosine with any member, or the greatest absolute cosine.
+    """
+    unit = torch.nn.functional.normalize(feature, dim=2).transpose(1, 2)  # [B, D, P]
+    chosen = [first.unsqueeze(1)]
+    nearest = unit.new_full((len(unit), unit.shape[2]), -torch.inf)
+    for _ in range(agents - 1):
+        latest = unit.gather(2, chosen[-1].unsqueeze(1).expand(-1, unit.shape[1], 1))
+        cosine = torch.bmm(latest.transpose(1, 2), unit).squeeze(1)
+        nearest = torch.maximum(nearest, cosine.abs() if absolute else cosine)
+        nearest.scatter_(1, chosen[-1], torch.inf)
+        chosen.append(nearest.argmin(dim=1, keepdim=True))
+    return torch.cat(chosen, dim=1)
+
+
+def top_agents(feature: Tensor, agents: int) -> Tensor:
+    """Return the positions [B, N] of the pixels most correlated with all pixels (Table 5, "Top-N").
+
+    feature [B, P, D]; the row sums of the self-correlation F F^T, without forming it.
+    """
+    total = torch.bmm(feature.sum(dim=1, keepdim=True), feature.transpose(1, 2)).squeeze(1)
+    return total.topk(agents, dim=1).indices
+
+
+def agent_scores(feature: Tensor, positions: Tensor | None) -> Tensor:
+    """Return f A^T of Eq. 4, before its softmax: [B, P, N] for pixels [B, P, D].
+
+    positions [B, N] say which pixels are the agents; None makes all of them agents. Gradients flow
+    through both the pixel and the agent.
+    """
+    agents = feature
+    if positions is not None:
+        agents = feature.gather(1, positions.unsqueeze(2).expand(-1, -1, feature.shape[2]))
+    return torch.bmm(feature, agents.transpose(1, 2))
+
+
+def correlation_loss(kind: str, teacher: Tensor, student: Tensor) -> Tensor:
+    """Return the mean over pixels of how the distributions over agents differ (Eq. 5, Table 6).
+
+    teacher and student [B, P, N] are scores before the softmax; "l2" is the squared distance.
+    """
+    expected, log_student = teacher.softmax(dim=2), student.log_softmax(dim=2)
+    if kind == "l2":
+        return (expected - log_student.exp()).square().sum(dim=2).mean()
+    log_teacher = teacher.log_softmax(dim=2)
+    divergence = (expected * (log_teacher - log_student)).sum(dim=2).mean()
+    if kind == "kl":
+        return divergence
+    return divergence - (expected * log_teacher).sum(dim=2).mean().detach()
+
+
+def rank_loss(teacher: Tensor, student: Tensor, orders: Tensor, reduction: str) -> Tensor:
+    """Return the mean over pixels of KL(teacher || student) over the orders of top agents (Eq. 8).
+
+    teacher and student [B, P, N] are scores before the softmax, orders [K!, K]. The K agents are
+    the teacher's best of each pixel. "mean_all" also divides by K!.
+    """
+    best = teacher.topk(orders.shape[1], dim=2).indices
+    log_teacher = order_log_probabilities(teacher.gather(2, best), orders)
+    log_student = order_log_probabilities(student.gather(2, best), orders)
+    divergence = (log_teacher.exp() * (log_teacher - log_student)).sum(dim=2).mean()
+    return divergence / len(orders) if reduction == "mean_all" else divergence
+
+
+def order_log_probabilities(scores: Tensor, orders: Tensor) -> Tensor:
+    """Return the log-probability of each order under Plackett and Luce (Eq. 6).
+
+    scores [..., K] are logarithms of the correlation up to a constant, which cancels; orders [K!,
+    K] hold, best first, which agent comes at which rank. Returns [..., K!].
+    """
+    ordered = scores[..., orders]  # [..., K!, K]
+    rest = ordered[..., -1]
+    result = torch.zeros_like(rest)
+    for rank in reversed(range(orders.shape[1] - 1)):
+        rest = torch.logaddexp(ordered[..., rank], rest)
+        result = result + ordered[..., rank] - rest
+    return result
+
+
+def all_orders(ranked: int) -> Tensor:
+    """Return all orders of `ranked` agents as indices [ranked!, ranked]."""
+    return torch.tensor(list(permutations(range(ranked))))

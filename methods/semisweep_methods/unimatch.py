@@ -1,0 +1,180 @@
+"""UniMatch (V1): weak-to-strong consistency of two strong views and of perturbed features.
+
+L. Yang, L. Qi, L. Feng, W. Zhang, Y. Shi, "Revisiting Weak-to-Strong Consistency in Semi-Supervised
+Semantic Segmentation", CVPR 2023. What is new: one weak view teaches two strong views and a
+feature-perturbed copy of itself, at once.
+
+As in the paper or its release:
+1. labelled and weak unlabelled images go through one forward pass in training mode, the strong
+   views through another, so batch statistics are those of the release;
+2. clean and perturbed features go through the decoder together;
+3. an unlabelled term is a sum over confident pixels, over the number of all pixels that are no
+   padding.
+
+Chosen by us:
+4. the CutMix donor is another image of the batch, and its label is its own weak prediction, made in
+   the same forward pass. The release predicts donors in evaluation mode in a pass of their own,
+   from what turned out to be another view of the very same image;
+5. only unlabelled features are perturbed: the release perturbs the labelled ones too and leaves
+   what comes of it unused;
+6. a term of weight zero is not computed at all, so that a switched-off view costs no time and
+   touches no batch statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, ClassVar, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from semisweep.config import Fraction, NonNegative, config, setting
+from semisweep.functional import (
+    channel_dropout,
+    confident_cross_entropy,
+    cutmix,
+    generator,
+    over_count,
+    pseudo_label,
+    supervised_loss,
+)
+from semisweep.method import Batch, Method, MethodConfig, Progress, Update
+from semisweep.network import NetworkConfig, Output
+
+
+@config
+class UniMatchConfig(MethodConfig):
+    """UniMatch's settings; the defaults are those for Pascal VOC."""
+
+    network: NetworkConfig = setting(factory=NetworkConfig, paper="DeepLabV3+, ResNet-50 or 101")
+    threshold: Fraction = setting(
+        0.95,
+        symbol="tau",
+        paper="0.95 on Pascal; on Cityscapes 0.95 in the first version, 0 in the last",
+        code="0.95 on Pascal, 0 on Cityscapes",
+        why="Pascal's",
+        matters=lambda own: own.view_weight > 0 or own.feature_weight > 0,
+    )
+    strong_views: Literal[1, 2] = setting(
+        2, paper="2", code="2", matters=lambda own: own.uses_strong_views
+    )
+    view_weight: NonNegative = setting(
+        0.25,
+        symbol="mu / 2",
+        paper="0.5 over both views",
+        code="0.25 for each view",
+        why="of each view; one view of weight 1 and no feature term is FixMatch",
+    )
+    feature_weight: NonNegative = setting(
+        0.5, symbol="lambda", paper="0.5", code="0.5", why="zero switches the perturbation off"
+    )
+    feature_dropout: Annotated[float, Field(ge=0, lt=1)] = setting(
+        0.5,
+        paper="channel dropout, 0.5",
+        code="0.5, on every tap of the encoder",
+        matters=lambda own: own.feature_weight > 0,
+    )
+
+    @property
+    def uses_strong_views(self) -> bool:
+        """Whether any loss looks at the strong views."""
+        return self.view_weight > 0
+
+
+class Seen(NamedTuple):
+    """What the network made of a batch; what is switched off is empty."""
+
+    labelled: Tensor  # [B, C, H, W]   logits
+    weak: Output  # [U, ...]
+    perturbed: Tensor  # [U, C, H, W]  logits
+    strong: Output  # [V U, ...]       view after view
+
+
+class UniMatch(Method):
+    """One network that is its own teacher."""
+
+    Config: ClassVar[type[UniMatchConfig]] = UniMatchConfig
+
+    def __init__(self, config: UniMatchConfig, classes: int, seed: int = 0) -> None:
+        super().__init__(config, classes, seed)
+        self.views = config.strong_views if config.uses_strong_views else 0
+        self.network = config.network.build(classes, seed)
+
+    def groups(self) -> Mapping[str, Sequence[nn.Module]]:
+        """Return the one group: the network."""
+        return {"network": [self.network]}
+
+    def step(self, batch: Batch, progress: Progress) -> Iterator[Update]:
+        """Yield one update: half of L_x + the unlabelled terms by their weights."""
+        seen = self.look(batch, progress)
+        loss, terms = self.pixel_consistency(batch, seen)
+        yield Update("network", loss, terms)
+
+    def look(self, batch: Batch, progress: Progress) -> Seen:
+        """Return what the network sees: all but the strong views in one pass, those in another."""
+        size = batch.weak.shape[-2:]
+        rows = [len(batch.image), len(batch.weak), 0]
+        taps = self.network.encode(torch.cat([batch.image, batch.weak]))
+        if self.config.feature_weight > 0:
+            rows[2] = len(batch.weak)
+            taps = [
+                torch.cat([tap, self.perturb(tap[rows[0] :], progress, level)])
+                for level, tap in enumerate(taps)
+            ]
+        labelled, weak, perturbed = (
+            Output(*parts)
+            for parts in zip(
+                *(torch.split(part, rows) for part in self.network.decode(taps, size)), strict=True
+            )
+        )
+        strong = Output(weak.logits[:0], weak.fused[:0])
+        if self.views:
+            views = zip(batch.strong[: self.views], self.masks(batch), strict=True)
+            strong = self.network(torch.cat([cutmix(view, mask) for view, mask in views]))
+        return Seen(labelled.logits, weak, perturbed.logits, strong)
+
+    def masks(self, batch: Batch) -> Tensor:
+        """Return where the strong views in use [V, U, H, W] show their donors."""
+        return batch.cutmix[: self.views]
+
+    def perturb(self, tap: Tensor, progress: Progress, level: int) -> Tensor:
+        """Return one tap of the weak images with half of each image's channels dropped."""
+        return channel_dropout(
+            tap, self.config.feature_dropout, generator(progress, "feature dropout", level)
+        )
+
+    def pixel_consistency(self, batch: Batch, seen: Seen) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return UniMatch's whole loss and its terms."""
+        own: UniMatchConfig = self.config
+        supervised = supervised_loss(own.supervised_loss, seen.labelled, batch.label)
+        label, confidence = pseudo_label(seen.weak.logits)
+        confident = confidence >= own.threshold
+        selected = (confident & batch.valid).sum()
+        loss = supervised
+        terms = {
+            "supervised": supervised.detach(),
+            "confident": over_count(selected.float(), batch.valid.sum()),
+        }
+        if own.view_weight > 0:
+            logits = torch.split(seen.strong.logits, len(batch.weak))
+            losses = [
+                confident_cross_entropy(
+                    view, *(cutmix(part, mask) for part in (label, confident, batch.valid))
+                )
+                for view, mask in zip(logits, self.masks(batch), strict=True)
+            ]
+            strong = torch.stack(losses).sum()
+            loss = loss + own.view_weight * strong
+            terms["strong"] = strong.detach() / self.views
+        if own.feature_weight > 0:
+            perturbed = confident_cross_entropy(seen.perturbed, label, confident, batch.valid)
+            loss = loss + own.feature_weight * perturbed
+            terms["perturbed"] = perturbed.detach()
+        return loss / 2, terms
+
+    def predict(self, image: Tensor) -> Tensor:
+        """Return the network's logits."""
+        logits: Tensor = self.network(image).logits
+        return logits

@@ -1,0 +1,123 @@
+"""The broker: one small actor through which a sweep, its slots and their workers talk.
+
+A slot's mailbox holds the job that its worker group is to do. A group that died and was started again
+joins anew and is handed the same job. Everything is plain dictionaries, so the actor needs no torch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+
+class Mailbox:
+    """One slot: its current job, what its workers said of it, and whether it is to close."""
+
+    def __init__(self) -> None:
+        self.job: dict[str, Any] | None = None
+        self.taken: set[int] = set()
+        self.deliveries = 0
+        self.events: list[dict[str, Any]] = []
+        self.claimed = False
+        self.joined = False
+        self.closed = False
+
+
+class Broker:
+    """Mailboxes by slot, and what each running trial said last."""
+
+    def __init__(self) -> None:
+        self.boxes: dict[str, Mailbox] = {}
+        self.running: dict[str, dict[str, Any]] = {}
+        self.changed = asyncio.Condition()
+
+    def _box(self, slot: str) -> Mailbox:
+        return self.boxes.setdefault(slot, Mailbox())
+
+    async def claim(self, slots: list[str]) -> str:
+        """Return a slot that nobody else has claimed, one whose workers are there if possible."""
+        async with self.changed:
+            free = [slot for slot in slots if not self._box(slot).claimed]
+            free.sort(key=lambda slot: not self._box(slot).joined)
+            self._box(free[0]).claimed = True
+            return free[0]
+
+    async def release(self, slot: str) -> None:
+        """Give a claimed slot back."""
+        self._box(slot).claimed = False
+
+    async def put(self, slot: str, job: dict[str, Any]) -> None:
+        """Give a slot its next job."""
+        async with self.changed:
+            box = self._box(slot)
+            box.job, box.taken, box.deliveries, box.events = job, set(), 0, []
+            if box.closed:
+                lost = "the slot's worker group has ended"
+                box.events.append({"key": job["key"], "status": "failed", "error": lost})
+            self.changed.notify_all()
+
+    async def join(self, slot: str) -> None:
+        """Note that a group of workers starts; an unfinished job is to be handed out again."""
+        async with self.changed:
+            box = self._box(slot)
+            box.taken, box.joined = set(), True
+            self.changed.notify_all()
+
+    async def wait_joined(self, slot: str) -> None:
+        """Wait until a group of workers has started."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: self._box(slot).joined or self._box(slot).closed)
+
+    async def take(self, slot: str, rank: int) -> dict[str, Any] | None:
+        """Wait for the slot's next job and return it, once to each worker; None: no more will come."""
+        async with self.changed:
+            box = self._box(slot)
+            await self.changed.wait_for(
+                lambda: box.closed or (box.job is not None and rank not in box.taken)
+            )
+            if box.closed or box.job is None:
+                return None
+            if not box.taken:
+                box.deliveries += 1
+            box.taken.add(rank)
+            self.running[box.job["key"]] = {"since": time.time(), "slot": slot}
+            return {**box.job, "delivery": box.deliveries}
+
+    async def tell(self, slot: str, message: dict[str, Any]) -> None:
+        """Take a worker's report: an evaluation row, an outcome, or how far it has come."""
+        async with self.changed:
+            box = self._box(slot)
+            key = message["key"]
+            if box.job is None or box.job["key"] != key:
+                return  # a report of a worker that was given up on
+            self.running.setdefault(key, {"since": time.time()}).update(message)
+            if "row" in message or "status" in message:
+                box.events.append(message)
+            if "status" in message:
+                box.job = None
+                self.running.pop(key, None)
+            self.changed.notify_all()
+
+    async def event(self, slot: str) -> dict[str, Any]:
+        """Wait for the slot's next evaluation row or outcome and return it."""
+        async with self.changed:
+            box = self._box(slot)
+            await self.changed.wait_for(lambda: bool(box.events))
+            return box.events.pop(0)
+
+    async def close(self, slot: str, error: str = "") -> None:
+        """Let the slot's workers go; an unfinished job ends as failed."""
+        async with self.changed:
+            box = self._box(slot)
+            box.closed = True
+            if box.job is not None:
+                failed = {"key": box.job["key"], "status": "failed", "error": error or "interrupted"}
+                box.events.append(failed)
+                self.running.pop(box.job["key"], None)
+                box.job = None
+            self.changed.notify_all()
+
+    async def snapshot(self) -> dict[str, dict[str, Any]]:
+        """Return what each running trial said last, by key."""
+        return self.running

@@ -1,0 +1,84 @@
+"""States of a training at some step, in files that know their own checksum.
+
+A file is called <stem>-<step>-<start of its SHA-256>.pt. It is in place before any it replaces
+goes, and one whose content is not what was written is seen as damaged when it is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from semisweep import files
+
+_NAME = re.compile(r"(.+)-(\d+)-([0-9a-f]{16})\.pt")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A file with a checksum in its name."""
+
+    path: Path
+    stem: str
+    step: int
+    digest: str
+
+    def read(self) -> bytes | None:
+        """Return the content, or None where it is missing or is not what was written."""
+        try:
+            data = self.path.read_bytes()
+        except OSError:
+            return None
+        return data if _digest(data) == self.digest else None
+
+
+def write(folder: Path, stem: str, step: int, data: bytes, *, earlier: int) -> None:
+    """Write `data`, and then keep that many of earlier steps under the same stem.
+
+    Others of this step and later ones are of an attempt that was given up: they go.
+    """
+    path = folder / f"{stem}-{step:08d}-{_digest(data)}.pt"
+    with files.replacing(path) as file:
+        file.write(data)
+    others = [other for other in find(folder, stem) if other.path != path]
+    before = [other for other in others if other.step < step]
+    _remove([other for other in others if other not in before[:earlier]])
+
+
+def find(folder: Path, stem: str | None = None) -> list[Checked]:
+    """Return the files under a stem, or under any: latest step first, damaged or not."""
+    found: list[tuple[int, int, Checked]] = []
+    for entry in files.scan(folder):
+        match = _NAME.fullmatch(entry.name)
+        if match and stem in (None, match[1]):
+            file = Checked(Path(entry.path), match[1], int(match[2]), match[3])
+            with suppress(FileNotFoundError):  # another process may be removing it
+                found.append((file.step, entry.stat().st_mtime_ns, file))
+    return [file for _, _, file in sorted(found, key=lambda item: item[:2], reverse=True)]
+
+
+def remove_beyond(folder: Path, step: int) -> None:
+    """Remove the files of later steps than `step`."""
+    _remove([file for file in find(folder) if file.step > step])
+
+
+def remove_old(folder: Path) -> None:
+    """Remove all but the newest file of each stem."""
+    seen: set[str] = set()
+    for file in find(folder):
+        if file.stem in seen:
+            _remove([file])
+        seen.add(file.stem)
+
+
+def _remove(unwanted: list[Checked]) -> None:
+    for file in unwanted:
+        with files.writing(file.path):
+            file.path.unlink(missing_ok=True)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -1,0 +1,88 @@
+"""Live progress of a sweep: bars in a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+LINE_SECONDS = 15.0
+
+
+class SweepProgress:
+    """Shows how many trials are done and how far the running ones have come."""
+
+    def __init__(self, total: int, names: Mapping[str, str], stream: TextIO | None = None) -> None:
+        self.total, self.names, self.done = total, names, 0
+        self.console = Console(file=stream or sys.stderr, highlight=False)
+        self.started = self.last_line = time.monotonic()
+        self.tasks: dict[str, TaskID] = {}
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.overall = self.bars.add_task("trials", total=total, note="Ray is starting")
+
+    def __enter__(self) -> SweepProgress:
+        self.bars.start()
+        self._line(f"{self.total} trials to run; Ray is starting")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bars.stop()
+
+    def watch(self, running: Mapping[str, Mapping[str, Any]]) -> None:
+        """Show what each running trial said last."""
+        for key in [key for key in self.tasks if key not in running]:
+            self.bars.remove_task(self.tasks.pop(key))
+        for key, said in running.items():
+            if key not in self.tasks:
+                self.tasks[key] = self.bars.add_task(self.name(key), note="", total=None)
+            self.bars.update(
+                self.tasks[key],
+                completed=said.get("step", 0),
+                total=said.get("total_steps"),
+                note=describe(said),
+            )
+        self.bars.update(self.overall, note=f"{self.done} of {self.total}")
+        if time.monotonic() - self.last_line > LINE_SECONDS:
+            self._line(f"{self.done} of {self.total} done" + self._running(running))
+
+    def finished(self, key: str, status: str, note: str) -> None:
+        """Show that a trial has ended."""
+        self.done += 1
+        self.bars.update(self.overall, completed=self.done, note=f"{self.done} of {self.total}")
+        text = f"{status:8} {self.name(key)}  {note}"
+        if self.bars.disable:
+            self._line(f"[{self.done}/{self.total}] {text}")
+        else:
+            self.bars.console.print(text, markup=False)
+
+    def name(self, key: str) -> str:
+        """Return how a trial is called on the screen."""
+        return f"{self.names.get(key, '')} {key[:8]}".strip()
+
+    def _running(self, running: Mapping[str, Mapping[str, Any]]) -> str:
+        parts = [f"{self.name(key)} {describe(said)}" for key, said in running.items()]
+        return f"; running: {', '.join(parts)}" if parts else ""
+
+    def _line(self, text: str) -> None:
+        self.last_line = time.monotonic()
+        if self.bars.disable:
+            seconds = self.last_line - self.started
+            self.console.print(f"{seconds:6.0f} s  {text}", markup=False, soft_wrap=True)
+
+
+def describe(said: Mapping[str, Any]) -> str:
+    """Return step and last validation score of a running trial in a few words."""
+    text = f"{said.get('step', 0)}/{said.get('total_steps', '?')}"
+    score = said.get("row", {}).get("val.miou")
+    return text if score is None else f"{text} val {100 * score:.1f}"

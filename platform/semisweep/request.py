@@ -1,0 +1,43 @@
+"""What a user asks for: which trials, where they live, and how the machine is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Roots:
+    """Where the data sets of this machine lie."""
+
+    default: Path
+    named: Mapping[str, Path] = field(default_factory=dict)
+
+    def of(self, name: str) -> Path:
+        """Return the absolute folder of a data set."""
+        return Path(self.named.get(name, self.default / name)).absolute()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """How the machine or cluster is used: `slots` trials at a time, each on `workers` workers."""
+
+    slots: int | None = None
+    workers: int = 1
+    address: str | None = None
+    threads: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the user asked of a study."""
+
+    roots: Roots
+    scale: str = "mini"
+    store: str = "semisweep-store"
+    seeds: int | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    resources: Resources = field(default_factory=Resources)
+    retry_failed: bool = False

@@ -1,0 +1,265 @@
+"""Studies: what a table or a search needs, said once, and resolved into trials.
+
+A study is rows (arms) by columns (settings); a cell is a row at a column, trained once for each
+replicate. Every scale has a preset: what is trained on what, for how long, and which number counts.
+
+    agents = Study(
+        name="my_agents", title="How many agents?", presets={"mini": mini},
+        base="agents=8",
+        rows=[Row(name=f"agents={n}", method=RankMatch, set={"config.agents": n}) for n in (8, 16)],
+        columns=[Column(name="16 labelled", set={"mini": {"data.labelled": 16}})],
+    )
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from semisweep.config import replace
+from semisweep.data.dataset import DataSet, open_dataset
+from semisweep.data.splits import Split, make_split
+from semisweep.errors import ConfigError, unknown
+from semisweep.request import Roots
+from semisweep.trial import DataConfig, Trial, TrainingConfig, method_path, trial_key
+
+if TYPE_CHECKING:
+    from semisweep.method import Method
+
+Fields = Mapping[str, Any]
+SCALES = ("mini", "paper")
+SECTIONS = ("config", "data", "training")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """What a scale trains: images, schedule, method fields such as the network, and what counts."""
+
+    data: DataConfig
+    training: TrainingConfig
+    config: Fields
+    metric: str
+    metric_note: str
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """An arm: a method and the fields in which it differs from the preset, at every or at one scale."""
+
+    name: str
+    method: type[Method]
+    label: str = ""
+    set: Fields = field(default_factory=dict)
+    scaled: Mapping[str, Fields] = field(default_factory=dict)
+
+    def fields(self, scale: str) -> dict[str, Any]:
+        """Return the fields of the arm at a scale."""
+        return {**self.set, **self.scaled.get(scale, {})}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A setting in which all arms are compared; it exists at the scales that it names."""
+
+    name: str
+    set: Mapping[str, Fields]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A table: rows by columns by replicates, and the published numbers of its cells."""
+
+    name: str
+    title: str
+    presets: Mapping[str, Preset]
+    rows: Sequence[Row]
+    columns: Sequence[Column]
+    base: str
+    seeds: int = 3
+    draws: int = 1
+    paper: str = ""
+    table: str = ""
+    published: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    published_note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """A search for the best values of some fields of one method."""
+
+    name: str
+    title: str
+    presets: Mapping[str, Preset]
+    method: type[Method]
+    space: Mapping[str, Mapping[str, Any]]  # scale -> field -> optuna distribution
+    trials: int
+    metric: str = "last.val.miou"
+    direction: str = "maximize"
+    set: Mapping[str, Fields] = field(default_factory=dict)  # scale -> fields
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A study as it will run: its table as plain values, and its trials by key."""
+
+    table: dict[str, Any]
+    trials: dict[str, Trial]
+
+
+class Splits:
+    """The splits of the data sets on this machine, each made once."""
+
+    def __init__(self, roots: Roots) -> None:
+        self.roots = roots
+        self._datasets: dict[str, DataSet] = {}
+        self._splits: dict[DataConfig, Split] = {}
+
+    def dataset(self, name: str) -> DataSet:
+        """Return a data set."""
+        if name not in self._datasets:
+            self._datasets[name] = open_dataset(name, self.roots.of(name))
+        return self._datasets[name]
+
+    def of(self, data: DataConfig) -> Split:
+        """Return the labelled and unlabelled images that `data` describes."""
+        if data not in self._splits:
+            self._splits[data] = make_split(self.dataset(data.name), data)
+        return self._splits[data]
+
+    def key(self, trial: Trial) -> str:
+        """Return the key of a trial."""
+        return trial_key(trial, self.of(trial.data))
+
+
+def resolve(
+    study: Study,
+    scale: str,
+    splits: Splits | None,
+    changes: Fields | None = None,
+    seeds: int | None = None,
+) -> Resolved:
+    """Return the trials of a study at a scale, and its table with the key of every trial.
+
+    `changes` are the user's: they apply to every arm that has the field, and may not touch what the
+    arms or columns of the study differ in. Without `splits` (no images on this machine) no trial has
+    a key, and the table says what it would hold.
+    """
+    changes = dict(changes or {})
+    preset = preset_of(study, scale)
+    check_changes(study, scale, changes)
+    trials: dict[str, Trial] = {}
+    cells = []
+    columns = [column for column in study.columns if scale in column.set]
+    for row in study.rows:
+        for column in columns:
+            keys = {}
+            for replicate, trial in replicates(study, scale, row, column, changes, seeds):
+                if splits is None:
+                    continue
+                key = splits.key(trial)
+                trials.setdefault(key, trial)
+                keys[replicate] = key
+            cells.append(
+                {
+                    "row": row.name,
+                    "column": column.name,
+                    "published": study.published.get((row.name, column.name)),
+                    "published_std": None,
+                    "trials": keys,
+                }
+            )
+    notes = [note for note in (study.published_note if study.published else "", *preset.notes) if note]
+    table = {
+        "format": 1,
+        "kind": "table",
+        **{name: getattr(study, name) for name in ("name", "title", "paper", "table", "base")},
+        "scale": scale,
+        "metric": preset.metric,
+        "metric_note": preset.metric_note,
+        "changes": changes,
+        "notes": notes,
+        "rows": [{"name": row.name, "label": row.label or row.name} for row in study.rows],
+        "columns": [
+            {"name": column.name, "label": column.labels.get(scale, column.name)}
+            for column in columns
+        ],
+        "cells": cells,
+    }
+    return Resolved(table, trials)
+
+
+def replicates(
+    study: Study,
+    scale: str,
+    row: Row,
+    column: Column,
+    changes: Fields,
+    seeds: int | None = None,
+) -> Iterator[tuple[str, Trial]]:
+    """Yield "draw/seed" and trial of every replicate of a cell."""
+    preset = preset_of(study, scale)
+    trial = make_trial(preset, row.method, {**column.set[scale], **row.fields(scale)}, changes)
+    for draw in range(study.draws):
+        for seed in range(seeds or study.seeds):
+            data = dataclasses.replace(trial.data, draw=draw) if study.draws > 1 else trial.data
+            yield f"{data.draw}/{seed}", dataclasses.replace(trial, data=data, seed=seed)
+
+
+def make_trial(preset: Preset, method: type[Method], fields: Fields, changes: Fields) -> Trial:
+    """Return the trial of a method at a preset with some fields set; seed 0."""
+    known = {item.name for item in dataclasses.fields(method.Config)}
+    given = {name: value for name, value in preset.config.items() if name in known}
+    trial = Trial(
+        method=method_path(method),
+        config=method.Config(**given),
+        data=preset.data,
+        training=preset.training,
+        seed=0,
+    )
+    trial = replace(trial, fields)
+    return replace(trial, {path: value for path, value in changes.items() if has(trial, path)})
+
+
+def has(trial: Trial, path: str) -> bool:
+    """Return whether a trial has the dotted field."""
+    value: Any = trial
+    for name in path.split("."):
+        if isinstance(value, Mapping):
+            return True
+        if not dataclasses.is_dataclass(value) or not hasattr(value, name):
+            return False
+        value = getattr(value, name)
+    return True
+
+
+def preset_of(study: Study | Search, scale: str) -> Preset:
+    """Return the study's preset for a scale; raise `ConfigError` if it has none."""
+    if scale not in study.presets:
+        raise unknown(f"scale of {study.name}", scale, study.presets)
+    return study.presets[scale]
+
+
+def check_changes(study: Study, scale: str, changes: Fields) -> None:
+    """Raise `ConfigError` if a change names no field of any arm, or one in which arms differ."""
+    preset = preset_of(study, scale)
+    trials = {row.name: make_trial(preset, row.method, {}, {}) for row in study.rows}
+    for path in changes:
+        if path.split(".")[0] not in SECTIONS or path.count(".") < 1:
+            raise ConfigError(
+                f"a field to set must begin with config., data. or training., got field={path!r}"
+            )
+        holders = [name for name, trial in trials.items() if has(trial, path)]
+        if not holders:
+            deepest = max(trials.values(), key=lambda trial: len(dataclasses.fields(trial.config)))
+            replace(deepest, {path: None})  # raises, naming the nearest fields
+            raise ConfigError(f"a field to set must exist, got field={path!r}")
+        declared = [row.fields(scale) for row in study.rows]
+        declared += [column.set[scale] for column in study.columns if scale in column.set]
+        if any(path in fields for fields in declared):
+            raise ConfigError(
+                f"a field to set must not be one that the study itself varies, got field={path!r}"
+            )

@@ -1,0 +1,108 @@
+"""What runs on Ray Train's workers: a group that stays alive and takes one trial after another.
+
+The only file that imports `ray.train`. Starting a group costs seconds, a trial on a living one
+hundredths: so the loop keeps its group until the broker lets it go.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+GROUP_ENVIRONMENT = {
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+
+
+class GroupRenewed(RuntimeError):
+    """Ends a group's processes after an error of ours, so that Ray Train starts fresh ones."""
+
+
+def start_group(
+    broker: Any, slot: str, workers: int, resources: Mapping[str, float], storage: str
+) -> None:
+    """Run a group of Ray Train workers until the broker closes the slot; blocks.
+
+    Ray Train starts the whole group anew when one of its workers dies, without limit: how often a
+    trial may cost a group is counted by the broker, trial by trial.
+    """
+    os.environ.update(GROUP_ENVIRONMENT)
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+    trainer = DataParallelTrainer(
+        work,
+        train_loop_config={"broker": broker, "slot": slot},
+        scaling_config=ScalingConfig(num_workers=workers, resources_per_worker=dict(resources)),
+        run_config=RunConfig(
+            name=slot, storage_path=storage, failure_config=FailureConfig(max_failures=-1)
+        ),
+    )
+    trainer.fit()
+
+
+def work(config: dict[str, Any]) -> None:
+    """Take jobs from the broker and execute them, on one worker of a group."""
+    import ray
+    import ray.train
+
+    context = ray.train.get_context()
+    rank, world = context.get_world_rank(), context.get_world_size()
+    broker, slot = config["broker"], config["slot"]
+    if rank == 0:
+        ray.get(broker.join.remote(slot))
+    _join_process_group(rank, world)
+    from semisweep.job import Job, execute
+
+    while True:
+        message = ray.get(broker.take.remote(slot, rank))
+        if message is None:
+            break
+        job = Job(**message)
+        _prepare(job)
+
+        def report(said: Mapping[str, Any], key: str = job.key) -> None:
+            if rank == 0:
+                broker.tell.remote(slot, {"key": key, **said})
+
+        outcome = execute(job, report)
+        if rank == 0 or outcome.unexpected:
+            said = {"key": job.key, "status": outcome.status, "error": outcome.error}
+            ray.get(broker.tell.remote(slot, said))
+        if outcome.unexpected:
+            raise GroupRenewed(f"trial {job.key} failed; its processes are not reused")
+
+
+def _prepare(job: Any) -> None:
+    import torch
+
+    torch.set_num_threads(job.threads)
+    if job.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _join_process_group(rank: int, world: int) -> None:
+    """Join the torch process group of a slot with several workers."""
+    if world == 1:
+        return
+    import socket
+
+    import ray.util
+    import torch.distributed
+    from ray.train.collective import broadcast_from_rank_zero
+
+    address = None
+    if rank == 0:
+        with socket.socket() as probe:
+            probe.bind(("", 0))
+            address = f"tcp://{ray.util.get_node_ip_address()}:{probe.getsockname()[1]}"
+    address = broadcast_from_rank_zero(address)
+    torch.distributed.init_process_group(
+        "nccl" if torch.cuda.is_available() else "gloo",
+        init_method=address,
+        rank=rank,
+        world_size=world,
+    )

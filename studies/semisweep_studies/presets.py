@@ -1,0 +1,53 @@
+"""What each scale trains: the embedded data in minutes, or the papers' protocols."""
+
+from __future__ import annotations
+
+from semisweep.network import NetworkConfig
+from semisweep.study import Preset
+from semisweep.trial import AugmentationConfig, DataConfig, OptimizerConfig, TrainingConfig
+
+MINI_NOTE = (
+    "Ours: the embedded data set `shapes` with small networks. Published: Pascal VOC 2012. "
+    "Compare orders and differences, not values."
+)
+
+# Chosen on the val part; every method got the same search (study mini_learning_rate).
+MINI = Preset(
+    data=DataConfig(name="shapes", family="stratified", labelled=16),
+    training=TrainingConfig(
+        steps=300,
+        labelled_batch=8,
+        unlabelled_batch=8,
+        crop_pixels=64,
+        optimizer=OptimizerConfig(name="adamw", learning_rate=0.002, head_multiplier=1.0),
+        evaluations=5,
+        augmentation=AugmentationConfig(scale=(0.75, 1.5)),
+    ),
+    config={
+        "network": NetworkConfig(
+            backbone="test_resnet", output_stride=8, channels=64, rates=(1, 2, 3), pretrained=False
+        )
+    },
+    metric="last.test.miou",
+    metric_note="mIoU in percent on the test part, last checkpoint",
+    notes=(MINI_NOTE,),
+)
+
+# RankMatch, Sec. 4.1; what it does not say is its released code's (UniMatch's).
+RANKMATCH_PAPER = Preset(
+    data=DataConfig(name="voc", family="classic"),
+    training=TrainingConfig(
+        epochs=80,
+        labelled_batch=8,
+        unlabelled_batch=8,
+        crop_pixels=513,
+        optimizer=OptimizerConfig(
+            name="sgd", learning_rate=0.001, head_multiplier=10.0, weight_decay=1e-4
+        ),
+        evaluations=80,
+    ),
+    config={"network": NetworkConfig(backbone="resnet50s", output_stride=16, pretrained=True)},
+    metric="best.val.miou",
+    metric_note="mIoU in percent on the val part, best evaluation: selected on what it is scored on, "
+    "as the paper does",
+)

@@ -1,0 +1,299 @@
+"""Augmentation: ranges, padding, flips, colours against slow loops, boxes."""
+
+from __future__ import annotations
+
+import colorsys
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from semisweep.config import replace
+from semisweep.data.augmentation import (
+    PADDING,
+    blend,
+    cutmix_box,
+    gaussian_blur,
+    luma,
+    normalise,
+    strong,
+    turn_hue,
+    weak,
+)
+from semisweep.seeding import numbers
+from semisweep.trial import AugmentationConfig
+
+STILL = AugmentationConfig(scale=(1.0, 1.0), flip=0.0)
+PLAIN = AugmentationConfig(jitter=0.0, grayscale=0.0, blur=0.0)
+
+
+def some_image(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def coordinates(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image whose red and green are row + 1 and column + 1, and a mask of columns."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    image = np.stack([rows + 1, columns + 1, np.full_like(rows, 9)], axis=-1)
+    return image.astype(np.uint8), columns.astype(np.uint8)
+
+
+def share(count: int, true: Callable[[np.random.Generator], bool]) -> float:
+    return sum(true(numbers("share", index)) for index in range(count)) / count
+
+
+def close(value: float, chance: float, count: int) -> bool:
+    """Return whether a share is within four standard errors of its probability."""
+    return abs(value - chance) < 4 * math.sqrt(chance * (1 - chance) / count)
+
+
+@pytest.mark.parametrize(("height", "width"), [(20, 30), (30, 20), (24, 24)])
+def test_the_long_side_is_scaled_by_every_factor_in_range(height, width):
+    image, mask = np.full((height, width, 3), 7, dtype=np.uint8), np.ones((height, width), np.uint8)
+    long_sides = set()
+    for index in range(400):
+        _, padded = weak(image, mask, numbers(index), 70, AugmentationConfig(), PADDING)
+        inside = padded != PADDING
+        rows, columns = inside.any(axis=1).sum(), inside.any(axis=0).sum()
+        long_side = max(rows, columns)
+        short = min(height, width) * long_side / max(height, width)
+        assert (rows >= columns) == (height >= width) or rows == columns
+        assert min(rows, columns) == int(short + 0.5)
+        long_sides.add(int(long_side))
+
+    longest = max(height, width)
+    assert min(long_sides) == longest // 2
+    assert max(long_sides) == longest * 2
+    assert len(long_sides) > 0.95 * (2 * longest - longest // 2)
+
+
+def test_padding_is_marked_at_the_bottom_and_right():
+    image, mask = coordinates(10, 14)
+    image, mask = weak(image, mask, numbers(0), 20, STILL, PADDING)
+
+    assert image.shape == (20, 20, 3)
+    assert (mask[:10, :14] == np.arange(14)).all()
+    assert (mask[10:] == PADDING).all()
+    assert (mask[:, 14:] == PADDING).all()
+    assert (image[10:] == 0).all()
+    assert (image[:, 14:] == 0).all()
+    assert (image[:10, :14, 2] == 9).all()
+
+
+def test_crops_are_placed_everywhere_and_move_labels_with_images():
+    image, mask = coordinates(12, 16)
+    corners = set()
+    for index in range(300):
+        crop, label = weak(image, mask, numbers(index), 10, STILL, 255)
+        assert crop.shape == (10, 10, 3)
+        assert (crop[..., 1] == label + 1).all()
+        corners.add((int(crop[0, 0, 0]) - 1, int(crop[0, 0, 1]) - 1))
+
+    assert corners == {(row, column) for row in range(3) for column in range(7)}
+
+
+def test_flips_move_labels_with_images():
+    image, mask = coordinates(8, 8)
+    flipped, label = weak(image, mask, numbers(0), 8, replace(STILL, {"flip": 1.0}), 255)
+
+    assert (flipped == image[:, ::-1]).all()
+    assert (label == mask[:, ::-1]).all()
+
+
+def test_images_are_flipped_half_the_time():
+    image, mask = coordinates(4, 4)
+    config = replace(STILL, {"flip": 0.5})
+    flipped = share(
+        800, lambda generator: weak(image, mask, generator, 4, config, 255)[1][0, 0] != 0
+    )
+
+    assert close(flipped, 0.5, 800)
+
+
+def test_masks_are_never_interpolated():
+    mask = np.where(np.arange(400).reshape(20, 20) % 3 == 0, 200, 3).astype(np.uint8)
+    for index in range(50):
+        _, label = weak(some_image(20, 20), mask, numbers(index), 16, AugmentationConfig(), 255)
+        assert set(np.unique(label)) <= {3, 200, 255}
+
+
+def test_switching_flips_off_leaves_scale_and_crop_alone():
+    image, mask = some_image(20, 20), np.zeros((20, 20), np.uint8)
+    for index in range(20):
+        always, never = (
+            weak(image, mask, numbers(index), 16, AugmentationConfig(flip=flip), PADDING)
+            for flip in (1.0, 0.0)
+        )
+        assert (always[0] == never[0][:, ::-1]).all()
+        assert (always[1] == never[1][:, ::-1]).all()
+
+
+def test_a_strong_view_without_any_change_is_the_image():
+    image = some_image(9, 11)
+
+    assert (strong(image, numbers(0), PLAIN) == image).all()
+
+
+@pytest.mark.parametrize(("field", "chance"), [("jitter", 0.8), ("grayscale", 0.2), ("blur", 0.5)])
+def test_each_change_has_its_probability(field, chance):
+    image = some_image(8, 8)
+    config = replace(PLAIN, {field: chance, "blur_sigma_pixels": (1.0, 2.0)})
+    changed = share(600, lambda generator: (strong(image, generator, config) != image).any())
+
+    assert close(changed, chance, 600)
+
+
+def test_grayscale_makes_channels_equal():
+    image = some_image(8, 8)
+    grey = strong(image, numbers(0), replace(PLAIN, {"grayscale": 1.0}))
+    expected = image @ np.array([0.299, 0.587, 0.114])
+
+    assert np.abs(grey - expected[..., None]).max() <= 0.51
+
+
+@pytest.mark.parametrize("turn", [-0.25, -0.1, 0.0, 0.2, 0.25, 0.5])
+def test_hue_turns_as_the_slow_conversion_does(turn):
+    image = some_image(6, 6, seed=3)
+    image[0] = image[0, :, :1]  # greys
+    image[1, :, 1] = image[1, :, 0]  # two channels equal
+    turned = turn_hue(image.transpose(2, 0, 1).astype(np.float32), turn)
+    for row in range(6):
+        for column in range(6):
+            hue, saturation, value = colorsys.rgb_to_hsv(*(image[row, column] / 255))
+            expected = colorsys.hsv_to_rgb((hue + turn) % 1, saturation, value)
+            assert turned[:, row, column] == pytest.approx(np.array(expected) * 255, abs=1e-2)
+
+
+def test_blending_is_clipped():
+    planes = some_image(5, 5).transpose(2, 0, 1).astype(np.float32)
+    grey = luma(planes)
+    expected = np.clip(grey + 1.5 * (planes - grey), 0, 255)
+
+    assert blend(planes, grey, 1.5) == pytest.approx(expected, abs=1e-2)
+    assert blend(planes, np.float32(0), 0.5) == pytest.approx(planes / 2)
+
+
+@pytest.mark.parametrize(
+    ("field", "statistic"),
+    [
+        ("brightness", lambda image: image.mean()),
+        ("contrast", lambda image: image.mean(axis=-1).std()),
+        ("saturation", lambda image: np.ptp(image, axis=-1).mean()),
+    ],
+)
+def test_jitter_covers_its_range_around_one(field, statistic):
+    image = (some_image(8, 8) // 4 + 96).astype(np.uint8)  # far from both ends: nothing clips
+    none = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
+    config = replace(PLAIN, {**none, "jitter": 1.0, field: 0.25})
+    before = statistic(image.astype(float))
+    factors = [
+        statistic(strong(image, numbers(index), config).astype(float)) / before
+        for index in range(200)
+    ]
+
+    assert 0.72 < min(factors) < 0.78
+    assert 1.22 < max(factors) < 1.28
+    assert np.mean(factors) == pytest.approx(1, abs=0.04)
+
+
+def test_jitter_changes_come_in_every_order():
+    """Contrast before or after brightness differ by the mean they contract to, once it clips."""
+    image = some_image(8, 8)
+    config = replace(PLAIN, {"jitter": 1.0, "saturation": 0.0, "hue": 0.0})
+    orders = set()
+    for index in range(40):
+        generator = numbers(index)
+        generator.random(3)
+        order = tuple(int(which) for which in generator.permutation(4) if which < 2)
+        bright, contrast = generator.uniform(0.5, 1.5), generator.uniform(0.5, 1.5)
+        planes = image.transpose(2, 0, 1).astype(np.float32)
+        for which in order:
+            base = np.float32(luma(planes).mean()) if which else np.float32(0)
+            planes = blend(planes, base, contrast if which else bright)
+        found = strong(image, numbers(index), config).transpose(2, 0, 1)
+        assert np.abs(found - planes).max() <= 0.52
+        orders.add(order)
+
+    assert orders == {(0, 1), (1, 0)}
+
+
+def test_blur_is_the_gaussian_of_a_slow_loop():
+    planes = some_image(7, 9).transpose(2, 0, 1).astype(np.float32)
+    sigma, reach = 1.3, 4
+    offsets = range(-reach, reach + 1)
+    kernel = np.array([math.exp(-(o**2) / (2 * sigma**2)) for o in offsets])
+    kernel /= kernel.sum()
+    smooth = gaussian_blur(planes, sigma)
+    for row in range(7):
+        for column in range(9):
+            expected = sum(
+                kernel[i + reach]
+                * kernel[j + reach]
+                * planes[:, min(max(row + i, 0), 6), min(max(column + j, 0), 8)]
+                for i in offsets
+                for j in offsets
+            )
+            assert smooth[:, row, column] == pytest.approx(expected, abs=1e-2)
+
+
+def test_blur_keeps_white_white_and_sharp_images_sharp_at_sigma_zero():
+    white = np.full((3, 8, 8), 255, dtype=np.float32)
+    image = some_image(8, 8).transpose(2, 0, 1).astype(np.float32)
+
+    assert gaussian_blur(white, 2.0) == pytest.approx(white, abs=1e-3)
+    assert (gaussian_blur(white, 2.0) <= 255).all()
+    assert (gaussian_blur(image, 0.0) == image).all()
+
+
+def test_a_strong_view_does_not_change_its_input():
+    image = some_image(8, 8)
+    before = image.copy()
+    for index in range(10):
+        strong(image, numbers(index), AugmentationConfig())
+
+    assert (image == before).all()
+
+
+def test_boxes_have_area_and_aspect_in_range_and_are_whole():
+    config = AugmentationConfig(cutmix=1.0)
+    size, areas, corners = 200, [], []
+    for index in range(500):
+        box = cutmix_box(numbers(index), size, config)
+        rows, columns = np.flatnonzero(box.any(axis=1)), np.flatnonzero(box.any(axis=0))
+        height, width = len(rows), len(columns)
+        assert box.sum() == height * width == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+        assert 0.02 * 0.95 <= box.mean() <= 0.4 * 1.05
+        assert 0.3 * 0.93 <= height / width <= 1 / 0.3 * 1.07
+        areas.append(box.mean())
+        corners.append((rows[0] / (size - height + 1), columns[0] / (size - width + 1)))
+
+    assert np.mean(areas) == pytest.approx(0.21, abs=0.02)
+    assert np.mean(corners, axis=0) == pytest.approx((0.5, 0.5), abs=0.06)
+    assert np.std(corners, axis=0) == pytest.approx((0.29, 0.29), abs=0.03)
+
+
+def test_boxes_appear_with_their_probability():
+    drawn = share(800, lambda generator: cutmix_box(generator, 16, AugmentationConfig()).any())
+
+    assert close(drawn, 0.5, 800)
+
+
+def test_a_box_that_cannot_have_its_aspect_still_fits():
+    whole = AugmentationConfig(cutmix=1.0, cutmix_area=(1.0, 1.0), cutmix_aspect=(2.0, 3.0))
+    nothing = AugmentationConfig(cutmix=1.0, cutmix_area=(0.0, 0.0))
+
+    assert cutmix_box(numbers(0), 16, whole).all()
+    assert not cutmix_box(numbers(0), 16, nothing).any()
+
+
+def test_normalised_images_have_channels_first_and_imagenet_statistics_removed():
+    images = np.stack([some_image(4, 5), some_image(4, 5, seed=1)])
+    found = normalise(images)
+    expected = (images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+
+    assert found.shape == (2, 3, 4, 5)
+    assert found.dtype == np.float32
+    assert found.flags.c_contiguous
+    assert found == pytest.approx(expected.transpose(0, 3, 1, 2), abs=1e-5)
+    assert (normalise(images[0]) == found[0]).all()
