@@ -20,8 +20,11 @@ class Mailbox:
         self.deliveries = 0
         self.events: list[dict[str, Any]] = []
         self.claimed = False
+        self.spawned = False
         self.joined = False
+        self.training = False
         self.closed = False
+        self.error = ""
 
 
 class Broker:
@@ -53,9 +56,20 @@ class Broker:
             box = self._box(slot)
             box.job, box.taken, box.deliveries, box.events = job, set(), 0, []
             if box.closed:
-                lost = "the slot's worker group has ended"
-                box.events.append({"key": job["key"], "status": "failed", "error": lost})
+                box.events.append({"key": job["key"], "status": "failed", "error": box.error})
             self.changed.notify_all()
+
+    async def spawn(self, slot: str) -> None:
+        """Note that a worker's process is there, though it has still to import what it needs."""
+        async with self.changed:
+            self._box(slot).spawned = True
+            self.changed.notify_all()
+
+    async def wait_spawned(self, slot: str) -> None:
+        """Wait until a worker's process is there, or the slot is closed."""
+        async with self.changed:
+            box = self._box(slot)
+            await self.changed.wait_for(lambda: box.spawned or box.closed)
 
     async def join(self, slot: str) -> None:
         """Note that a group of workers starts; an unfinished job is to be handed out again."""
@@ -64,10 +78,11 @@ class Broker:
             box.taken, box.joined = set(), True
             self.changed.notify_all()
 
-    async def wait_joined(self, slot: str) -> None:
-        """Wait until a group of workers has started."""
+    async def wait_training(self, slot: str) -> None:
+        """Wait until the slot's workers train, or the slot is closed."""
         async with self.changed:
-            await self.changed.wait_for(lambda: self._box(slot).joined or self._box(slot).closed)
+            box = self._box(slot)
+            await self.changed.wait_for(lambda: box.training or box.closed)
 
     async def take(self, slot: str, rank: int) -> dict[str, Any] | None:
         """Wait for the slot's next job and return it, once to each worker; None: no more will come."""
@@ -91,6 +106,7 @@ class Broker:
             key = message["key"]
             if box.job is None or box.job["key"] != key:
                 return  # a report of a worker that was given up on
+            box.training = True
             self.running.setdefault(key, {"since": time.time()}).update(message)
             if "row" in message or "status" in message:
                 box.events.append(message)
@@ -110,9 +126,9 @@ class Broker:
         """Let the slot's workers go; an unfinished job ends as failed."""
         async with self.changed:
             box = self._box(slot)
-            box.closed = True
+            box.closed, box.error = True, error or "the slot was closed"
             if box.job is not None:
-                failed = {"key": box.job["key"], "status": "failed", "error": error or "interrupted"}
+                failed = {"key": box.job["key"], "status": "failed", "error": box.error}
                 box.events.append(failed)
                 self.running.pop(box.job["key"], None)
                 box.job = None

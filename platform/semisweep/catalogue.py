@@ -30,13 +30,22 @@ def find_study(name: str) -> Study | Search:
     """Return a study by its name, by "package.module:attribute" or by "file.py:attribute"."""
     from semisweep.study import Search, Study
 
-    names = study_names()
-    if ":" not in name and name not in names:
-        raise unknown("study", name, names)
-    found = _resolve(names.get(name, name), "study")
+    check_study_name(name)
+    found = _resolve(study_names().get(name, name), "study")
     if not isinstance(found, Study | Search):
         raise ConfigError(f"a study must be a Study or a Search, got {name}={type(found).__name__}")
     return found
+
+
+def check_study_name(name: str) -> None:
+    """Raise `ConfigError` for a plain name that is not a study's; imports nothing heavy."""
+    if ":" not in name and name not in study_names():
+        raise unknown("study", name, study_names())
+
+
+def short(name: str) -> str:
+    """Return the name of a study, also when it was given as package.module:name."""
+    return name.rpartition(":")[2]
 
 
 def find_method(name: str) -> type[Method]:

@@ -122,10 +122,9 @@ def cli() -> None:
 def run(study: str, **options: Any) -> int:
     """Run what STUDY has no result for, and print its table. Running again goes on."""
     from semisweep import launch
-    from semisweep.catalogue import find_study
 
     request = _request(**options)
-    launch.run(find_study(study), request)
+    launch.run(study, request)
     return _show(study, request)
 
 

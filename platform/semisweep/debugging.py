@@ -8,7 +8,7 @@ from typing import Any
 
 from semisweep.catalogue import find_study
 from semisweep.errors import ConfigError, unknown
-from semisweep.job import execute
+from semisweep.execute import execute
 from semisweep.launch import job_for, outcome_note, prepare_data
 from semisweep.request import Request
 from semisweep.store import Store

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from semisweep.config import digest
+from semisweep.catalogue import check_study_name, find_study, short
+from semisweep.config import digest, settings
 from semisweep.data.dataset import check, open_dataset
 from semisweep.data.shapes import make
+from semisweep.engine import Engine
 from semisweep.errors import DataError
 from semisweep.job import Job
 from semisweep.plan import plan
@@ -16,37 +18,54 @@ from semisweep.progress import SweepProgress
 from semisweep.files import replacing
 from semisweep.request import Request
 from semisweep.store import Store
-from semisweep.study import Resolved, Search, Splits, Study, preset_of, resolve
+from semisweep.study import Search, Splits, Study, preset_of, resolve
 from semisweep.sweep import sweep
-from semisweep.trial import Trial, method_class
+from semisweep.trial import Trial
 
 
-def run(study: Study | Search, request: Request) -> Resolved:
-    """Bring every trial of a study to a result or a failure and return the resolved study."""
-    prepare_data(study, request)
-    if isinstance(study, Search):
-        from semisweep.search import run_search
+def run(name: str, request: Request) -> None:
+    """Bring every trial of a study to a result or a failure.
 
-        return run_search(study, request)
+    Ray starts first, and its workers while the study is still being imported, unless the store says
+    that nothing is left to run.
+    """
+    check_study_name(name)
+    with Engine(request.resources) as engine:
+        if not looks_finished(name, request):
+            engine.connect()
+        study = find_study(name)
+        prepare_data(study, request)
+        if isinstance(study, Search):
+            from semisweep.search import run_search
+
+            run_search(study, request, engine)
+        else:
+            run_study(study, request, engine)
+
+
+def looks_finished(name: str, request: Request) -> bool:
+    """Return whether the store has all results of the study as it ran last; reads a few files."""
+    if request.changes or request.seeds or request.retry_failed or not Path(request.store).exists():
+        return False
+    store = Store.open(request.store)
+    table = store.read_study(short(name), request.scale)
+    return table is not None and not plan([table], store).missing
+
+
+def run_study(study: Study, request: Request, engine: Engine) -> None:
+    """Run the trials of a table that have no result, on Ray."""
     splits = Splits(request.roots)
     resolved = resolve(study, request.scale, splits, request.changes, request.seeds)
-    build_networks(resolved.trials.values(), splits)
+    check_networks(resolved.trials.values())
     store = Store.open(request.store, create=True)
     store.write_study(study.name, request.scale, resolved.table)
-    run_trials(store, resolved, splits, request)
-    return resolved
-
-
-def run_trials(store: Store, resolved: Resolved, splits: Splits, request: Request) -> None:
-    """Run the trials that have no result, on Ray."""
     state = plan([resolved.table], store)
     missing = list(state.missing) + (list(state.failed) if request.retry_failed else [])
     if not missing:
         return
-    names = trial_names(resolved.table)
-    with SweepProgress(len(missing), names) as progress:
+    with SweepProgress(len(missing), trial_names(resolved.table)) as progress:
         jobs = [job_for(key, resolved.trials[key], store, splits, request) for key in missing]
-        sweep(Grid(jobs, progress, store, resolved.table["metric"]), request.resources, progress.watch)
+        sweep(Grid(jobs, progress, store, resolved.table["metric"]), engine, progress.watch)
 
 
 def job_for(key: str, trial: Trial, store: Store, splits: Splits, request: Request) -> Job:
@@ -96,21 +115,16 @@ def trial_names(table: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def build_networks(trials: Any, splits: Splits) -> None:
-    """Raise `ConfigError` now for networks that cannot be built, rather than in every trial.
+def check_networks(trials: Iterable[Trial]) -> None:
+    """Raise `ConfigError` now for backbones and weights that do not exist, rather than in a trial."""
+    from semisweep.network import NetworkConfig
 
-    Modules are made on torch's meta device: no memory, no weights.
-    """
-    import torch
-
-    seen = set()
+    found: dict[NetworkConfig, None] = {}
     for trial in trials:
-        identity = digest(trial.encoded()["config"]) + trial.method
-        if identity not in seen:
-            seen.add(identity)
-            classes = len(splits.dataset(trial.data.name).classes)
-            with torch.device("meta"):
-                method_class(trial.method)(trial.config, classes)
+        values = (value for _, value, _ in settings(trial.config))
+        found |= dict.fromkeys(value for value in values if isinstance(value, NetworkConfig))
+    for network in found:
+        network.check()
 
 
 def prepare_data(study: Study | Search, request: Request) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from semisweep import pretrained as pretrained_weights
+from semisweep.backbones import is_surely_known
 from semisweep.config import Count, config, setting
 from semisweep.decoder import DPT, DeepLabV3Plus, resized
 from semisweep.errors import ConfigError
@@ -58,9 +59,10 @@ class NetworkConfig:
 
     def check(self) -> None:
         """Raise `ConfigError` for an unknown backbone or a missing file, without building."""
-        from semisweep.encoder import require_backbone
+        if not is_surely_known(self.backbone):
+            from semisweep.encoder import require_backbone
 
-        require_backbone(self.backbone)
+            require_backbone(self.backbone)
         if self.weights is not None:
             pretrained_weights.require_file(self.weights)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from semisweep.catalogue import short
 from semisweep.files import replacing
 from semisweep.query import results
 from semisweep.request import Request
@@ -140,8 +141,3 @@ def grid(lines: Sequence[Sequence[str]]) -> str:
     ]
     text.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(text) + "\n"
-
-
-def short(name: str) -> str:
-    """Return the name of a study, also when it was given as package.module:name."""
-    return name.rpartition(":")[2]

@@ -14,27 +14,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from semisweep.config import digest, replace
-from semisweep.launch import build_networks, job_for, outcome_note
+from semisweep.engine import Engine
+from semisweep.launch import check_networks, job_for, outcome_note
 from semisweep.progress import SweepProgress
 from semisweep.request import Request
 from semisweep.seeding import derive
 from semisweep.store import Store
-from semisweep.study import Resolved, Search, Splits, make_trial, preset_of
+from semisweep.study import Search, Splits, make_trial, preset_of
 from semisweep.sweep import sweep
 from semisweep.trial import Trial
 
 STARTUP_TRIALS = 5
 
 
-def run_search(search: Search, request: Request) -> Resolved:
+def run_search(search: Search, request: Request, engine: Engine) -> None:
     """Suggest and run trials until the search has as many as it asks for."""
     store = Store.open(request.store, create=True)
     source = Suggestions(search, request, store)
     if source.total:
         with SweepProgress(source.total, source.names) as progress:
             source.progress = progress
-            sweep(source, request.resources, progress.watch)
-    return Resolved(source.table, source.trials)
+            sweep(source, engine, progress.watch)
 
 
 class Suggestions:
@@ -47,7 +47,7 @@ class Suggestions:
         fields = search.set.get(request.scale, {})
         self.template = make_trial(preset, search.method, fields, request.changes)
         self.space = dict(search.space[request.scale])
-        build_networks([self.template], self.splits)
+        check_networks([self.template])
         self.table = self._table()
         self.trials = {entry["key"]: self.trial(entry["params"]) for entry in self.entries}
         self.names = {entry["key"]: self.name(entry) for entry in self.entries}

@@ -6,13 +6,13 @@ hundredths: so the loop keeps its group until the broker lets it go.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 GROUP_ENVIRONMENT = {
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
 
@@ -22,18 +22,23 @@ class GroupRenewed(RuntimeError):
 
 
 def start_group(
-    broker: Any, slot: str, workers: int, resources: Mapping[str, float], storage: str
+    broker: Any,
+    slot: str,
+    workers: int,
+    resources: Mapping[str, float],
+    storage: str,
+    autoscaling: bool,
 ) -> None:
     """Run a group of Ray Train workers until the broker closes the slot; blocks.
 
     Ray Train starts the whole group anew when one of its workers dies, without limit: how often a
     trial may cost a group is counted by the broker, trial by trial.
     """
-    os.environ.update(GROUP_ENVIRONMENT)
     from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-    trainer = DataParallelTrainer(
+    from semisweep.slot_trainer import SlotTrainer
+
+    trainer = SlotTrainer(
         work,
         train_loop_config={"broker": broker, "slot": slot},
         scaling_config=ScalingConfig(num_workers=workers, resources_per_worker=dict(resources)),
@@ -41,6 +46,7 @@ def start_group(
             name=slot, storage_path=storage, failure_config=FailureConfig(max_failures=-1)
         ),
     )
+    trainer.autoscaling = autoscaling
     trainer.fit()
 
 
@@ -52,11 +58,15 @@ def work(config: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     broker, slot = config["broker"], config["slot"]
+    ray.get(broker.spawn.remote(slot))
+    import timm  # noqa: F401  the imports that take longest, before anybody counts on this slot
+
+    from semisweep.execute import execute
+    from semisweep.job import Job
+
     if rank == 0:
         ray.get(broker.join.remote(slot))
     _join_process_group(rank, world)
-    from semisweep.job import Job, execute
-
     while True:
         message = ray.get(broker.take.remote(slot, rank))
         if message is None:

@@ -1,0 +1,144 @@
+"""The connection to Ray: a cluster that is there already, or one of this machine alone.
+
+Everything that makes a sweep's first trial wait is begun as early as possible: Ray's own processes
+start while this one still imports what it needs, and the first slot's before its job is known.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from semisweep.errors import ClusterError
+from semisweep.groups import Groups
+from semisweep.request import Resources
+
+QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_AUTO_CALLBACK_SYNCER": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "3600",
+}
+# Despite its name it rules on every system whether a cluster may reach beyond 127.0.0.1.
+LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+WORKER_CPU = 0.99  # leaves room for the slots' Tune actors
+ADDRESS_SECONDS = 5.0
+
+
+class Engine:
+    """Ray, connected when first needed; what a sweep runs on."""
+
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+        self.ray: Any = None
+        self.broker: Any = None
+        self.groups: Groups
+        self.slots = 0
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.ray is not None:
+            if hasattr(self, "groups"):
+                self.groups.close()
+            self.ray.shutdown()
+
+    def connect(self) -> None:
+        """Connect or start Ray, and the first slot's workers before it is known what they will do.
+
+        Raises `ClusterError` where the cluster does not answer or does not fit the request.
+        """
+        if self.ray is not None:
+            return
+        address = self.resources.address
+        if address:
+            check_address(address)
+        os.environ.update(environment(address))
+        import ray
+
+        from semisweep.broker import Broker
+
+        try:
+            with ThreadPoolExecutor(1) as beside:
+                imported = beside.submit(_import_heavy)
+                # In this thread: Ray's processes end with the thread that started them.
+                ray.init(**self._options())
+                self.ray = ray
+                make = ray.remote(Broker).options(num_cpus=0, max_concurrency=1000)
+                self.broker = make.remote()
+                imported.result()
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise ClusterError(
+                f"a Ray cluster must answer, got address={address or 'local'}: {error}"
+            ) from None
+        self.slots, worker = fit_slots(ray.cluster_resources(), self.resources)
+        self.groups = Groups(ray, self.broker, self.resources, worker)
+        self.groups.start(self.groups.reserve(1)[0])
+
+    def _options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if self.resources.address:
+            return options | {"address": self.resources.address}
+        cores = os.cpu_count() or 1
+        wanted = (self.resources.slots or 1) * self.resources.workers
+        return options | {"include_dashboard": False, "num_cpus": max(cores, wanted)}
+
+
+def environment(address: str | None) -> dict[str, str]:
+    """Return the variables that quiet Ray and keep a cluster of our own on loopback."""
+    from semisweep.worker import GROUP_ENVIRONMENT
+
+    wanted = QUIET | GROUP_ENVIRONMENT
+    if not address:
+        wanted |= {LOOPBACK_SWITCH: "0"}
+    return {name: os.environ.get(name, value) for name, value in wanted.items()}
+
+
+def _import_heavy() -> None:
+    from ray import tune  # noqa: F401
+
+    import semisweep.slot_trainer  # noqa: F401
+
+
+def fit_slots(have: Mapping[str, float], resources: Resources) -> tuple[int, dict[str, float]]:
+    """Return how many slots run at a time and what each worker asks for; refuse what cannot fit."""
+    kind = "GPU" if have.get("GPU", 0) >= 1 else "CPU"
+    room = int(have.get(kind, 0)) // resources.workers
+    wanted = resources.slots or room
+    if room < 1 or wanted > room:
+        raise ClusterError(
+            f"slots x workers must fit the cluster's {have.get(kind, 0):g} {kind}s, "
+            f"got slots={wanted or 1}, workers={resources.workers}; "
+            f"at most {room} slots of {resources.workers} workers fit"
+        )
+    worker = {"CPU": WORKER_CPU}
+    if kind == "GPU":
+        worker["GPU"] = 1
+    return wanted, worker
+
+
+def check_address(address: str) -> None:
+    """Raise `ClusterError` within seconds if nothing listens at a Ray address."""
+    if address in ("auto", "local"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise ClusterError(f"a Ray address must be host:port or auto, got address={address!r}")
+    try:
+        socket.create_connection((host, int(port)), timeout=ADDRESS_SECONDS).close()
+    except OSError as error:
+        raise ClusterError(
+            f"a Ray cluster must answer, got address={address!r}: {error}; is `ray start --head` up?"
+        ) from None
+
+

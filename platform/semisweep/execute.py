@@ -1,0 +1,167 @@
+"""Bringing one trial to its result in this process, wherever this process runs.
+
+The same function serves the workers of a cluster, `semisweep debug` and the tests.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from semisweep import distributed
+from semisweep.config import flatten
+from semisweep.data.dataset import open_dataset
+from semisweep.data.splits import Split, make_split
+from semisweep.errors import DataError, SemisweepError, TrainingError
+from semisweep.job import Job, Outcome
+from semisweep.provenance import machine, provenance
+from semisweep.store import Store, TrialFolder
+from semisweep.trainer import Report, Training, fit, from_bytes
+from semisweep.trial import Trial, decode_trial, trial_identity, trial_key
+
+LEDGER = "SEMISWEEP_LEDGER"
+DELIVERIES = 3
+logger = logging.getLogger(__name__)
+
+
+def execute(job: Job, report: Report, *, raise_errors: bool = False) -> Outcome:
+    """Bring a trial to its result, going on from its newest checkpoint; failures become rows.
+
+    Every worker of a group calls this with the same job; the first one reads and writes the store.
+    The lock is the kernel's: it is free again as soon as the process that holds it is gone. A failure
+    on one of several workers leaves the others waiting for it: the group is to be renewed then.
+    """
+    rank, world = distributed.world()
+    first = rank == 0
+    folder = Store.open(job.store).trial(job.key)
+    with folder.lock() if first else _nothing():
+        if distributed.share(folder.finished if first else None):
+            if first:
+                folder.clean()
+            return Outcome(job.key, "known")
+        attempt = distributed.share(folder.start_attempt() if first else None)
+        note(job.key, "started", first)
+        try:
+            if job.delivery > DELIVERIES:
+                raise TrainingError(
+                    f"a trial may end the processes that train it {DELIVERIES} times, "
+                    f"got delivery={job.delivery} (out of memory?); --retry-failed starts it anew"
+                )
+            row = _train(job, folder, attempt, report)
+        except SemisweepError as error:
+            if raise_errors:
+                raise
+            return _failed(job, folder, str(error), attempt, unexpected=world > 1)
+        except Exception as error:
+            if raise_errors:
+                raise
+            logger.exception("trial %s failed", job.key)
+            text = "".join(traceback.format_exception(error)).rstrip()
+            return _failed(job, folder, text, attempt, unexpected=True)
+        if first:
+            folder.complete(row)
+            folder.forget_failure()
+            note(job.key, "finished", first)
+        distributed.barrier()
+        return Outcome(job.key, "finished")
+
+
+def _train(job: Job, folder: TrialFolder, attempt: int, report: Report) -> dict[str, Any]:
+    trial = decode_trial(job.trial)
+    dataset = open_dataset(trial.data.name, Path(job.data_root))
+    split = make_split(dataset, trial.data)
+    first = distributed.world()[0] == 0
+    if trial_key(trial, split) != job.key:
+        raise DataError(
+            f"the images of {dataset.name!r} at {job.data_root} must be those the sweep was planned "
+            f"with, got lists with digest {split.labelled_digest}; copy the same data set there"
+        )
+    if first:
+        folder.describe(_description(trial, split, job.key))
+    training = Training(trial, dataset, split, job.device, job.data_workers)
+    _resume(training, folder, first)
+    report({"step": training.step, "total_steps": training.total_steps})
+    note(job.key, "training", first)
+    started = time.time()
+    metrics = fit(training, folder, report)
+    return _row(job, trial, split, training, metrics) | {
+        "run.attempts": attempt,
+        "run.seconds": training.seconds,
+        "run.device_seconds": training.seconds * training.world,
+        "run.finished_at": time.time(),
+        "run.final_attempt_seconds": time.time() - started,
+    }
+
+
+def _resume(training: Training, folder: TrialFolder, first: bool) -> None:
+    checkpoint = distributed.share(folder.read_checkpoint() if first else None)
+    step = 0
+    if checkpoint is not None:
+        step, data = checkpoint
+        training.restore(from_bytes(data))
+    if first:
+        folder.rewind(step)
+
+
+def _description(trial: Trial, split: Split, key: str) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "key": key,
+        "trial": trial.encoded(),
+        "identity": trial_identity(trial, split),
+        "labelled": list(split.labelled),
+    }
+
+
+def _row(
+    job: Job, trial: Trial, split: Split, training: Training, metrics: Mapping[str, float]
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"key": job.key} | flatten(trial.encoded())
+    row |= {
+        "data.labelled_digest": split.labelled_digest,
+        "data.unlabelled_digest": split.unlabelled_digest,
+        "total_steps": training.total_steps,
+        "parameters": sum(item.numel() for item in training.method.parameters()),
+        "run.workers": training.world,
+        "run.device": job.device,
+        "run.peak_memory_bytes": peak_memory(job.device),
+    }
+    return row | metrics | provenance(trial.method) | machine()
+
+
+def _failed(
+    job: Job, folder: TrialFolder, error: str, attempt: int, unexpected: bool
+) -> Outcome:
+    folder.fail({"key": job.key, "error": error, "attempts": attempt, "trial": job.trial})
+    note(job.key, "failed")
+    return Outcome(job.key, "failed", error, unexpected)
+
+
+def peak_memory(device: str) -> int:
+    """Return the peak memory in bytes: of the device's tensors, or on a CPU of the whole process."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.max_memory_allocated())
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def note(key: str, event: str, first: bool = True) -> None:
+    """Append a line to the ledger of executions that tests judge the store by, if one is kept."""
+    path = os.environ.get(LEDGER)
+    if path and first:
+        with open(path, "a", encoding="utf-8") as ledger:
+            ledger.write(f"{key} {event} {os.getpid()} {time.time():.3f}\n")
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield

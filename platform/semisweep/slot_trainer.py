@@ -1,0 +1,43 @@
+"""Ray Train's trainer without the helper actors that a slot has no use for.
+
+Each actor is a process that imports for seconds, and a controller waits for some of them before it
+starts its workers. What is left out: the cleaner of placement groups (a slot's controller ends with its
+driver, whereupon Ray takes the group back), the manager of Ray data sets (a slot has none), and, on a
+cluster that this process started for itself and that cannot grow, the autoscaling coordinator.
+
+Together with `worker` the only place that imports `ray.train`; imported by nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.train.v2._internal.execution.scaling_policy.fixed import FixedScalingPolicy
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+UNUSED_CALLBACKS = ("PlacementGroupCleanerCallback", "DatasetsCallback")
+
+
+class WithoutAutoscaling(FixedScalingPolicy):
+    """A fixed number of workers, asked for from nobody but the cluster that is there."""
+
+    def after_controller_start(self, train_run_context: Any) -> None:
+        """Ask no coordinator for resources."""
+
+    def _maybe_send_resource_request(self) -> None:
+        pass
+
+
+class SlotTrainer(DataParallelTrainer):  # type: ignore[misc]
+    """A trainer whose group of workers starts with as few other processes as can be."""
+
+    autoscaling = True
+
+    def _create_default_callbacks(self) -> list[Any]:
+        found = super()._create_default_callbacks()
+        return [item for item in found if type(item).__name__ not in UNUSED_CALLBACKS]
+
+    def _initialize_and_run_controller(self, **arguments: Any) -> Any:
+        if not self.autoscaling:
+            arguments["scaling_policy"] = WithoutAutoscaling(self.scaling_config)
+        return super()._initialize_and_run_controller(**arguments)
