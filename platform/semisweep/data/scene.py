@@ -24,41 +24,41 @@ Range = tuple[float, float]
 # Classes 1, 2, ... : (shape, texture) and how often they are drawn, relative to the first.
 KINDS = (
     ("disc", "striped"),
-    ("square", "checkered"),
-    ("triangle", "dotted"),
-    ("square", "striped"),
+    ("bar", "striped"),
+    ("bar", "checkered"),
     ("disc", "checkered"),
-    ("triangle", "checkered"),
-    ("square", "dotted"),
+    ("disc", "dotted"),
+    ("bar", "dotted"),
 )
-TAIL = 12.0  # the commonest class is drawn this many times as often as the rarest
+TAIL = 9.0  # the commonest class is drawn this many times as often as the rarest
 
 # Difficulty. Calibrated by supervised training alone, then frozen: a change needs a new
 # GENERATOR_VERSION in shapes.py.
-OBJECTS = (3, 5)
-RADIUS: Range = (7.0, 13.0)  # of the disc of equal area
-STRETCH: Range = (0.85, 1.18)
+OBJECTS = (4, 6)
+RADIUS: Range = (9.5, 13.0)  # of the disc of equal area
+BAR_LENGTH = 4.0  # in widths
+STRETCH: Range = (0.92, 1.08)
 SEPARATION = 0.75  # of the sum of two radii; below 1 objects overlap
 PLACEMENTS = 6  # tries to keep that distance before any place will do
 PERIODS: dict[str, Range] = {
-    "striped": (3.6, 5.6),
-    "checkered": (4.6, 6.4),
-    "dotted": (5.0, 6.4),
+    "striped": (5.0, 6.5),
+    "checkered": (6.0, 7.0),
+    "dotted": (6.0, 7.0),
 }
-TEXTURE_CONTRAST: Range = (0.35, 0.75)  # between the two tones of an object
+TEXTURE_CONTRAST: Range = (0.5, 0.85)  # between the two tones of an object
 TEXTURE_SHARPNESS = 1.2
 CHROMA = 0.18  # random colour difference between the tones
 OCCLUDERS = (0, 1)
 OCCLUDER_WIDTH: Range = (1.6, 3.2)
 NOISE_AMPLITUDES = {2: 0.22, 4: 0.16, 8: 0.10, 16: 0.06, 32: 0.04}  # by cells across the picture
-BLOBS = (2, 5)
+BLOBS = (1, 3)
 EDGES = (1, 3)
 EDGE_CONTRAST: Range = (0.04, 0.14)
-TEXTURED_CLUTTER = 0.35  # chance of an irregular patch in one of the objects' textures
+TEXTURED_CLUTTER = 0.15  # chance of an irregular patch in one of the objects' textures
 LIGHT = 0.25  # brightness differs by up to this share from the middle to the rim
-GAIN: Range = (0.65, 1.05)
+GAIN: Range = (0.8, 1.05)
 OFFSET = 0.06
-SENSOR_NOISE: Range = (0.01, 0.04)
+SENSOR_NOISE: Range = (0.01, 0.03)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def render(seed: int, index: int, size: int = 64) -> tuple[Pixels, Pixels]:
 def silhouette(thing: Thing, rows: Array, columns: Array) -> Array:
     """Return how far each pixel is outside the object (inside: below 0); never overstated.
 
-    The texture has no part in it. Discs, squares and triangles of one radius have one area.
+    The texture has no part in it. Discs and bars of one radius have one area.
     """
     down, right = rows - thing.centre[0], columns - thing.centre[1]
     along = (right * math.cos(thing.angle) + down * math.sin(thing.angle)) * thing.stretch
@@ -104,13 +104,10 @@ def silhouette(thing: Thing, rows: Array, columns: Array) -> Array:
     shape = KINDS[thing.kind][0]
     if shape == "disc":
         distance = np.hypot(along, across) - thing.radius
-    elif shape == "square":
-        half = math.sqrt(math.pi) / 2 * thing.radius
-        distance = np.maximum(np.abs(along), np.abs(across)) - half
     else:
-        inner = math.sqrt(math.pi / (3 * math.sqrt(3))) * thing.radius
-        side = math.sqrt(3) / 2 * np.abs(along)
-        distance = np.maximum(across, side - across / 2) - inner
+        half_width = math.sqrt(math.pi / BAR_LENGTH) / 2 * thing.radius
+        half_length = BAR_LENGTH * half_width
+        distance = np.maximum(np.abs(along) - half_length, np.abs(across) - half_width)
     # Stretching makes distances grow faster than pixels do: the ring around must not get thinner.
     scaled: Array = distance / max(thing.stretch, 1 / thing.stretch)
     return scaled

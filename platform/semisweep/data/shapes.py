@@ -125,7 +125,7 @@ def _write(
     for part in PARTS:
         ids = []
         for _ in range(description[part]):
-            ids.append(f"s{description['seed']}_{index:06d}")
+            ids.append(f"v{GENERATOR_VERSION}s{description['seed']}_{index:06d}")
             picture, mask = render(description["seed"], index, description["size"])
             _save(folder, ids[-1], picture, mask)
             index += 1
