@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from semisweep.data import scene
 from semisweep.data.dataset import check, content_digest, open_dataset
@@ -20,6 +21,9 @@ from semisweep.data.shapes import CLASSES, PALETTE, make, pixel_digest
 from semisweep.errors import ConfigError, DataError
 
 COUNT = 150
+
+# What encodes the files: pillow, its JPEG library, and the library that packs PNGs.
+ENCODERS = ("13.0.0", "3.2.0", "2.3.3")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +38,28 @@ def masks(scenes) -> np.ndarray:
 
 def test_the_pixels_of_seed_0_are_pinned():
     """A change orphans every result made with the data set: raise GENERATOR_VERSION with it."""
-    assert pixel_digest(0, (0, 1, 2, 511, 799)) == "a5f68cbd760888fde9fd"
+    assert pixel_digest(0, (0, 1, 2, 511, 799)) == "a89b595ca768f3734cfc"
+    assert pixel_digest(0, range(0, 800, 8)) == "8bcee76ec664ab47bc44", "of all three parts"
+
+
+def test_the_pixels_of_another_seed_and_size_are_pinned():
+    assert pixel_digest(1, range(20)) == "5e34ba6be5b39866f5bb"
+    assert pixel_digest(0, range(10), size=96) == "73a3a11dbe299ccef240"
+
+
+def test_the_content_of_a_small_data_set_is_pinned(tmp_path):
+    """Lists, masks and JPEG files, byte by byte; other encoders pack equal pixels otherwise."""
+    found = (PIL.__version__, features.version("libjpeg_turbo"), features.version("zlib_ng"))
+    if found != ENCODERS:
+        pytest.skip(f"bytes are pinned for pillow, libjpeg-turbo, zlib-ng {ENCODERS}, not {found}")
+    root = make(tmp_path / "shapes", train=12, val=4, test=4)
+    digest = content_digest(open_dataset("shapes", root))
+
+    assert digest == "a008c06c2ce429f7629c", (
+        "with the same encoders the same data set must be written, got content digest "
+        f"{digest}; results made with the old one cannot be compared: if the pixels are meant to "
+        "change raise GENERATOR_VERSION, else mend what writes the files"
+    )
 
 
 def test_a_picture_depends_on_its_own_number_alone():
@@ -69,15 +94,14 @@ def test_different_labels_never_touch(masks):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_tail_is_long(seed):
-    """The rarest class is drawn at most 1/8 as often as the commonest, over a training part."""
+    """The rarest class is drawn at most 1/8 as often as the commonest; each less than the last."""
+    generator = np.random.default_rng(seed)
     kinds: Counter[int] = Counter()
-    for index in range(512):
-        generator = np.random.default_rng((seed, index))
+    for _ in range(1000):
         kinds.update(thing.kind for thing in scene._place(generator, 64, 1.0))
 
-    assert len(kinds) == len(KINDS)
-    assert max(kinds, key=kinds.__getitem__) == 0
-    assert min(kinds.values()) <= max(kinds.values()) / 8
+    assert [kind for kind, _ in kinds.most_common()] == list(range(len(KINDS)))
+    assert kinds[len(KINDS) - 1] <= kinds[0] / 8
 
 
 def test_the_tail_is_long_in_pixels(masks):
@@ -105,13 +129,15 @@ def test_classes_of_one_shape_have_one_outline():
         outline = silhouette(replace(thing, kind=kind), rows, columns)
         assert (outlines.setdefault(shape, outline) == outline).all()
 
-    assert len(outlines) == 3
+    assert outlines.keys() == {"disc", "bar"}
+    assert (outlines["disc"] != outlines["bar"]).any()
 
 
-@pytest.mark.parametrize("kind", range(3))
-@pytest.mark.parametrize("stretch", [0.85, 1.0, 1.18])
-def test_shapes_of_one_radius_have_one_area(kind, stretch):
+@pytest.mark.parametrize("shape", ["disc", "bar"])
+@pytest.mark.parametrize("stretch", [*scene.STRETCH, 1.0])
+def test_shapes_of_one_radius_have_one_area(shape, stretch):
     rows, columns = np.mgrid[0:64, 0:64] + 0.5
+    kind = [own for own, _ in KINDS].index(shape)
     inside = silhouette(Thing(kind, (32.0, 32.0), 12.0, 0.4, stretch), rows, columns) <= 0
 
     assert inside.sum() == pytest.approx(math.pi * 12**2, rel=0.03)
@@ -132,10 +158,10 @@ def test_colour_says_nothing_about_the_class(scenes):
     first, second = (np.array(brightness[kind]) for kind in (1, 2))
     error = math.sqrt(first.var() / len(first) + second.var() / len(second))
     assert abs(first.mean() - second.mean()) < 3.5 * error
-    assert first.std() > 0.05
+    assert min(first.std(), second.std()) > 0.03
 
 
-def test_three_to_five_objects_are_placed_and_some_overlap():
+def test_four_to_six_objects_are_placed_and_some_overlap():
     counts = set()
     overlaps = 0
     for index in range(60):
@@ -145,12 +171,12 @@ def test_three_to_five_objects_are_placed_and_some_overlap():
             for other in things[:i]:
                 overlaps += math.dist(one.centre, other.centre) < one.radius + other.radius
 
-    assert counts == {3, 4, 5}
-    assert 5 < overlaps < 120
+    assert counts == {4, 5, 6}
+    assert 60 < overlaps < 240
 
 
 @pytest.mark.parametrize("texture", ["striped", "checkered", "dotted"])
-def test_textures_repeat_every_three_to_seven_pixels_with_clear_contrast(texture):
+def test_textures_repeat_every_four_to_seven_pixels_with_clear_contrast(texture):
     rows, columns = np.mgrid[0:64, 0:64] + 0.5
     for seed in range(5):
         generator = np.random.default_rng(seed)
@@ -158,7 +184,7 @@ def test_textures_repeat_every_three_to_seven_pixels_with_clear_contrast(texture
         power = np.abs(np.fft.fft2(tones - tones.mean())) ** 2
         row, column = np.unravel_index(power.argmax(), power.shape)
         frequency = math.hypot(min(row, 64 - row), min(column, 64 - column)) / 64
-        assert 3 < 1 / frequency < 7.5
+        assert 4 < 1 / frequency < 7.5
         assert np.ptp(tones) > 0.25
 
 
@@ -167,13 +193,13 @@ def test_a_made_data_set_reads_as_one_in_the_pascal_layout(tmp_path):
     dataset = open_dataset("shapes", root)
 
     assert dataset.parts == ("train", "val", "test")
-    assert dataset.part("train") == tuple(f"s4_{index:06d}" for index in range(5))
+    assert dataset.part("train") == tuple(f"v1s4_{index:06d}" for index in range(5))
     assert [len(dataset.part(part)) for part in dataset.parts] == [5, 2, 3]
     assert check(dataset) == []
     picture, mask = render(4, 5)
-    assert (dataset.mask("s4_000005") == mask).all()
-    assert np.abs(dataset.image("s4_000005").astype(int) - picture).mean() < 4
-    with Image.open(dataset.mask_file("s4_000005")) as opened:
+    assert (dataset.mask("v1s4_000005") == mask).all()
+    assert np.abs(dataset.image("v1s4_000005").astype(int) - picture).mean() < 4
+    with Image.open(dataset.mask_file("v1s4_000005")) as opened:
         assert opened.mode == "P"
         assert tuple(opened.getpalette()[3:6]) == PALETTE[1]
         assert tuple(opened.getpalette()[765:768]) == (224, 224, 192)

@@ -1,7 +1,8 @@
 """The broker: one small actor through which a sweep, its slots and their workers talk.
 
-A slot's mailbox holds the job that its worker group is to do. A group that died and was started again
-joins anew and is handed the same job. Everything is plain dictionaries, so the actor needs no torch.
+A slot's mailbox holds the job that its worker group is to do. A group that died and was started
+again joins anew and is handed the same job. Everything is plain dictionaries, so the actor needs no
+torch.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.job: dict[str, Any] | None = None
+        self.key = ""
         self.taken: set[int] = set()
         self.deliveries = 0
         self.events: list[dict[str, Any]] = []
@@ -38,9 +40,16 @@ class Broker:
     def _box(self, slot: str) -> Mailbox:
         return self.boxes.setdefault(slot, Mailbox())
 
-    async def claim(self, slots: list[str]) -> str:
-        """Return a slot that nobody else has claimed, one whose workers are there if possible."""
+    async def claim(self, slots: list[str], key: str) -> str:
+        """Return a slot for a job: the one that has it already, else one that nobody has claimed.
+
+        The first case is that of a Tune actor that died and was replaced. Of free slots, one whose
+        workers are there is taken if possible.
+        """
         async with self.changed:
+            for slot in slots:
+                if self._box(slot).key == key:
+                    return slot
             free = [slot for slot in slots if not self._box(slot).claimed]
             free.sort(key=lambda slot: not self._box(slot).joined)
             self._box(free[0]).claimed = True
@@ -48,13 +57,16 @@ class Broker:
 
     async def release(self, slot: str) -> None:
         """Give a claimed slot back."""
-        self._box(slot).claimed = False
+        async with self.changed:
+            self._box(slot).claimed, self._box(slot).key = False, ""
 
     async def put(self, slot: str, job: dict[str, Any]) -> None:
-        """Give a slot its next job."""
+        """Give a slot its next job; one that it has not finished yet just goes on."""
         async with self.changed:
             box = self._box(slot)
-            box.job, box.taken, box.deliveries, box.events = job, set(), 0, []
+            if box.job is not None and box.key == job["key"]:
+                return
+            box.job, box.key, box.taken, box.deliveries, box.events = job, job["key"], set(), 0, []
             if box.closed:
                 box.events.append({"key": job["key"], "status": "failed", "error": box.error})
             self.changed.notify_all()
@@ -85,7 +97,7 @@ class Broker:
             await self.changed.wait_for(lambda: box.training or box.closed)
 
     async def take(self, slot: str, rank: int) -> dict[str, Any] | None:
-        """Wait for the slot's next job and return it, once to each worker; None: no more will come."""
+        """Wait for the slot's next job and return it, once a worker; None: no more will come."""
         async with self.changed:
             box = self._box(slot)
             await self.changed.wait_for(

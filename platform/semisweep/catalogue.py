@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -57,22 +58,56 @@ def find_method(name: str) -> type[Method]:
 
 
 def _resolve(path: str, kind: str) -> object:
+    """Return what "package.module:attribute" or "file.py:attribute" names.
+
+    Only what is wrong with the name itself becomes a `ConfigError`: an error inside the module is
+    raised as it is, for its traceback says where.
+    """
     place, _, attribute = path.rpartition(":")
+    if not place or place.startswith(".") or not attribute:
+        raise ConfigError(f"a {kind} must be named package.module:name, got {kind}={path!r}")
+    module = _load_file(Path(place), kind) if place.endswith(".py") else _import(place, path, kind)
+    found: object = module
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            raise unknown(f"{kind} in {place}", attribute, _public(module))
+        found = getattr(found, name)
+    return found
+
+
+def _import(place: str, path: str, kind: str) -> ModuleType:
     try:
-        if place.endswith(".py"):
-            return getattr(_load_file(Path(place)), attribute)
-        return resolve_name(path)
-    except (ImportError, AttributeError, ValueError, OSError) as error:
+        return importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        if not f"{place}.".startswith(f"{error.name}."):
+            raise  # the module is there, and something that it imports is not
         raise ConfigError(f"a {kind} must be importable, got {kind}={path!r}: {error}") from None
 
 
-def _load_file(path: Path) -> ModuleType:
-    if path.stem in sys.modules:
-        return sys.modules[path.stem]
-    specification = importlib.util.spec_from_file_location(path.stem, path)
-    if specification is None or specification.loader is None:
-        raise ImportError(f"{path} is not a Python file")
+def _load_file(path: Path, kind: str) -> ModuleType:
+    """Return the module of a file, loaded once, under the name by which others may import it."""
+    if not path.is_file():
+        raise ConfigError(f"the file of a {kind} must exist, got file={path}")
+    known = sys.modules.get(path.stem)
+    if known is not None:
+        if Path(known.__file__ or "").absolute() == path.absolute():
+            return known
+        raise ConfigError(
+            f"the file of a {kind} must not have the name of another module, got file={path}, "
+            f"module={path.stem}; rename the file"
+        )
+    specification = importlib.util.spec_from_file_location(path.stem, path.absolute())
+    assert specification is not None
+    assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     sys.modules[path.stem] = module
-    specification.loader.exec_module(module)
+    try:
+        specification.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
     return module
+
+
+def _public(module: ModuleType) -> list[str]:
+    return [name for name in vars(module) if not name.startswith("_")]

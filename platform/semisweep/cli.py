@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from semisweep.errors import ConfigError, DataError, SemisweepError, StoreError
+from semisweep.errors import DataError, SemisweepError, StoreError
 
 if TYPE_CHECKING:
     from semisweep.request import Request
@@ -30,7 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"interrupted; what is finished is kept. To go on: {again}", err=True)
         sys.exit(INTERRUPTED)
     except click.ClickException as error:
-        _fail(error.format_message())
+        message = error.format_message()
+        if message.startswith("Usage:"):  # no command was given: this is the whole help
+            click.echo(message)
+            sys.exit(BAD_INPUT)
+        _fail(message)
     except SemisweepError as error:
         _fail(str(error))
     except ValueError as error:
@@ -47,7 +51,7 @@ def _fail(message: str) -> None:
     sys.exit(BAD_INPUT)
 
 
-class Study(click.ParamType):
+class Study(click.ParamType):  # type: ignore[type-arg]  # not generic in older click
     """The name of a study, completed by the shell."""
 
     name = "study"
@@ -60,7 +64,7 @@ class Study(click.ParamType):
         return [CompletionItem(name) for name in study_names() if name.startswith(incomplete)]
 
 
-class Assignment(click.ParamType):
+class Assignment(click.ParamType):  # type: ignore[type-arg]
     """Text of the form NAME=VALUE."""
 
     name = "name=value"
@@ -91,7 +95,9 @@ def shared(command: Command) -> Command:
             metavar="NAME=PATH",
             help="Where a data set lies; without it $SEMISWEEP_DATA/NAME or semisweep-data/NAME.",
         ),
-        click.option("--seeds", type=click.IntRange(1), help="Seeds a cell, instead of the study's."),
+        click.option(
+            "--seeds", type=click.IntRange(1), help="Seeds a cell, instead of the study's."
+        ),
         click.option(
             "--set",
             "changes",
@@ -144,25 +150,10 @@ def _show(study: str, request: Request) -> int:
 @shared
 def plan(studies: Sequence[str], **options: Any) -> None:
     """Say what STUDIES want, what is done, what is shared and what would run."""
-    from semisweep.catalogue import find_study
-    from semisweep.launch import prepare_data
-    from semisweep.plan import plan as make_plan
-    from semisweep.store import Store
-    from semisweep.study import Search, Splits, resolve
+    from semisweep.plan import plan_studies
 
     request = _request(**options)
-    store = Store.open(request.store) if Path(request.store).exists() else None
-    splits = Splits(request.roots)
-    tables = []
-    for name in studies:
-        study = find_study(name)
-        if isinstance(study, Search):
-            raise ConfigError(f"a search chooses its trials as it goes, got study={name!r}")
-        prepare_data(study, request)
-        tables.append(
-            resolve(study, request.scale, splits, request.changes, request.seeds).table
-        )
-    state = make_plan(tables, store)
+    state = plan_studies(studies, request)
     click.echo(f"wanted   {state.wanted:6} trials by {', '.join(studies)} at {request.scale} scale")
     click.echo(f"shared   {state.shared:6} equal ones that run once for several cells")
     click.echo(f"finished {len(state.finished):6}")
@@ -190,7 +181,7 @@ def status(store: str) -> None:
 @shared
 @click.option("--format", "form", type=click.Choice(["markdown", "csv"]), default="markdown")
 def table(studies: Sequence[str], form: str, **options: Any) -> None:
-    """Print the tables of STUDIES from what the store has."""
+    """Print the tables of STUDIES, or of all, from what the store has."""
     from semisweep.report import render
 
     click.echo(render(_all_studies(studies), _request(**options), form))

@@ -1,8 +1,9 @@
 """Frozen, typed configurations: dotted changes, JSON, and the identity of a trial.
 
-A configuration is a class decorated with `@config`: a frozen, keyword-only dataclass whose values are
-checked against their annotations when it is made. `setting` gives a field its provenance (what the
-paper says, what the released code does, what is used and why) and says when the field matters at all.
+A configuration is a class decorated with `@config`: a frozen, keyword-only dataclass whose values
+are checked against their annotations when it is made. `setting` gives a field its value and the
+provenance of it (what the paper says, what the released code does, what is used and why), and says
+when the field matters at all.
 
     @config
     class RankMatchConfig(MethodConfig):
@@ -16,7 +17,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, cast, dataclass_transform, overload
 
 import pydantic
 from pydantic import ConfigDict, Field, TypeAdapter
@@ -48,18 +49,19 @@ class Setting:
     identity: Callable[[Any], Any] | None = None
 
 
+@overload
+def setting(default: T, **about: Any) -> T: ...
+@overload
+def setting(*, factory: Callable[[], T], **about: Any) -> T: ...
 def setting(
-    default: Any = dataclasses.MISSING,
-    *,
-    factory: Any = dataclasses.MISSING,
-    **about: Any,
+    default: Any = dataclasses.MISSING, *, factory: Any = dataclasses.MISSING, **about: Any
 ) -> Any:
-    """Return a dataclass field that carries a `Setting`.
+    """Return a dataclass field with a value, given or made, that carries a `Setting`.
 
-    `neutral`: the value at which the field is left out of the key, so that adding the field changes no
-    key. `matters`: a predicate on the whole configuration; where it is false the field cannot change
-    the result and is left out of the key. `identity`: turns a value (a path, say) into what the key
-    should hold of it.
+    `neutral`: the value at which the field is left out of the key, so that adding the field changes
+    no key. `matters`: a predicate on the whole configuration; where it is false the field cannot
+    change the result and is left out of the key. `identity`: turns a value (a path, say) into what
+    the key should hold of it.
     """
     metadata = {"setting": Setting(**about)}
     if factory is not dataclasses.MISSING:
@@ -67,13 +69,15 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+# `setting` is no field specifier: to a type checker a field made by it simply has a value, of which
+# the checker compares the type with the annotation.
 @dataclass_transform(
-    frozen_default=True, kw_only_default=True, field_specifiers=(setting, dataclasses.field)
+    frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,)
 )
 def config(cls: type[T]) -> type[T]:
-    """Make `cls` a frozen, keyword-only dataclass that checks its values and refuses unknown fields."""
+    """Make `cls` a frozen, keyword-only dataclass that checks values and refuses unknown fields."""
     rules = ConfigDict(extra="forbid", validate_default=True)
-    return pydantic_dataclass(frozen=True, kw_only=True, config=rules)(cls)
+    return cast(type[T], pydantic_dataclass(frozen=True, kw_only=True, config=rules)(cls))
 
 
 def settings(value: Any) -> Iterator[tuple[str, Any, Setting]]:
@@ -114,38 +118,47 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
 def replace(value: T, changes: Mapping[str, Any]) -> T:
     """Return `value` with dotted fields changed: `replace(trial, {"config.threshold": 0.9})`.
 
-    Raises `ConfigError` for an unknown field, naming the nearest ones, or a value that breaks a rule.
+    Raises `ConfigError` for an unknown field, naming the nearest ones, or a value that breaks a
+    rule.
     """
-    for path, item in changes.items():
-        value = _replace_one(value, path.split("."), item, path)
-    return value
+    paths = {tuple(path.split(".")): item for path, item in changes.items()}
+    return cast(T, _replace(value, paths, "")) if paths else value
 
 
-def _replace_one(value: Any, path: list[str], item: Any, whole: str) -> Any:
-    name, rest = path[0], path[1:]
+def _replace(value: Any, changes: Mapping[tuple[str, ...], Any], prefix: str) -> Any:
+    """Return `value` with all changes made at once, so that rules see them together."""
+    known = _field_names(value, prefix)
+    new: dict[str, Any] = {}
+    for name in dict.fromkeys(path[0] for path in changes):
+        inner = {path[1:]: item for path, item in changes.items() if path[0] == name}
+        if name not in known and not isinstance(value, Mapping):
+            whole = prefix + ".".join((name, *next(iter(inner))))
+            raise unknown("field", whole, [prefix + other for other in known])
+        item = inner.pop(()) if () in inner else known.get(name, {})
+        new[name] = _replace(item, inner, f"{prefix}{name}.") if inner else item
     if isinstance(value, Mapping):
-        inner = _replace_one(value[name], rest, item, whole) if rest and name in value else item
-        return {**value, name: inner}
-    names = (
-        [field.name for field in dataclasses.fields(value)]
-        if dataclasses.is_dataclass(value)
-        else []
-    )
-    if name not in names:
-        prefix = whole.removesuffix(".".join(path))
-        raise unknown("field", whole, [prefix + known for known in names])
-    if rest:
-        item = _replace_one(getattr(value, name), rest, item, whole)
+        return {**value, **new}
     try:
-        return dataclasses.replace(value, **{name: item})
+        return dataclasses.replace(value, **new)
     except pydantic.ValidationError as error:
-        raise ConfigError(explain(error, whole)) from None
+        raise ConfigError(explain(error, prefix)) from None
     except ConfigError as error:
-        raise ConfigError(f"{error} (setting {whole})") from None
+        raise ConfigError(f"{error} (setting {', '.join(prefix + name for name in new)})") from None
+
+
+def _field_names(value: Any, prefix: str) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return value
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    raise ConfigError(f"a field to set must be one of a configuration, got field={prefix[:-1]!r}")
 
 
 def parse_value(text: str) -> Any:
-    """Return the Python literal that `text` spells, or the text itself: 0.5, true, none, resnet50."""
+    """Return the Python literal that `text` spells, or the text itself.
+
+    So 0.5 is a number, true and none are what they say in any case of letters, resnet50 is a text.
+    """
     words = {"true": True, "false": False, "none": None, "null": None}
     if text.lower() in words:
         return words[text.lower()]
@@ -155,12 +168,14 @@ def parse_value(text: str) -> Any:
         return text
 
 
-def explain(error: pydantic.ValidationError, path: str = "") -> str:
-    """Return the first broken rule of a validation error as one line with name=value."""
+def explain(error: pydantic.ValidationError, prefix: str = "") -> str:
+    """Return the first broken rule of a validation error as one line with name=value.
+
+    `prefix` is what stands before the names that the error knows, such as "training.".
+    """
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
-    prefix = path.rpartition(".")[0]
-    name = f"{prefix}.{where}" if prefix else where or path
+    name = (prefix + where).rstrip(".")
     rule = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "value_error":
         return rule

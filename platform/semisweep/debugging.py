@@ -9,10 +9,11 @@ from typing import Any
 from semisweep.catalogue import find_study
 from semisweep.errors import ConfigError, unknown
 from semisweep.execute import execute
-from semisweep.launch import job_for, outcome_note, prepare_data
+from semisweep.launch import job_for, outcome_note
 from semisweep.request import Request
 from semisweep.store import Store
-from semisweep.study import Search, Splits, make_trial, preset_of
+from semisweep.study import Column, Row, Search, Study, make_trial, preset_of
+from semisweep.validation import check_study
 
 
 def debug_trial(
@@ -27,21 +28,14 @@ def debug_trial(
     study = find_study(name)
     if isinstance(study, Search):
         raise ConfigError(f"a search has no rows to debug, got study={name!r}")
-    rows = {item.name: item for item in study.rows}
-    columns = {item.name: item for item in study.columns if request.scale in item.set}
-    if row not in rows:
-        raise unknown(f"row of {study.name}", row, rows)
-    column = column or next(iter(columns))
-    if column not in columns:
-        raise unknown(f"column of {study.name}", column, columns)
-    prepare_data(study, request)
     preset = preset_of(study, request.scale)
-    fields = {**columns[column].set[request.scale], **rows[row].fields(request.scale)}
-    trial = replace(make_trial(preset, rows[row].method, fields, request.changes), seed=seed)
-    splits = Splits(request.roots)
+    arm, setting = place(study, request.scale, row, column)
     store = Store.open(request.store, create=True)
+    splits = check_study(study, request)
+    fields = {**setting.set[request.scale], **arm.fields(request.scale)}
+    trial = replace(make_trial(preset, arm.method, fields, request.changes), seed=seed)
     key = splits.key(trial)
-    say(f"trial {key}: {row}, {column}, seed {seed}")
+    say(f"trial {key}: {arm.name}, {setting.name}, seed {seed}")
 
     def report(said: Mapping[str, Any]) -> None:
         if "row" in said:
@@ -50,6 +44,18 @@ def debug_trial(
 
     outcome = execute(job_for(key, trial, store, splits, request), report, raise_errors=True)
     say(f"{outcome.status}: {outcome_note(store, key, preset.metric, outcome.error)}")
+
+
+def place(study: Study, scale: str, row: str, column: str | None) -> tuple[Row, Column]:
+    """Return a row and a column of a study by their names; without one, the first column."""
+    rows = {item.name: item for item in study.rows}
+    columns = {item.name: item for item in study.columns if scale in item.set}
+    if row not in rows:
+        raise unknown(f"row of {study.name}", row, rows)
+    name = next(iter(columns), "") if column is None else column
+    if name not in columns:
+        raise unknown(f"column of {study.name}", name, columns)
+    return rows[row], columns[name]
 
 
 def _short(value: object) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -150,13 +150,13 @@ def replicas_equal(module: nn.Module) -> bool:
     return largest == smallest
 
 
-def share(value: T) -> T:
-    """Return the first worker's value on every worker; the others pass None."""
-    if world()[1] == 1:
-        return value
-    box = [value]
-    group.broadcast_object_list(box, src=0)
-    return box[0]
+def share(value: T | None) -> T:
+    """Return the first worker's value on every worker; what the others pass is not looked at."""
+    box: list[Any] = [value]
+    if world()[1] > 1:
+        group.broadcast_object_list(box, src=0)
+    shared: T = box[0]
+    return shared
 
 
 def barrier() -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -32,6 +34,9 @@ QUIET = {
 LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 WORKER_CPU = 0.99  # leaves room for the slots' Tune actors
 ADDRESS_SECONDS = 5.0
+# What a client of HTTP/2, which gRPC speaks, says first, and the head of its (empty) settings,
+# which are frames of type 4. The other side answers with settings of its own.
+HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 
 
 class Engine:
@@ -43,8 +48,10 @@ class Engine:
         self.broker: Any = None
         self.groups: Groups
         self.slots = 0
+        self._termination: Any = None
 
     def __enter__(self) -> Engine:
+        self._termination = signal.getsignal(signal.SIGTERM)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -52,6 +59,7 @@ class Engine:
             if hasattr(self, "groups"):
                 self.groups.close()
             self.ray.shutdown()
+        _on_termination(self._termination)
 
     def connect(self) -> None:
         """Connect or start Ray, and the first slot's workers before it is known what they will do.
@@ -64,6 +72,7 @@ class Engine:
         if address:
             check_address(address)
         os.environ.update(environment(address))
+        _on_termination(_interrupt)
         import ray
 
         from semisweep.broker import Broker
@@ -74,6 +83,7 @@ class Engine:
                 # In this thread: Ray's processes end with the thread that started them.
                 ray.init(**self._options())
                 self.ray = ray
+                _on_termination(_interrupt)  # Ray has put its own in place, which ends all at once
                 make = ray.remote(Broker).options(num_cpus=0, max_concurrency=1000)
                 self.broker = make.remote()
                 imported.result()
@@ -81,7 +91,8 @@ class Engine:
             raise ClusterError(
                 f"a Ray cluster must answer, got address={address or 'local'}: {error}"
             ) from None
-        self.slots, worker = fit_slots(ray.cluster_resources(), self.resources)
+        have = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        self.slots, worker = fit_slots(have, self.resources)
         self.groups = Groups(ray, self.broker, self.resources, worker)
         self.groups.start(self.groups.reserve(1)[0])
 
@@ -92,6 +103,16 @@ class Engine:
         cores = os.cpu_count() or 1
         wanted = (self.resources.slots or 1) * self.resources.workers
         return options | {"include_dashboard": False, "num_cpus": max(cores, wanted)}
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _on_termination(handler: Any) -> None:
+    """Let SIGTERM call `handler`, where this thread may say so."""
+    if threading.current_thread() is threading.main_thread() and handler is not None:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def environment(address: str | None) -> dict[str, str]:
@@ -135,10 +156,23 @@ def check_address(address: str) -> None:
     if not host or not port.isdigit():
         raise ClusterError(f"a Ray address must be host:port or auto, got address={address!r}")
     try:
-        socket.create_connection((host, int(port)), timeout=ADDRESS_SECONDS).close()
+        with socket.create_connection((host, int(port)), timeout=ADDRESS_SECONDS) as connection:
+            _greet(connection)
     except OSError as error:
         raise ClusterError(
-            f"a Ray cluster must answer, got address={address!r}: {error}; is `ray start --head` up?"
+            f"a Ray cluster must answer, got address={address!r}: {error}; "
+            "is `ray start --head` up?"
         ) from None
 
 
+def _greet(connection: socket.socket) -> None:
+    """Raise `OSError` unless the other side answers as a gRPC server does.
+
+    Whoever listens and says nothing would keep Ray waiting for minutes, or end this process.
+    """
+    if os.environ.get("RAY_USE_TLS", "0") != "0":
+        return
+    connection.sendall(HTTP2_GREETING)
+    answer = connection.recv(9, socket.MSG_WAITALL)
+    if answer[3:4] != b"\4":
+        raise OSError("something else than Ray listens there")

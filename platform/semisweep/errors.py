@@ -1,6 +1,6 @@
 """What can go wrong, as one hierarchy.
 
-SemisweepError            anything a user can mend; the command line shows it as one line, exit code 2
+SemisweepError            anything a user can mend; the command line shows one line, exit code 2
   ConfigError             a name, field or value that breaks a rule (also a ValueError)
   DataError               a data set on disk that is not what it should be
   StoreError              a store that cannot be read, written or understood

@@ -34,8 +34,9 @@ def execute(job: Job, report: Report, *, raise_errors: bool = False) -> Outcome:
     """Bring a trial to its result, going on from its newest checkpoint; failures become rows.
 
     Every worker of a group calls this with the same job; the first one reads and writes the store.
-    The lock is the kernel's: it is free again as soon as the process that holds it is gone. A failure
-    on one of several workers leaves the others waiting for it: the group is to be renewed then.
+    The lock is the kernel's: it is free again as soon as the process that holds it is gone. A
+    failure on one of several workers leaves the others waiting for it: the group is to be renewed
+    then.
     """
     rank, world = distributed.world()
     first = rank == 0
@@ -79,8 +80,9 @@ def _train(job: Job, folder: TrialFolder, attempt: int, report: Report) -> dict[
     first = distributed.world()[0] == 0
     if trial_key(trial, split) != job.key:
         raise DataError(
-            f"the images of {dataset.name!r} at {job.data_root} must be those the sweep was planned "
-            f"with, got lists with digest {split.labelled_digest}; copy the same data set there"
+            f"the images of {dataset.name!r} at {job.data_root} must be those the sweep was "
+            f"planned with, got lists with digest {split.labelled_digest}; "
+            "copy the same data set there"
         )
     if first:
         folder.describe(_description(trial, split, job.key))
@@ -132,19 +134,17 @@ def _row(
         "run.device": job.device,
         "run.peak_memory_bytes": peak_memory(job.device),
     }
-    return row | metrics | provenance(trial.method) | machine()
+    return row | dict(metrics) | provenance(trial.method) | machine()
 
 
-def _failed(
-    job: Job, folder: TrialFolder, error: str, attempt: int, unexpected: bool
-) -> Outcome:
+def _failed(job: Job, folder: TrialFolder, error: str, attempt: int, unexpected: bool) -> Outcome:
     folder.fail({"key": job.key, "error": error, "attempts": attempt, "trial": job.trial})
     note(job.key, "failed")
     return Outcome(job.key, "failed", error, unexpected)
 
 
 def peak_memory(device: str) -> int:
-    """Return the peak memory in bytes: of the device's tensors, or on a CPU of the whole process."""
+    """Return the peak memory in bytes: of a GPU's tensors, on a CPU of the whole process."""
     if device.startswith("cuda"):
         import torch
 

@@ -1,16 +1,19 @@
-"""The worker groups of a sweep's slots: started in threads of the driver, kept until it closes them."""
+"""The worker groups of a sweep's slots: started in threads of the driver, kept until closed."""
 
 from __future__ import annotations
 
 import tempfile
 import threading
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from semisweep.request import Resources
 
-END_SECONDS = 10.0
+STARTS = 3  # of a group whose controller is lost; Ray Train itself restarts lost workers
+GRACE_SECONDS = 3.0
+KILL_SECONDS = 5.0
 
 
 class Groups:
@@ -21,7 +24,10 @@ class Groups:
     ) -> None:
         self.ray, self.broker, self.resources, self.worker = ray, broker, resources, worker
         self.names: list[str] = []
-        self._threads: dict[str, threading.Thread] = {}
+        self._threads: list[threading.Thread] = []
+        self._controllers: list[Any] = []
+        self._closed = False
+        self._guard = threading.Lock()
         self._scratch = tempfile.TemporaryDirectory(prefix="groups-")
 
     def reserve(self, more: int) -> list[str]:
@@ -31,32 +37,75 @@ class Groups:
 
     def start(self, name: str) -> None:
         """Start the group of a slot in a thread that waits for its end."""
-        thread = threading.Thread(target=self._keep, args=(name,), daemon=True)
-        self._threads[name] = thread
-        thread.start()
+        self._begin(lambda: self._keep(name))
+
+    def follow(self, first: str, names: Sequence[str], first_up: threading.Event) -> None:
+        """Set `first_up` and start the groups of `names` when that of slot `first` trains."""
+
+        def wait() -> None:
+            self.ray.get(self.broker.wait_training.remote(first))
+            first_up.set()
+            for name in names:
+                self.start(name)
+
+        self._begin(wait)
 
     def close(self) -> None:
-        """Let all groups go."""
+        """Let all groups go; those that are in mid-training or still starting are ended.
+
+        No thread may be left that uses Ray: one that does so after Ray's shutdown ends the process.
+        """
+        with self._guard:
+            self._closed = True
         for name in self.names:
             self.broker.close.remote(name)
-        for thread in self._threads.values():
-            thread.join(timeout=END_SECONDS)
+        self._join(GRACE_SECONDS)
+        with self._guard:
+            for controller in self._controllers:
+                self.ray.kill(controller)
+        self._join(KILL_SECONDS)
+        self._controllers.clear()
         self._scratch.cleanup()
 
+    def _begin(self, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, daemon=True)
+        with self._guard:
+            if not self._closed:
+                self._threads.append(thread)
+                thread.start()
+
+    def _join(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(timeout=max(0.0, until - time.monotonic()))
+
+    def _started(self, controller: Any) -> None:
+        """Remember the actor that a group lives and dies with."""
+        with self._guard:
+            self._controllers.append(controller)
+            if self._closed:
+                self.ray.kill(controller)
+
     def _keep(self, name: str) -> None:
+        error = ""
+        for _ in range(STARTS):
+            try:
+                self._run(name)
+            except Exception as caught:  # whatever it was must end the trial that waits for it
+                error = f"the worker group of {name} has ended: {caught}"
+            if self._closed or not error:
+                break
+        self.broker.close.remote(name, error)
+
+    def _run(self, name: str) -> None:
         from semisweep.worker import start_group
 
-        error = ""
-        try:
-            start_group(
-                self.broker,
-                name,
-                self.resources.workers,
-                self.worker,
-                self._scratch.name,
-                autoscaling=self.resources.address is not None,
-            )
-        except Exception as caught:  # whatever ended the group must end the trial that waits for it
-            error = f"the worker group of {name} has ended: {caught}"
-        if self.ray.is_initialized():
-            self.broker.close.remote(name, error)
+        start_group(
+            self.broker,
+            name,
+            self.resources.workers,
+            self.worker,
+            self._scratch.name,
+            autoscaling=self.resources.address is not None,
+            started=self._started,
+        )

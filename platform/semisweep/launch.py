@@ -1,46 +1,47 @@
-"""Launching a study: resolve it, check what it stands on, run what has no result, show the table."""
+"""Launching a study: resolve it, check what it stands on, run what has no result."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from semisweep.catalogue import check_study_name, find_study, short
-from semisweep.config import digest, settings
-from semisweep.data.dataset import check, open_dataset
-from semisweep.data.shapes import make
+from semisweep.catalogue import find_study, short
 from semisweep.engine import Engine
-from semisweep.errors import DataError
 from semisweep.job import Job
 from semisweep.plan import plan
 from semisweep.progress import SweepProgress
-from semisweep.files import replacing
 from semisweep.request import Request
 from semisweep.store import Store
-from semisweep.study import Search, Splits, Study, preset_of, resolve
+from semisweep.study import Search, Splits, Study, resolve
 from semisweep.sweep import sweep
 from semisweep.trial import Trial
+from semisweep.validation import check_place, check_study
 
 
 def run(name: str, request: Request) -> None:
     """Bring every trial of a study to a result or a failure.
 
     Ray starts first, and its workers while the study is still being imported, unless the store says
-    that nothing is left to run.
+    that nothing is left to run, or there are fields, data or workers of the user to be checked.
     """
-    check_study_name(name)
+    check_place(name, request)
     with Engine(request.resources) as engine:
-        if not looks_finished(name, request):
+        if is_plain(request) and not looks_finished(name, request):
             engine.connect()
         study = find_study(name)
-        prepare_data(study, request)
+        splits = check_study(study, request)
         if isinstance(study, Search):
             from semisweep.search import run_search
 
             run_search(study, request, engine)
         else:
-            run_study(study, request, engine)
+            run_study(study, request, engine, splits)
+
+
+def is_plain(request: Request) -> bool:
+    """Return whether hardly anything in a request could be wrong that needs the study to tell."""
+    return not request.changes and not request.roots.named and request.resources.workers == 1
 
 
 def looks_finished(name: str, request: Request) -> bool:
@@ -52,11 +53,9 @@ def looks_finished(name: str, request: Request) -> bool:
     return table is not None and not plan([table], store).missing
 
 
-def run_study(study: Study, request: Request, engine: Engine) -> None:
+def run_study(study: Study, request: Request, engine: Engine, splits: Splits) -> None:
     """Run the trials of a table that have no result, on Ray."""
-    splits = Splits(request.roots)
     resolved = resolve(study, request.scale, splits, request.changes, request.seeds)
-    check_networks(resolved.trials.values())
     store = Store.open(request.store, create=True)
     store.write_study(study.name, request.scale, resolved.table)
     state = plan([resolved.table], store)
@@ -86,6 +85,7 @@ class Grid:
         self.total = len(jobs)
         self.progress, self.store, self.metric = progress, store, metric
         self._jobs: Iterator[Job] = iter(jobs)
+        self._trials = {job.key: job.trial for job in jobs}
 
     def next(self) -> dict[str, Any] | None:
         """Return the next job, or None when there are no more."""
@@ -94,7 +94,16 @@ class Grid:
 
     def done(self, key: str, status: str, error: str) -> None:
         """Show the outcome of a job."""
+        if status == "failed":
+            keep_failure(self.store, key, error, self._trials[key])
         self.progress.finished(key, status, outcome_note(self.store, key, self.metric, error))
+
+
+def keep_failure(store: Store, key: str, error: str, trial: Mapping[str, Any]) -> None:
+    """Write the failure of a trial whose worker could not do so itself."""
+    folder = store.trial(key)
+    if not folder.finished and folder.failure() is None:
+        folder.fail({"key": key, "error": error, "attempts": folder.attempts, "trial": trial})
 
 
 def outcome_note(store: Store, key: str, metric: str, error: str) -> str:
@@ -113,47 +122,3 @@ def trial_names(table: Mapping[str, Any]) -> dict[str, str]:
         for cell in reversed(table["cells"])
         for replicate, key in cell["trials"].items()
     }
-
-
-def check_networks(trials: Iterable[Trial]) -> None:
-    """Raise `ConfigError` now for backbones and weights that do not exist, rather than in a trial."""
-    from semisweep.network import NetworkConfig
-
-    found: dict[NetworkConfig, None] = {}
-    for trial in trials:
-        values = (value for _, value, _ in settings(trial.config))
-        found |= dict.fromkeys(value for value in values if isinstance(value, NetworkConfig))
-    for network in found:
-        network.check()
-
-
-def prepare_data(study: Study | Search, request: Request) -> None:
-    """Make the embedded data set if it is wanted and not there; refuse a data set with faults.
-
-    A data set found whole is remembered beside the store's trials by its files' sizes and times.
-    """
-    name = preset_of(study, request.scale).data.name
-    root = request.roots.of(name)
-    if name == "shapes" and not root.exists():
-        make(root)
-    dataset = open_dataset(name, root)
-    stamp = stamp_of(root)
-    seen = Path(request.store) / "checked" / f"{name}-{stamp}.json"
-    if seen.exists():
-        return
-    problems = check(dataset)
-    if problems:
-        more = f" (and {len(problems) - 1} more: semisweep data check)" if problems[1:] else ""
-        raise DataError(problems[0] + more)
-    Store.open(request.store, create=True)
-    seen.parent.mkdir(exist_ok=True)
-    with replacing(seen) as file:
-        file.write(b"{}\n")
-
-
-def stamp_of(root: Path) -> str:
-    """Return a digest of names, sizes and times of all files below a folder."""
-    files = sorted(path for path in root.rglob("*") if path.is_file())
-    return digest(
-        [[str(path.relative_to(root)), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    )

@@ -3,9 +3,10 @@
 Shapes throughout semisweep: B labelled images, U unlabelled images, V strong views, C classes,
 D channels, H W image size, h w feature size.
 
-A method is a module whose `step` yields updates: "minimise this loss over that group, now". Code after
-a `yield` sees the new weights, so two optimizer steps an iteration, EMA updates and queue pushes are
-simply the lines that follow. Never yield inside `torch.no_grad()`: the mode would leak to the trainer.
+A method is a module whose `step` yields updates: "minimise this loss over that group, now". Code
+after a `yield` sees the new weights, so two optimizer steps an iteration, EMA updates and queue
+pushes are simply the lines that follow. Never yield inside `torch.no_grad()`: the mode would leak
+to the trainer.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Progress(NamedTuple):
 
 
 class Update(NamedTuple):
-    """Minimise `loss` over the parameters of `group`, now; `terms` are its parts, for the history."""
+    """Minimise `loss` over the parameters of `group`, now; `terms`, its parts, are for history."""
 
     group: str
     loss: Tensor
@@ -60,9 +61,9 @@ class MethodConfig:
 class Method(nn.Module, ABC):
     """A training algorithm. Everything it remembers is a parameter or a buffer.
 
-    `Config`: its configuration class. `version`: raise it whenever equal configurations would no longer
-    give equal weights. `uses_unlabelled`: whether it looks at unlabelled images at all. `views`: how
-    many strongly augmented views of them it asks for.
+    `Config`: its configuration class. `version`: raise it whenever equal configurations would no
+    longer give equal weights. `uses_unlabelled`: whether it looks at unlabelled images at all.
+    `views`: how many strongly augmented views of them it asks for.
     """
 
     Config: ClassVar[type[MethodConfig]]

@@ -19,7 +19,10 @@ from semisweep import distributed
 from semisweep.functional import IGNORE
 from semisweep.method import Batch, Method, Progress
 from semisweep.network import NetworkConfig
+from semisweep.optimizer import make_optimizers
 from semisweep.seeding import derive
+from semisweep.trainer import iterate
+from semisweep.trial import OptimizerConfig, TrainingConfig
 
 Losses = list[dict[str, float]]
 
@@ -93,36 +96,22 @@ def train_steps(
     *,
     first: int = 0,
     learning_rate: float = 0.1,
-    precision: torch.dtype | None = None,
+    precision: str = "fp32",
 ) -> Losses:
-    """Train on random batches as the trainer does, and return each step's losses and terms.
+    """Train on random batches with the trainer's own iterations; return each step's losses.
 
     One SGD without memory per group. Among several workers each trains on its rows of the batch.
     """
-    optimizers = {
-        name: torch.optim.SGD(parameters(method, name), lr=learning_rate)
-        for name in method.groups()
-    }
+    plain = OptimizerConfig(
+        learning_rate=learning_rate, head_multiplier=1.0, weight_decay=0.0, momentum=0.0
+    )
+    optimizers = make_optimizers(method, TrainingConfig(steps=TOTAL_STEPS, optimizer=plain))
     kind = next(method.parameters()).dtype
     history: Losses = []
     for step in range(first, first + steps):
         batch = own_share(random_batch(step, classes=method.classes), kind)
-        progress = progress_at(step)
-        torch.manual_seed(derive(progress.seed, "step", step))
-        updates = method.step(batch, progress)
-        losses: dict[str, float] = {}
-        while True:
-            with torch.autocast("cpu", dtype=precision, enabled=precision is not None):
-                update = next(updates, None)
-            if update is None:
-                break
-            optimizers[update.group].zero_grad()
-            torch.autograd.backward(update.loss)
-            distributed.average_gradients(parameters(method, update.group))
-            optimizers[update.group].step()
-            losses |= {f"{update.group}.{name}": float(v) for name, v in update.terms.items()}
-            losses[f"{update.group}.loss"] = float(update.loss.detach())
-        history.append(losses)
+        terms = iterate(method, batch, progress_at(step), optimizers, precision=precision)
+        history.append({name: float(value) for name, value in terms.items()})
     return history
 
 

@@ -33,9 +33,7 @@ def render(names: Sequence[str], request: Request, form: str = "markdown") -> st
 
 def write(name: str, request: Request) -> Path:
     """Write the table of a study into its store and return the file's path."""
-    folder = Path(request.store) / "tables"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{short(name)}@{request.scale}.md"
+    path = Path(request.store) / "tables" / f"{short(name)}@{request.scale}.md"
     with replacing(path) as file:
         file.write(render([name], request).encode())
     return path
@@ -72,7 +70,7 @@ def resolved_study(name: str, request: Request) -> Mapping[str, Any]:
 
 def is_search(study: Mapping[str, Any]) -> bool:
     """Return whether a resolved study is a search."""
-    return study["kind"] == "search"
+    return bool(study["kind"] == "search")
 
 
 def make_table(study: Mapping[str, Any], request: Request) -> Table:

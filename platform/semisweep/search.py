@@ -1,8 +1,8 @@
 """Searches: Optuna suggests, Ray Tune runs, and the store is the whole state.
 
 The sampler is made anew for every suggestion, from a seed that depends on the study and the trial's
-number, and sees what the store has. So a search that is killed and started again goes on as if it had
-not been; one trial at a time, it suggests the same sequence.
+number, and sees what the store has. So a search that is killed and started again goes on as if it
+had not been; one trial at a time, it suggests the same sequence.
 
 The only file that imports `optuna`.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 from semisweep.config import digest, replace
 from semisweep.engine import Engine
-from semisweep.launch import check_networks, job_for, outcome_note
+from semisweep.launch import job_for, keep_failure, outcome_note
 from semisweep.progress import SweepProgress
 from semisweep.request import Request
 from semisweep.seeding import derive
@@ -38,7 +38,7 @@ def run_search(search: Search, request: Request, engine: Engine) -> None:
 
 
 class Suggestions:
-    """A sweep's source that asks Optuna for the next trial, given the finished ones in the store."""
+    """A sweep's source that asks Optuna for the next trial, given what the store has finished."""
 
     def __init__(self, search: Search, request: Request, store: Store) -> None:
         self.search, self.request, self.store = search, request, store
@@ -47,12 +47,13 @@ class Suggestions:
         fields = search.set.get(request.scale, {})
         self.template = make_trial(preset, search.method, fields, request.changes)
         self.space = dict(search.space[request.scale])
-        check_networks([self.template])
         self.table = self._table()
         self.trials = {entry["key"]: self.trial(entry["params"]) for entry in self.entries}
         self.names = {entry["key"]: self.name(entry) for entry in self.entries}
-        finished = store.finished()
-        self.waiting = [entry for entry in self.entries if entry["key"] not in finished]
+        ended = store.finished()
+        if not request.retry_failed:
+            ended |= set(store.failures())
+        self.waiting = [entry for entry in self.entries if entry["key"] not in ended]
         self.total = len(self.waiting) + max(0, search.trials - len(self.entries))
         self.progress: SweepProgress | None = None
 
@@ -80,6 +81,8 @@ class Suggestions:
 
     def done(self, key: str, status: str, error: str) -> None:
         """Show the outcome of a job."""
+        if status == "failed":
+            keep_failure(self.store, key, error, self.trials[key].encoded())
         if self.progress:
             note = outcome_note(self.store, key, self.search.metric, error)
             self.progress.finished(key, status, note)

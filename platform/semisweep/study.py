@@ -16,14 +16,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from semisweep.config import replace
 from semisweep.data.dataset import DataSet, open_dataset
 from semisweep.data.splits import Split, make_split
 from semisweep.errors import ConfigError, unknown
 from semisweep.request import Roots
-from semisweep.trial import DataConfig, Trial, TrainingConfig, method_path, trial_key
+from semisweep.trial import DataConfig, TrainingConfig, Trial, method_path, trial_key
 
 if TYPE_CHECKING:
     from semisweep.method import Method
@@ -47,7 +47,7 @@ class Preset:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """An arm: a method and the fields in which it differs from the preset, at every or at one scale."""
+    """An arm: a method, and the fields set for it at every scale and at a certain one."""
 
     name: str
     method: type[Method]
@@ -98,7 +98,7 @@ class Search:
     space: Mapping[str, Mapping[str, Any]]  # scale -> field -> optuna distribution
     trials: int
     metric: str = "last.val.miou"
-    direction: str = "maximize"
+    direction: Literal["maximize", "minimize"] = "maximize"
     set: Mapping[str, Fields] = field(default_factory=dict)  # scale -> fields
 
 
@@ -145,11 +145,10 @@ def resolve(
     """Return the trials of a study at a scale, and its table with the key of every trial.
 
     `changes` are the user's: they apply to every arm that has the field, and may not touch what the
-    arms or columns of the study differ in. Without `splits` (no images on this machine) no trial has
-    a key, and the table says what it would hold.
+    arms or columns of the study differ in. Without `splits` (no images on this machine) no trial
+    has a key, and the table says what it would hold.
     """
     changes = dict(changes or {})
-    preset = preset_of(study, scale)
     check_changes(study, scale, changes)
     trials: dict[str, Trial] = {}
     cells = []
@@ -158,38 +157,36 @@ def resolve(
         for column in columns:
             keys = {}
             for replicate, trial in replicates(study, scale, row, column, changes, seeds):
-                if splits is None:
-                    continue
-                key = splits.key(trial)
-                trials.setdefault(key, trial)
-                keys[replicate] = key
+                if splits is not None:
+                    keys[replicate] = splits.key(trial)
+                    trials.setdefault(keys[replicate], trial)
+            published = study.published.get((row.name, column.name))
             cells.append(
-                {
-                    "row": row.name,
-                    "column": column.name,
-                    "published": study.published.get((row.name, column.name)),
-                    "published_std": None,
-                    "trials": keys,
-                }
+                {"row": row.name, "column": column.name}
+                | {"published": published, "published_std": None, "trials": keys}
             )
-    notes = [note for note in (study.published_note if study.published else "", *preset.notes) if note]
-    table = {
+    table = _heading(study, scale, columns) | {"changes": changes, "cells": cells}
+    return Resolved(table, trials)
+
+
+def _heading(study: Study, scale: str, columns: Sequence[Column]) -> dict[str, Any]:
+    """Return what a resolved table holds besides its cells: titles, labels, metric and notes."""
+    preset = preset_of(study, scale)
+    notes = [study.published_note if study.published else "", *preset.notes]
+    return {
         "format": 1,
         "kind": "table",
         **{name: getattr(study, name) for name in ("name", "title", "paper", "table", "base")},
         "scale": scale,
         "metric": preset.metric,
         "metric_note": preset.metric_note,
-        "changes": changes,
-        "notes": notes,
+        "notes": [note for note in notes if note],
         "rows": [{"name": row.name, "label": row.label or row.name} for row in study.rows],
         "columns": [
             {"name": column.name, "label": column.labels.get(scale, column.name)}
             for column in columns
         ],
-        "cells": cells,
     }
-    return Resolved(table, trials)
 
 
 def replicates(
@@ -243,23 +240,26 @@ def preset_of(study: Study | Search, scale: str) -> Preset:
     return study.presets[scale]
 
 
-def check_changes(study: Study, scale: str, changes: Fields) -> None:
-    """Raise `ConfigError` if a change names no field of any arm, or one in which arms differ."""
+def check_changes(study: Study | Search, scale: str, changes: Fields) -> None:
+    """Raise `ConfigError` if a change names no field of any arm, or one that the study varies."""
     preset = preset_of(study, scale)
-    trials = {row.name: make_trial(preset, row.method, {}, {}) for row in study.rows}
+    if isinstance(study, Search):
+        methods, varied = [study.method], [study.space[scale]]
+    else:
+        methods = [row.method for row in study.rows]
+        varied = [row.fields(scale) for row in study.rows]
+        varied += [column.set[scale] for column in study.columns if scale in column.set]
+    trials = [make_trial(preset, method, {}, {}) for method in methods]
     for path in changes:
         if path.split(".")[0] not in SECTIONS or path.count(".") < 1:
             raise ConfigError(
                 f"a field to set must begin with config., data. or training., got field={path!r}"
             )
-        holders = [name for name, trial in trials.items() if has(trial, path)]
-        if not holders:
-            deepest = max(trials.values(), key=lambda trial: len(dataclasses.fields(trial.config)))
+        if not any(has(trial, path) for trial in trials):
+            deepest = max(trials, key=lambda trial: len(dataclasses.fields(trial.config)))
             replace(deepest, {path: None})  # raises, naming the nearest fields
             raise ConfigError(f"a field to set must exist, got field={path!r}")
-        declared = [row.fields(scale) for row in study.rows]
-        declared += [column.set[scale] for column in study.columns if scale in column.set]
-        if any(path in fields for fields in declared):
+        if any(path in fields for fields in varied):
             raise ConfigError(
                 f"a field to set must not be one that the study itself varies, got field={path!r}"
             )

@@ -1,7 +1,7 @@
 """Running missing trials on Ray: Tune schedules them over slots of living Train workers.
 
-The only file that imports `ray.tune`. Ray is the executor, the store is the truth: nothing here needs
-to survive the driver, because running again runs what has no result.
+The only file that imports `ray.tune`. Ray is the executor, the store is the truth: nothing here
+needs to survive the driver, because running again runs what has no result.
 """
 
 from __future__ import annotations
@@ -37,22 +37,15 @@ Watch = Callable[[Mapping[str, Mapping[str, Any]]], None]
 def sweep(source: Source, engine: Engine, watch: Watch) -> None:
     """Run the jobs of `source` on Ray until there are no more.
 
-    `watch` is called about once a second with what each running trial said last. Further slots start
-    when the first one trains: on few cores it begins the sooner for it.
+    `watch` is called about once a second with what each running trial said last. Further slots
+    start when the first one trains: on few cores it begins the sooner for it.
     """
     engine.connect()
     first, ray, broker = engine.groups.names[0], engine.ray, engine.broker
     rest = min(engine.slots, source.total) - 1
     slots = engine.groups.reserve(rest)
     first_up = threading.Event()
-
-    def start_rest() -> None:
-        ray.get(broker.wait_training.remote(first))
-        first_up.set()
-        for name in slots[1:]:
-            engine.groups.start(name)
-
-    threading.Thread(target=start_rest, daemon=True).start()
+    engine.groups.follow(first, slots[1:], first_up)
     with tempfile.TemporaryDirectory(prefix="sweep-") as scratch, _watching(engine, watch):
         # Tune's own actors start while the first worker is importing: earlier they would slow it.
         ray.get(broker.wait_spawned.remote(first))
@@ -88,21 +81,30 @@ def _slot_class(broker: Any, slots: list[str]) -> Any:
     """Return the Tune trainable that takes a slot and passes one trial after another to it."""
     from ray import tune
 
-    class Slot(tune.Trainable):  # type: ignore[misc]
+    class Slot(tune.Trainable):
         def setup(self, config: dict[str, Any]) -> None:
             import ray
 
             self.ray = ray
-            self.slot = ray.get(broker.claim.remote(slots))
+            self.slot: str | None = None
             self.reset_config(config)
 
         def reset_config(self, config: dict[str, Any]) -> bool:
-            self.ray.get(broker.put.remote(self.slot, config["job"]))
+            self.job: dict[str, Any] | None = config["job"]
             return True
 
         def step(self) -> dict[str, Any]:
+            if self.job is not None:
+                self._begin(self.job)
             event = self.ray.get(broker.event.remote(self.slot))
             return {**event, "done": "status" in event}
+
+        def _begin(self, job: dict[str, Any]) -> None:
+            # Not before: Tune starts actors for trials that it then gives to another.
+            if self.slot is None:
+                self.slot = self.ray.get(broker.claim.remote(slots, job["key"]))
+            self.ray.get(broker.put.remote(self.slot, job))
+            self.job = None
 
         def save_checkpoint(self, folder: str) -> None:
             """Keep nothing: the store has the checkpoints."""
@@ -111,7 +113,8 @@ def _slot_class(broker: Any, slots: list[str]) -> Any:
             """Restore nothing: the store has the checkpoints."""
 
         def cleanup(self) -> None:
-            self.ray.get(broker.release.remote(self.slot))
+            if self.slot is not None:
+                self.ray.get(broker.release.remote(self.slot))
 
     return Slot
 
@@ -123,7 +126,7 @@ def _feed(source: Source, first_up: threading.Event) -> Any:
     """
     from ray.tune.search import Searcher
 
-    class Feed(Searcher):  # type: ignore[misc]
+    class Feed(Searcher):
         def __init__(self, source: Source, first_up: threading.Event) -> None:
             super().__init__(metric="training_iteration", mode="max")
             self.source, self.first_up = source, first_up
@@ -132,12 +135,12 @@ def _feed(source: Source, first_up: threading.Event) -> Any:
         def __getstate__(self) -> dict[str, Any]:
             return {}  # Tune pickles its searcher to restore it, which nothing here ever does
 
-        def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        def suggest(self, trial_id: str) -> Any:  # Ray's own type forgets that it may be FINISHED
             if self.jobs and not self.first_up.is_set():
                 return None
             job = self.source.next()
             if job is None:
-                return Searcher.FINISHED  # type: ignore[no-any-return]
+                return Searcher.FINISHED
             self.jobs[trial_id] = job["key"]
             return {"job": job}
 

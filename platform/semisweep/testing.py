@@ -154,7 +154,7 @@ class MethodContract:
         assert not method.training, "predict changes the mode"
 
     def test_a_step_in_low_precision_is_finite(self) -> None:
-        losses = train_steps(self.build(), 2, precision=torch.bfloat16)
+        losses = train_steps(self.build(), 2, precision="bf16")
 
         assert all(np.isfinite(value) for step in losses for value in step.values()), losses
 

@@ -1,9 +1,9 @@
 """One trial's training: iterations, evaluations, checkpoints. Needs no Ray.
 
-The trainer knows nothing of any method. It asks a method's `step` for its next update, minimises that
-loss over that group, and asks again. Gradients are averaged over workers explicitly, because methods
-run several forwards, call sub-modules and own several optimizers; after each step every worker holds
-equal weights.
+The trainer knows nothing of any method. It asks a method's `step` for its next update, minimises
+that loss over that group, and asks again. Gradients are averaged over workers explicitly, because
+methods run several forwards, call sub-modules and own several optimizers; after each step every
+worker holds equal weights.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from semisweep import distributed
 from semisweep.data.dataset import DataSet
 from semisweep.data.loader import Loader
 from semisweep.data.splits import Split
-from semisweep.errors import ConfigError, TrainingError
+from semisweep.errors import TrainingError
 from semisweep.method import Batch, Method, Progress
 from semisweep.metric import evaluate, summary
+from semisweep.optimizer import make_optimizers, parameters, schedule
 from semisweep.seeding import derive
-from semisweep.trial import OptimizerConfig, Trial, TrainingConfig, method_class
+from semisweep.trial import Trial, method_class
 
 SELECTION_PART = "val"
 FINITE_CHECK_STEPS = 25
@@ -63,11 +64,12 @@ class Training:
         kind = method_class(trial.method)
         self.method: Method = kind(trial.config, len(dataset.classes), trial.seed)
         self.method.to(self.device)
-        self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.method.to(memory_format=torch.channels_last)
         if self.world > 1:
             distributed.global_batch_norm(self.method)
         self.optimizers = make_optimizers(self.method, trial.training)
-        self.scaler = torch.amp.GradScaler(enabled=trial.training.precision == "fp16")
+        scales = trial.training.precision == "fp16" and self.device.type == "cuda"
+        self.scaler = torch.amp.GradScaler(enabled=scales)
         self.loader = Loader(
             dataset,
             split,
@@ -105,7 +107,8 @@ class Training:
         self.method.load_state_dict(state["method"])
         for name, own in self.optimizers.items():
             own.load_state_dict(state["optimizers"][name])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty where training began on a CPU
+            self.scaler.load_state_dict(state["scaler"])
         for name in ("step", "best_step", "best_score", "seconds", "counted"):
             setattr(self, name, state[name])
         self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
@@ -179,7 +182,7 @@ def iterate(
     scaler: torch.amp.GradScaler | None = None,
     precision: str = "fp32",
 ) -> dict[str, Tensor]:
-    """Run one iteration of a method: each update it yields is minimised before the next is asked for.
+    """Run one iteration of a method; each update is minimised before the next is asked for.
 
     Returns the loss terms, detached, as they are on this worker.
     """
@@ -196,7 +199,7 @@ def iterate(
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * rate
         optimizer.zero_grad(set_to_none=True)
-        scaler.scale(update.loss).backward()
+        scaler.scale(update.loss).backward()  # type: ignore[no-untyped-call]
         distributed.average_gradients(parameters(optimizer))
         scaler.step(optimizer)
         scaler.update()
@@ -212,53 +215,6 @@ def autocast(device: str, precision: str) -> Any:
     return torch.autocast(device, dtype=kinds[precision])
 
 
-def schedule(step: int, total_steps: int, power: float) -> float:
-    """Return the factor on the learning rate: polynomial decay, 1 at step 0."""
-    return float((1 - step / total_steps) ** power)
-
-
-def parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
-    """Return the parameters of an optimizer in order."""
-    return [item for group in optimizer.param_groups for item in group["params"]]
-
-
-def make_optimizers(method: Method, training: TrainingConfig) -> dict[str, torch.optim.Optimizer]:
-    """Return an optimizer for each of the method's groups.
-
-    Parameters below a module called `encoder` learn at the base rate, all others at
-    `head_multiplier` times it.
-    """
-    groups = method.groups()
-    unknown = sorted(set(training.group_optimizers) - set(groups))
-    if unknown:
-        raise ConfigError(
-            f"group_optimizers must name groups of the method, got {unknown[0]!r}; "
-            f"its groups: {', '.join(groups)}"
-        )
-    return {
-        name: _optimizer(modules, training.group_optimizers.get(name, training.optimizer))
-        for name, modules in groups.items()
-    }
-
-
-def _optimizer(modules: Any, config: OptimizerConfig) -> torch.optim.Optimizer:
-    encoder: list[nn.Parameter] = []
-    head: list[nn.Parameter] = []
-    for module in modules:
-        for name, parameter in module.named_parameters():
-            if parameter.requires_grad:
-                (encoder if "encoder" in name.split(".") else head).append(parameter)
-    rates = (config.learning_rate, config.learning_rate * config.head_multiplier)
-    groups = [
-        {"params": members, "lr": rate, "base_lr": rate}
-        for members, rate in zip((encoder, head), rates, strict=True)
-        if members
-    ]
-    if config.name == "adamw":
-        return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-    return torch.optim.SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay)
-
-
 def fit(
     training: Training,
     folder: Folder,
@@ -269,8 +225,8 @@ def fit(
     """Train from where `training` stands to the end and return the metrics of last and best.
 
     After each evaluation the history row is appended first and the checkpoint written after it, so
-    that a checkpoint never knows of a row that is not there; rows beyond a checkpoint are cut on resume.
-    Only the first worker writes and reports.
+    that a checkpoint never knows of a row that is not there; rows beyond a checkpoint are cut on
+    resume. Only the first worker writes and reports.
     """
     writes = training.rank == 0
     evaluations = set(training.evaluation_steps())

@@ -90,8 +90,8 @@ class OptimizerConfig:
 class TrainingConfig:
     """How long, on what batches and with which optimizers a method is trained.
 
-    Batches are global: the number of workers that share them is a fact of the machine. Exactly one of
-    `steps` and `epochs` is given; an epoch is one pass over the unlabelled images.
+    Batches are global: the number of workers that share them is a fact of the machine. Exactly one
+    of `steps` and `epochs` is given; an epoch is one pass over the unlabelled images.
     """
 
     steps: Count | None = None

@@ -6,7 +6,7 @@ hundredths: so the loop keeps its group until the broker lets it go.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 GROUP_ENVIRONMENT = {
@@ -28,8 +28,11 @@ def start_group(
     resources: Mapping[str, float],
     storage: str,
     autoscaling: bool,
+    started: Callable[[Any], None],
 ) -> None:
     """Run a group of Ray Train workers until the broker closes the slot; blocks.
+
+    `started` is given the actor that controls the group: without it the group is gone.
 
     Ray Train starts the whole group anew when one of its workers dies, without limit: how often a
     trial may cost a group is counted by the broker, trial by trial.
@@ -46,7 +49,7 @@ def start_group(
             name=slot, storage_path=storage, failure_config=FailureConfig(max_failures=-1)
         ),
     )
-    trainer.autoscaling = autoscaling
+    trainer.autoscaling, trainer.started = autoscaling, started
     trainer.fit()
 
 
@@ -108,7 +111,8 @@ def _join_process_group(rank: int, world: int) -> None:
     if rank == 0:
         with socket.socket() as probe:
             probe.bind(("", 0))
-            address = f"tcp://{ray.util.get_node_ip_address()}:{probe.getsockname()[1]}"
+            host = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+            address = f"tcp://{host}:{probe.getsockname()[1]}"
     address = broadcast_from_rank_zero(address)
     torch.distributed.init_process_group(
         "nccl" if torch.cuda.is_available() else "gloo",

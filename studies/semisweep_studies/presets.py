@@ -19,9 +19,9 @@ MINI = Preset(
         labelled_batch=8,
         unlabelled_batch=8,
         crop_pixels=64,
-        optimizer=OptimizerConfig(name="adamw", learning_rate=0.002, head_multiplier=1.0),
+        optimizer=OptimizerConfig(name="adamw", learning_rate=0.016, head_multiplier=1.0),
         evaluations=5,
-        augmentation=AugmentationConfig(scale=(0.75, 1.5)),
+        augmentation=AugmentationConfig(scale=(0.8, 1.25)),
     ),
     config={
         "network": NetworkConfig(
@@ -48,6 +48,6 @@ RANKMATCH_PAPER = Preset(
     ),
     config={"network": NetworkConfig(backbone="resnet50s", output_stride=16, pretrained=True)},
     metric="best.val.miou",
-    metric_note="mIoU in percent on the val part, best evaluation: selected on what it is scored on, "
-    "as the paper does",
+    metric_note="mIoU in percent on the val part, best evaluation: selected on what it is scored "
+    "on, as the paper does",
 )

@@ -1,4 +1,4 @@
-"""The learning rates of mini scale, chosen on the val part with the same search for every method."""
+"""The learning rates of mini scale, chosen on the val part by one search for every method."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from semisweep_methods.unimatch import UniMatch
 from semisweep_studies.presets import MINI
 from semisweep_studies.rankmatch import MINI_AGENTS
 
-RATES = (0.0005, 0.001, 0.002, 0.004)
+RATES = (0.004, 0.008, 0.016, 0.032)
 
 learning_rate = Study(
     name="mini_learning_rate",

@@ -60,7 +60,7 @@ class Loader:
     ) -> None:
         assert 0 <= rank < world
         _check_world(training, uses_unlabelled, world)
-        _check_lists(training, split, uses_unlabelled)
+        check_lists(training, split, uses_unlabelled)
         self.dataset = dataset
         self.training = training
         self.seed = seed
@@ -215,7 +215,8 @@ def _check_world(training: TrainingConfig, uses_unlabelled: bool, world: int) ->
     )
 
 
-def _check_lists(training: TrainingConfig, split: Split, uses_unlabelled: bool) -> None:
+def check_lists(training: TrainingConfig, split: Split, uses_unlabelled: bool) -> None:
+    """Raise `ConfigError` unless the lists of a split fill the global batches of `training`."""
     if not split.labelled:
         raise ConfigError("training must have at least one labelled image, got labelled images=0")
     if not uses_unlabelled:

@@ -2,8 +2,8 @@
 
 A class is a pair of shape and texture. Every shape and every texture belongs to two classes or
 more, shapes have equal areas, and colours are drawn without regard to the class; so neither
-shape, texture, size nor colour alone tells the class. All lengths are pixels of a 64-pixel
-picture and grow with it.
+shape, texture, size nor colour alone tells the class. The lengths below are pixels of a 64-pixel
+picture and grow with it; borders in the mask are one pixel wide at any size.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from semisweep.seeding import numbers
 Array = npt.NDArray[np.float64]
 Range = tuple[float, float]
 
-# Classes 1, 2, ... : (shape, texture) and how often they are drawn, relative to the first.
+# Classes 1, 2, ...: (shape, texture), the commonest first; each is rarer than the one before it by
+# the same factor.
 KINDS = (
     ("disc", "striped"),
     ("bar", "striped"),

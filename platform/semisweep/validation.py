@@ -1,0 +1,151 @@
+"""What is refused before anything is trained: wrong names, fields, folders, networks and images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from semisweep.catalogue import check_study_name
+from semisweep.config import digest, settings
+from semisweep.data.dataset import check, open_dataset
+from semisweep.data.shapes import make
+from semisweep.errors import ConfigError, DataError, unknown
+from semisweep.files import replacing
+from semisweep.request import Request, Roots
+from semisweep.store import Store
+from semisweep.study import (
+    SCALES,
+    Search,
+    Splits,
+    Study,
+    check_changes,
+    make_trial,
+    preset_of,
+    replicates,
+)
+from semisweep.trial import Trial, method_class
+
+
+def check_place(name: str, request: Request) -> None:
+    """Refuse a name, scale, data folder or store that will not do; imports nothing heavy.
+
+    Makes the store, empty, where there is none.
+    """
+    check_study_name(name)
+    if ":" not in name and request.scale not in SCALES:
+        raise unknown("scale", request.scale, SCALES)
+    check_roots(request.roots)
+    Store.open(request.store, create=True)
+
+
+def check_study(study: Study | Search, request: Request) -> Splits:
+    """Refuse all that a study cannot run with; return the splits of its images.
+
+    Fields, values, networks and workers come first, which need no look at the images.
+    """
+    check_roots(request.roots)
+    check_changes(study, request.scale, request.changes)
+    trials = list(sample_trials(study, request))
+    check_networks(trials)
+    check_workers(trials, request.resources.workers)
+    prepare_data(study, request)
+    splits = Splits(request.roots)
+    check_batches(trials, splits)
+    return splits
+
+
+def check_roots(roots: Roots) -> None:
+    """Refuse unknown data sets, and folders that hold none."""
+    for name, root in roots.named.items():
+        if not is_to_be_made(name, root):
+            open_dataset(name, root)
+
+
+def sample_trials(study: Study | Search, request: Request) -> Iterator[Trial]:
+    """Yield a trial of every cell of a study, or the one that a search changes."""
+    scale, changes = request.scale, request.changes
+    if isinstance(study, Search):
+        fields = study.set.get(scale, {})
+        yield make_trial(preset_of(study, scale), study.method, fields, changes)
+        return
+    for row in study.rows:
+        for column in study.columns:
+            if scale in column.set:
+                yield next(replicates(study, scale, row, column, changes))[1]
+
+
+def check_workers(trials: Iterable[Trial], workers: int) -> None:
+    """Raise `ConfigError` unless so many workers can share the global batch of every trial."""
+    from semisweep.data.loader import worker_counts
+
+    counts = [
+        worker_counts(trial.training, method_class(trial.method).uses_unlabelled)
+        for trial in trials
+    ]
+    works = sorted(set.intersection(*map(set, counts))) if counts else [workers]
+    if workers not in works:
+        raise ConfigError(
+            "the number of workers must divide the global batches, unlabelled images into whole "
+            f"pairs, got workers={workers}; numbers that work: {', '.join(map(str, works))}"
+        )
+
+
+def check_batches(trials: Iterable[Trial], splits: Splits) -> None:
+    """Raise `ConfigError` unless every trial has images enough for its batches."""
+    from semisweep.data.loader import check_lists
+
+    for trial in trials:
+        uses_unlabelled = method_class(trial.method).uses_unlabelled
+        check_lists(trial.training, splits.of(trial.data), uses_unlabelled)
+
+
+def check_networks(trials: Iterable[Trial]) -> None:
+    """Raise `ConfigError` for backbones and weights that do not exist, before any trial does."""
+    from semisweep.network import NetworkConfig
+
+    found: dict[NetworkConfig, None] = {}
+    for trial in trials:
+        values = (value for _, value, _ in settings(trial.config))
+        found |= dict.fromkeys(value for value in values if isinstance(value, NetworkConfig))
+    for network in found:
+        network.check()
+
+
+def prepare_data(study: Study | Search, request: Request) -> None:
+    """Make the embedded data set if it is wanted and not there; refuse a data set with faults.
+
+    A data set found whole is remembered beside the store's trials, where there is a store, by its
+    files' sizes and times.
+    """
+    name = preset_of(study, request.scale).data.name
+    root = request.roots.of(name)
+    if is_to_be_made(name, root):
+        make(root)
+    dataset = open_dataset(name, root)
+    stamp = stamp_of(root)
+    seen = Path(request.store) / "checked" / f"{name}-{stamp}.json"
+    if seen.exists():
+        return
+    problems = check(dataset)
+    if problems:
+        more = f" (and {len(problems) - 1} more: semisweep data check)" if problems[1:] else ""
+        raise DataError(problems[0] + more)
+    if Path(request.store).exists():
+        with replacing(seen) as file:
+            file.write(b"{}\n")
+
+
+def is_to_be_made(dataset: str, root: Path) -> bool:
+    """Return whether a data set is the embedded one and not there yet."""
+    return dataset == "shapes" and not root.exists()
+
+
+def stamp_of(root: Path) -> str:
+    """Return a digest of names, sizes and times of all files below a folder."""
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return digest(
+        [
+            [str(path.relative_to(root)), path.stat().st_size, path.stat().st_mtime_ns]
+            for path in files
+        ]
+    )

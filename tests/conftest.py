@@ -1,0 +1,144 @@
+"""What every test gets: a clean environment, one thread, and failures that show their values."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+PROCESS_SECONDS = 180
+
+# Before anything imports them: they hold assertions, but are no test modules.
+pytest.register_assert_rewrite("semisweep.testing", "semisweep.rehearsal")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def clean_environment() -> Iterator[None]:
+    """Hide the user's SEMISWEEP_* variables, from the fixtures of whole modules too."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("SEMISWEEP_")]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Give torch one thread, wherever it has been imported: results repeat bit for bit so."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a small embedded data set: 48 images to train on, 4 to validate, 4 to test, 32 px."""
+    from semisweep.data.shapes import make
+
+    return make(tmp_path_factory.mktemp("data") / "shapes", train=48, val=4, test=4, size=32)
+
+
+class Said(NamedTuple):
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    error: str
+
+
+@pytest.fixture
+def call(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., Said]:
+    """Run the command line in this process, in an empty folder."""
+    from semisweep.cli import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Said:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        assert isinstance(stop.value.code, int)
+        return Said(stop.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Callable[..., Said]:
+    """Run the command line in a process of its own, in the test's folder.
+
+    `path` goes first on the path of modules.
+    """
+
+    def run(*arguments: object, path: Path | None = None) -> Said:
+        done = subprocess.run(
+            [sys.executable, "-m", "semisweep", *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(path or "")},
+            capture_output=True,
+            text=True,
+            timeout=PROCESS_SECONDS,
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def refused() -> Callable[..., None]:
+    """Check that a command ended as bad input must: with one line, which has all of `parts`."""
+
+    def check(said: Said, *parts: str) -> None:
+        assert said.code == 2
+        assert said.error.count("\n") == 1
+        assert said.error.startswith("error: ")
+        assert "Traceback" not in said.error + said.out
+        for part in parts:
+            assert part in said.error
+
+    return check
+
+
+@pytest.fixture
+def kept_store(tmp_path: Path) -> Iterator[Path]:
+    """A store with a result and a failure, which a test must leave exactly as they are."""
+    from semisweep.store import Store
+
+    made = Store.open(tmp_path / "store", create=True)
+    made.trial("aaaa").describe({"format": 1})
+    made.trial("aaaa").complete({"last.test.miou": 0.5, "seed": 0, "run.seconds": 1.0})
+    made.trial("bbbb").fail({"key": "bbbb", "error": "it broke", "attempts": 3, "trial": {}})
+    made.write_study("quickstart", "paper", one_cell({"0/0": "aaaa", "0/1": "bbbb"}))
+    before = contents(made.root)
+    yield made.root
+    assert contents(made.root) == before
+
+
+def one_cell(trials: dict[str, str]) -> dict[str, object]:
+    """Return a resolved study of one cell."""
+    return {
+        "format": 1,
+        "kind": "table",
+        "name": "quickstart",
+        "title": "A table of tests",
+        "scale": "paper",
+        "metric": "last.test.miou",
+        "rows": [{"name": "ours", "label": "ours"}],
+        "columns": [{"name": "one", "label": "one"}],
+        "cells": [{"row": "ours", "column": "one", "published": 71.6, "trials": trials}],
+    }
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Return bytes and time of every file; the note that a data set is whole is no result."""
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file() and path.parent.name != "checked"
+    }

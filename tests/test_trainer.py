@@ -1,0 +1,450 @@
+"""Training without Ray: one iteration, its schedule, its state, and two workers against one.
+
+Run as a script, this file is one of the two workers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from semisweep.config import replace
+from semisweep.data.dataset import DataSet, open_dataset
+from semisweep.data.shapes import make
+from semisweep.data.splits import Split, make_split
+from semisweep.errors import ConfigError, TrainingError
+from semisweep.method import Batch, Method, MethodConfig, Progress, Update
+from semisweep.metric import mean_iou
+from semisweep.rehearsal import progress_at, random_batch, tiny_network
+from semisweep.trainer import (
+    Training,
+    fit,
+    from_bytes,
+    iterate,
+    make_optimizers,
+    schedule,
+    to_bytes,
+)
+from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig, Trial
+from semisweep_methods.rankmatch import RankMatchConfig
+from semisweep_methods.supervised import Supervised, SupervisedConfig
+from semisweep_methods.unimatch import UniMatchConfig
+
+SUPERVISED = Trial(
+    method="semisweep_methods.supervised:Supervised",
+    config=SupervisedConfig(network=tiny_network()),
+    data=DataConfig(name="shapes", labelled=8),
+    training=TrainingConfig(
+        steps=6,
+        labelled_batch=4,
+        unlabelled_batch=4,
+        crop_pixels=32,
+        evaluations=2,
+        optimizer=OptimizerConfig(learning_rate=0.01),
+    ),
+    seed=3,
+)
+UNIMATCH = dataclasses.replace(
+    SUPERVISED,
+    method="semisweep_methods.unimatch:UniMatch",
+    config=UniMatchConfig(network=tiny_network(), threshold=0.2),
+)
+RANKMATCH = dataclasses.replace(
+    SUPERVISED,
+    method="semisweep_methods.rankmatch:RankMatch",
+    config=RankMatchConfig(network=tiny_network(), threshold=0.2, agents=6),
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("data") / "shapes", train=24, val=4, test=4, size=32)
+
+
+@pytest.fixture(scope="module")
+def dataset(root: Path) -> DataSet:
+    return open_dataset("shapes", root)
+
+
+@pytest.fixture(scope="module")
+def split(dataset: DataSet) -> Split:
+    return make_split(dataset, SUPERVISED.data)
+
+
+class SeesawConfig(MethodConfig):
+    """Nothing to choose."""
+
+
+class Seesaw(Method):
+    """Two numbers in two groups, and what was seen of the first between and after the updates."""
+
+    Config = SeesawConfig
+
+    def __init__(self) -> None:
+        super().__init__(SeesawConfig(), classes=2)
+        self.first = nn.Linear(1, 1, bias=False)
+        self.second = nn.Linear(1, 1, bias=False)
+        self.seen: list[float] = []
+        self.drawn: list[float] = []
+        nn.init.constant_(self.first.weight, 1.0)
+        nn.init.constant_(self.second.weight, 1.0)
+
+    def groups(self) -> Mapping[str, Sequence[nn.Module]]:
+        return {"first": [self.first], "second": [self.second]}
+
+    def step(self, batch: Batch, progress: Progress) -> Iterator[Update]:
+        self.seen.append(self.first.weight.item())
+        yield Update("first", self.first.weight.sum(), {"whole": self.first.weight.sum()})
+        self.seen.append(self.first.weight.item())
+        # The second loss depends on the first weight as well, which must not move for it.
+        loss = (self.second.weight * self.first.weight).sum()
+        yield Update("second", loss, {})
+        self.seen.append(self.first.weight.item())
+        self.drawn.append(float(torch.rand(())))
+
+    def predict(self, image: Tensor) -> Tensor:
+        return image
+
+
+def seesaw() -> tuple[Seesaw, dict[str, torch.optim.Optimizer]]:
+    plain = OptimizerConfig(learning_rate=0.5, head_multiplier=1, momentum=0, weight_decay=0)
+    method = Seesaw()
+    return method, make_optimizers(method, TrainingConfig(steps=9, optimizer=plain))
+
+
+def test_each_update_is_minimised_before_the_next_is_asked_for() -> None:
+    method, optimizers = seesaw()
+
+    terms = iterate(method, random_batch(0), progress_at(0), optimizers)
+
+    assert method.seen == [1.0, 0.5, 0.5]
+    assert method.second.weight.item() == 1 - 0.5 * 0.5
+    found = {name: float(value) for name, value in terms.items()}
+    assert found == {"first.whole": 1.0, "first.loss": 1.0, "second.loss": 0.5}
+    assert not any(value.requires_grad for value in terms.values())
+
+
+def test_the_gradient_of_one_update_does_not_reach_the_next_iteration() -> None:
+    """The second update leaves a gradient on the first group's weight, which must be forgotten."""
+    method, optimizers = seesaw()
+    for step in range(2):
+        iterate(method, random_batch(0), progress_at(step), optimizers)
+
+    assert method.seen == [1.0, 0.5, 0.5, 0.5, 0.0, 0.0]
+
+
+def test_global_draws_depend_on_seed_and_step_alone() -> None:
+    method, optimizers = seesaw()
+    for step, seed in ((3, 0), (4, 0), (3, 1), (3, 0)):
+        torch.rand(step)
+        iterate(method, random_batch(0), progress_at(step, seed), optimizers)
+
+    assert method.drawn[0] == method.drawn[3]
+    assert len(set(method.drawn)) == 3
+
+
+def test_the_rate_scales_that_of_every_group() -> None:
+    method, optimizers = seesaw()
+    iterate(method, random_batch(0), progress_at(0), optimizers, rate=0.5)
+
+    assert method.seen == [1.0, 0.75, 0.75]
+
+
+def test_the_schedule_is_a_power_of_what_is_left() -> None:
+    assert schedule(0, 10, 0.9) == 1
+    assert schedule(5, 10, 2) == 0.25
+    assert schedule(9, 10, 0.9) == pytest.approx(0.1**0.9)
+    assert schedule(9, 10, 0) == 1
+
+
+def test_training_follows_the_schedule(dataset: DataSet, split: Split) -> None:
+    training = Training(SUPERVISED, dataset, split)
+    for step, batch in enumerate(training.loader.batches(0, 2)):
+        training.advance(batch)
+        rates = [group["lr"] for group in training.optimizers["network"].param_groups]
+        factor = (1 - step / 6) ** 0.9
+        assert rates == pytest.approx([0.01 * factor, 0.1 * factor])
+
+
+def test_the_encoder_learns_at_the_base_rate_and_the_rest_faster() -> None:
+    supervised = Supervised(SUPERVISED.config, classes=3)
+    (optimizer,) = make_optimizers(supervised, SUPERVISED.training).values()
+    rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+
+    for name, parameter in supervised.named_parameters():
+        expected = 0.01 if name.startswith("network.encoder.") else 0.1
+        assert rate.pop(id(parameter)) == pytest.approx(expected), name
+    assert not rate
+
+
+def test_a_group_can_have_an_optimizer_of_its_own() -> None:
+    own = OptimizerConfig(name="adamw", learning_rate=0.1, head_multiplier=2, weight_decay=0.3)
+    training = TrainingConfig(steps=1, group_optimizers={"second": own})
+    optimizers = make_optimizers(Seesaw(), training)
+
+    assert isinstance(optimizers["first"], torch.optim.SGD)
+    assert isinstance(optimizers["second"], torch.optim.AdamW)
+    assert [group["lr"] for group in optimizers["second"].param_groups] == [0.2]
+    assert [group["weight_decay"] for group in optimizers["second"].param_groups] == [0.3]
+
+
+def test_an_optimizer_for_a_group_that_is_none_is_refused() -> None:
+    training = TrainingConfig(steps=1, group_optimizers={"third": OptimizerConfig()})
+
+    with pytest.raises(ConfigError, match=r"got 'third'; its groups: first, second"):
+        make_optimizers(Seesaw(), training)
+
+
+@pytest.mark.parametrize(
+    ("steps", "evaluations", "expected"),
+    [(10, 5, [2, 4, 6, 8, 10]), (10, 3, [3, 7, 10]), (3, 20, [1, 2, 3]), (7, 1, [7])],
+)
+def test_evaluations_are_evenly_spaced_and_include_the_last_step(
+    dataset: DataSet, split: Split, steps: int, evaluations: int, expected: list[int]
+) -> None:
+    changes = {"training.steps": steps, "training.evaluations": evaluations}
+
+    assert Training(replace(SUPERVISED, changes), dataset, split).evaluation_steps() == expected
+
+
+def test_progress_counts_passes_over_the_unlabelled_images(dataset: DataSet, split: Split) -> None:
+    """16 unlabelled images in batches of 4: an epoch is 4 steps, and 6 steps are part of two."""
+    training = Training(SUPERVISED, dataset, split)
+    training.step = 5
+
+    assert training.progress() == Progress(step=5, total_steps=6, epoch=1, total_epochs=2, seed=3)
+
+
+class Recorder:
+    """A folder that keeps what it is given, in order."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int]] = []
+        self.weights: dict[str, bytes] = {}
+        self.confusions: dict[str, np.ndarray[Any, Any]] = {}
+        self.history: list[dict[str, Any]] = []
+        self.checkpoints: list[bytes] = []
+
+    def append_history(self, rows: list[dict[str, Any]]) -> None:
+        self.history += rows
+        self.calls += [("history", row["step"]) for row in rows]
+
+    def write_checkpoint(self, step: int, data: bytes) -> None:
+        self.checkpoints.append(data)
+        self.calls.append(("checkpoint", step))
+
+    def write_weights(self, name: str, step: int, data: bytes) -> None:
+        self.weights[f"{name} {step}"] = data
+        self.calls.append((name, step))
+
+    def write_confusion(self, name: str, array: np.ndarray[Any, Any]) -> None:
+        self.confusions[name] = array
+
+    def read_weights(self, name: str, step: int | None = None) -> bytes:
+        return self.weights[f"{name} {step}"]
+
+
+def nothing(said: Mapping[str, Any]) -> None:
+    """Take a report."""
+
+
+def run_to_the_end(
+    trial: Trial, dataset: DataSet, split: Split, **options: Any
+) -> tuple[Recorder, dict[str, float]]:
+    folder = Recorder()
+    return folder, fit(Training(trial, dataset, split), folder, nothing, **options)
+
+
+def test_fit_writes_best_weights_history_and_checkpoint_in_this_order(
+    dataset: DataSet, split: Split
+) -> None:
+    folder, metrics = run_to_the_end(SUPERVISED, dataset, split)
+    best = {step for name, step in folder.calls if name == "best"}
+
+    assert [row["step"] for row in folder.history] == [3, 6]
+    assert 3 in best
+    expected = [
+        call
+        for step in (3, 6)
+        for call in (("best", step), ("history", step), ("checkpoint", step))
+        if call[0] != "best" or step in best
+    ]
+    assert folder.calls == [*expected, ("last", 6)]
+    assert metrics["best.step"] == max(best)
+
+
+def test_final_metrics_are_those_of_the_kept_weights_on_every_part(
+    dataset: DataSet, split: Split
+) -> None:
+    folder, metrics = run_to_the_end(SUPERVISED, dataset, split)
+    for name, step in (("last", 6), ("best", int(metrics["best.step"]))):
+        again = Training(SUPERVISED, dataset, split)
+        again.method.load_state_dict(from_bytes(folder.read_weights(name, step)))
+        for part in ("val", "test"):
+            expected, confusions = again.score(part)
+            assert np.array_equal(folder.confusions[f"{name}-{part}"], confusions)
+            assert metrics[f"{name}.{part}.miou"] == expected["miou"]
+            assert expected["miou"] == mean_iou(confusions.sum(axis=0))
+    assert not any(".train." in name for name in metrics)
+
+
+def test_the_history_holds_the_mean_of_the_terms_since_the_last_evaluation(
+    dataset: DataSet, split: Split
+) -> None:
+    folder, _ = run_to_the_end(SUPERVISED, dataset, split)
+    training, losses = Training(SUPERVISED, dataset, split), []
+    for batch in training.loader.batches(0, 6):
+        training.advance(batch)
+        losses += [training.mean_terms()["network.supervised"]]
+        training.sums, training.counted = {}, 0
+
+    found = [row["network.supervised"] for row in folder.history]
+    assert found == pytest.approx([sum(losses[:3]) / 3, sum(losses[3:]) / 3], rel=1e-6)
+
+
+def test_checkpoints_are_also_written_as_time_passes(dataset: DataSet, split: Split) -> None:
+    folder, _ = run_to_the_end(SUPERVISED, dataset, split, checkpoint_seconds=0)
+
+    assert [step for name, step in folder.calls if name == "checkpoint"] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_training_restored_from_any_checkpoint_ends_the_same_bit_for_bit(
+    dataset: DataSet, split: Split, optimizer: str
+) -> None:
+    trial = replace(UNIMATCH, {"training.optimizer.name": optimizer})
+    straight, metrics = run_to_the_end(trial, dataset, split, checkpoint_seconds=0)
+    for checkpoint in (straight.checkpoints[1], straight.checkpoints[3]):
+        resumed, folder = Training(trial, dataset, split), Recorder()
+        resumed.restore(from_bytes(checkpoint))
+        folder.weights = dict(straight.weights)
+        found = fit(resumed, folder, nothing, checkpoint_seconds=0)
+
+        assert not different(metrics, found)
+        assert not different(straight.history[-len(folder.history) :], folder.history)
+        first, second = (from_bytes(own.checkpoints[-1]) for own in (straight, folder))
+        assert not different(first, second)
+
+
+def different(first: Any, second: Any, path: str = "state") -> list[str]:
+    """Return where two nested states differ; the seconds that passed do not count."""
+    if isinstance(first, Tensor):
+        return [] if torch.equal(first, second) else [path]
+    if isinstance(first, Mapping):
+        if set(first) != set(second):
+            return [path]
+        names = [name for name in first if name != "seconds"]
+        triples = [(first[name], second[name], f"{path}.{name}") for name in names]
+        return [at for triple in triples for at in different(*triple)]
+    if isinstance(first, (list, tuple)):
+        pairs = enumerate(zip(first, second, strict=True))
+        return [at for i, (a, b) in pairs for at in different(a, b, f"{path}.{i}")]
+    both_nan = first != first and second != second
+    return [] if first == second or both_nan else [path]
+
+
+def test_bytes_that_hold_more_than_tensors_and_plain_values_are_refused() -> None:
+    assert from_bytes(to_bytes({"step": 1, "weights": {"a": torch.ones(2)}}))["step"] == 1
+    with pytest.raises(Exception, match="weights_only"):
+        from_bytes(to_bytes({"path": Path()}))
+
+
+def test_a_loss_that_is_not_finite_ends_training_by_its_names(
+    dataset: DataSet, split: Split
+) -> None:
+    trial = replace(SUPERVISED, {"training.optimizer.learning_rate": 1e30})
+    folder = Recorder()
+
+    with pytest.raises(TrainingError, match=r"network\.supervised=nan.* by step=3"):
+        fit(Training(trial, dataset, split), folder, nothing)
+    assert not folder.history
+
+
+def test_a_loss_that_is_not_finite_is_noticed_long_before_an_evaluation(
+    dataset: DataSet, split: Split
+) -> None:
+    changes = {
+        "training.optimizer.learning_rate": 1e30,
+        "training.steps": 60,
+        "training.evaluations": 1,
+    }
+    with pytest.raises(TrainingError, match="by step=25"):
+        fit(Training(replace(SUPERVISED, changes), dataset, split), Recorder(), nothing)
+
+
+def test_half_precision_on_a_cpu_scales_no_gradients(dataset: DataSet, split: Split) -> None:
+    training = Training(replace(SUPERVISED, {"training.precision": "fp16"}), dataset, split)
+
+    assert not training.scaler.is_enabled()
+
+
+def losses_of(trial: Trial, root: Path, steps: int = 5) -> dict[str, Any]:
+    """Return the global losses of each step, the weights and whether all workers hold the same."""
+    from semisweep import distributed
+
+    dataset = open_dataset("shapes", root)
+    training = Training(trial, dataset, make_split(dataset, trial.data))
+    losses = []
+    for batch in training.loader.batches(0, steps):
+        training.advance(batch)
+        losses.append(training.mean_terms())
+        training.sums, training.counted = {}, 0
+    equal = distributed.replicas_equal(training.method)
+    return {"losses": losses, "state": training.method.state_dict(), "equal": equal}
+
+
+def work(rank: int, root: Path, folder: Path) -> None:
+    torch.set_num_threads(1)
+    meeting = (folder / "meeting").as_uri()
+    torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+    found = {trial.method: losses_of(trial, root) for trial in (UNIMATCH, RANKMATCH)}
+    torch.save(found, folder / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def workers(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("workers")
+    command = [sys.executable, __file__, str(root), str(folder)]
+    started = [
+        subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], "\n".join(errors)
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+@pytest.mark.parametrize("trial", [UNIMATCH, RANKMATCH], ids=["unimatch", "rankmatch"])
+def test_two_workers_give_the_losses_of_one_on_the_same_global_batch(
+    workers: list[dict[str, Any]], root: Path, trial: Trial
+) -> None:
+    """In single precision, over five iterations in which many pixels are confident.
+
+    The seed is one of the many where no pixel lies so near a threshold that rounding decides; the
+    contract suite shows the same in double precision, where none does.
+    """
+    expected = losses_of(trial, root)["losses"]
+    first, second = (worker[trial.method] for worker in workers)
+
+    assert first["equal"]
+    assert not different(first["state"], second["state"])
+    assert first["losses"] == second["losses"]
+    for step, losses in enumerate(expected):
+        assert losses["network.confident"] > 0.1
+        for name, loss in losses.items():
+            assert math.isclose(first["losses"][step][name], loss, abs_tol=1e-5), (step, name)
+
+
+if __name__ == "__main__":
+    work(rank=int(sys.argv[3]), root=Path(sys.argv[1]), folder=Path(sys.argv[2]))
