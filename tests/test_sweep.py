@@ -148,9 +148,10 @@ class Place:
         code = "from semisweep.cli import main; main()"
         arguments = ["run", f"tiny_studies:{study}", "--store", str(self.root / store)]
         arguments += ["--data", f"shapes={self.data}", *options]
+        known = os.environ.get("PYTHONPATH")
         environment = {
             **os.environ,
-            "PYTHONPATH": str(self.root),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(self.root), known))),
             "SEMISWEEP_LEDGER": str(self.ledger),
             "MORTAL": str(self.root),
         }

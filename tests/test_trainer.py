@@ -25,16 +25,9 @@ from semisweep.data.splits import Split, make_split
 from semisweep.errors import ConfigError, TrainingError
 from semisweep.method import Batch, Method, MethodConfig, Progress, Update
 from semisweep.metric import mean_iou
+from semisweep.optimizer import make_optimizers, schedule
 from semisweep.rehearsal import progress_at, random_batch, tiny_network
-from semisweep.trainer import (
-    Training,
-    fit,
-    from_bytes,
-    iterate,
-    make_optimizers,
-    schedule,
-    to_bytes,
-)
+from semisweep.trainer import Training, fit, from_bytes, iterate, to_bytes
 from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig, Trial
 from semisweep_methods.rankmatch import RankMatchConfig
 from semisweep_methods.supervised import Supervised, SupervisedConfig
