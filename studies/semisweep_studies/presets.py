@@ -11,9 +11,9 @@ MINI_NOTE = (
     "Compare orders and differences, not values."
 )
 
-# A first choice, made on the val part with a few trials a method; mini_learning_rate searches
-# the rate in full. Batch statistics matter more than the rate here: half of a semi-supervised batch
-# is unlabelled, and a network trained from scratch loses by the larger batch what it gains from them.
+# A first choice, made on the val part with a few trials a method; mini_learning_rate searches the
+# rate in full. Batch statistics matter more than the rate: half of a semi-supervised batch is
+# unlabelled, and a network trained from scratch loses by the larger batch what it gains from it.
 MINI = Preset(
     data=DataConfig(name="shapes", family="stratified", labelled=16),
     training=TrainingConfig(
