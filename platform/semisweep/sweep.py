@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from semisweep.engine import Engine
@@ -167,10 +166,8 @@ def _watching(engine: Engine, watch: Watch) -> Iterator[None]:
 
     def poll() -> None:
         while not ended.wait(1.0):
-            try:
+            with suppress(ray.exceptions.RayError):  # one picture less; the next is a second away
                 watch(ray.get(broker.snapshot.remote(), timeout=CONNECT_SECONDS))
-            except ray.exceptions.RayError:
-                time.sleep(1.0)
 
     thread = threading.Thread(target=poll, daemon=True)
     thread.start()
