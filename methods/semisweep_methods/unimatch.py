@@ -40,7 +40,7 @@ from semisweep.functional import (
     pseudo_label,
     supervised_loss,
 )
-from semisweep.method import Batch, Method, MethodConfig, Progress, Update
+from semisweep.method import Batch, Method, MethodConfig, Progress, PseudoLabel, Update
 from semisweep.network import NetworkConfig, Output
 
 
@@ -86,7 +86,7 @@ class UniMatchConfig(MethodConfig):
 class Seen(NamedTuple):
     """What the network made of a batch; what is switched off is empty."""
 
-    labelled: Tensor  # [B, C, H, W]   logits
+    labelled: Output  # [B, ...]
     weak: Output  # [U, ...]
     perturbed: Tensor  # [U, C, H, W]  logits
     strong: Output  # [V U, ...]       view after view
@@ -133,7 +133,7 @@ class UniMatch(Method):
         if self.views:
             views = zip(batch.strong[: self.views], self.masks(batch), strict=True)
             strong = self.network(torch.cat([cutmix(view, mask) for view, mask in views]))
-        return Seen(labelled.logits, weak, perturbed.logits, strong)
+        return Seen(labelled, weak, perturbed.logits, strong)
 
     def masks(self, batch: Batch) -> Tensor:
         """Return where the strong views in use [V, U, H, W] show their donors."""
@@ -148,7 +148,7 @@ class UniMatch(Method):
     def pixel_consistency(self, batch: Batch, seen: Seen) -> tuple[Tensor, dict[str, Tensor]]:
         """Return UniMatch's whole loss and its terms."""
         own: UniMatchConfig = self.config
-        supervised = supervised_loss(own.supervised_loss, seen.labelled, batch.label)
+        supervised = supervised_loss(own.supervised_loss, seen.labelled.logits, batch.label)
         label, confidence = pseudo_label(seen.weak.logits)
         confident = confidence >= own.threshold
         selected = (confident & batch.valid).sum()
@@ -178,3 +178,8 @@ class UniMatch(Method):
         """Return the network's logits."""
         logits: Tensor = self.network(image).logits
         return logits
+
+    def pseudo_labels(self, image: Tensor) -> Mapping[str, PseudoLabel]:
+        """Return the labels of the weak view, used where they are confident."""
+        label, confidence = pseudo_label(self.predict(image))
+        return {"weak": PseudoLabel(label, confidence >= self.config.threshold)}

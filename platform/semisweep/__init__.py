@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from semisweep.config import setting
-    from semisweep.method import Batch, Method, MethodConfig, Progress, Update
+    from semisweep.method import Batch, Method, MethodConfig, Progress, PseudoLabel, Rate, Update
     from semisweep.network import NetworkConfig
     from semisweep.query import export, history, load
     from semisweep.store import Store
@@ -29,6 +29,8 @@ _MODULES = {
     "NetworkConfig": "network",
     "Preset": "study",
     "Progress": "method",
+    "PseudoLabel": "method",
+    "Rate": "method",
     "Row": "study",
     "Search": "study",
     "Store": "store",
@@ -49,6 +51,8 @@ __all__ = [
     "NetworkConfig",
     "Preset",
     "Progress",
+    "PseudoLabel",
+    "Rate",
     "Row",
     "Search",
     "Store",

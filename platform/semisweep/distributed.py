@@ -45,6 +45,17 @@ def mean_over_workers(value: Tensor) -> Tensor:
     return sum_over_workers(value) / world()[1]
 
 
+def from_all_workers(value: Tensor) -> Tensor:
+    """Return every worker's value, detached, [workers, ...]; shapes must be the same everywhere."""
+    own = value.detach()
+    if world()[1] == 1:
+        return own.unsqueeze(0)
+    own = own.contiguous()
+    gathered = [torch.empty_like(own) for _ in range(world()[1])]
+    group.all_gather(gathered, own)
+    return torch.stack(gathered)
+
+
 def own_rows(count: int) -> slice:
     """Return this worker's rows of something drawn for `count` rows on each worker.
 

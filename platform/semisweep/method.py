@@ -41,12 +41,31 @@ class Progress(NamedTuple):
     seed: int
 
 
+class Rate(NamedTuple):
+    """A learning rate: `scale` times what the trial's kind of schedule gives at this step."""
+
+    step: int
+    total_steps: int
+    scale: float = 1.0
+
+
 class Update(NamedTuple):
-    """Minimise `loss` over the parameters of `group`, now; `terms`, its parts, are for history."""
+    """Minimise `loss` over the parameters of `group`, now; `terms`, its parts, are for history.
+
+    `rate`: where in a schedule of its own a phase of the method stands; None for the trial's.
+    """
 
     group: str
     loss: Tensor
     terms: Mapping[str, Tensor]
+    rate: Rate | None = None
+
+
+class PseudoLabel(NamedTuple):
+    """What a method would teach itself about images."""
+
+    label: Tensor  # [B, H, W]     class index
+    selected: Tensor  # [B, H, W]  whether a loss would use the pixel
 
 
 @config
@@ -96,3 +115,11 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def predict(self, image: Tensor) -> Tensor:
         """Return logits [B, C, H, W] for images [B, 3, H, W], of the network the paper reports."""
+
+    def pseudo_labels(self, image: Tensor) -> Mapping[str, PseudoLabel]:
+        """Return the pseudo-labels for weak images [B, 3, H, W], by the name of their source.
+
+        For measuring their quality where masks are known, in evaluation mode and without gradient.
+        Nothing here: a method that wants to be measured says what it has.
+        """
+        return {}

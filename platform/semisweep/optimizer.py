@@ -8,13 +8,24 @@ import torch
 from torch import nn
 
 from semisweep.errors import ConfigError
-from semisweep.method import Method
+from semisweep.method import Method, Rate
 from semisweep.trial import OptimizerConfig, TrainingConfig
 
 
 def schedule(step: int, total_steps: int, power: float) -> float:
     """Return the factor on the learning rate: polynomial decay, 1 at step 0."""
     return float((1 - step / total_steps) ** power)
+
+
+def factor(rate: Rate, power: float) -> float:
+    """Return the factor on the learning rate of an update that stands in its own schedule."""
+    return rate.scale * schedule(rate.step, rate.total_steps, power)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set the learning rates of an optimizer to `factor` times what they are in its settings."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
 
 
 def parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:

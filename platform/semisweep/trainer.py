@@ -25,7 +25,7 @@ from semisweep.data.splits import Split
 from semisweep.errors import TrainingError
 from semisweep.method import Batch, Method, Progress
 from semisweep.metric import evaluate, summary
-from semisweep.optimizer import make_optimizers, parameters, schedule
+from semisweep.optimizer import factor, make_optimizers, parameters, schedule, set_rate
 from semisweep.seeding import derive
 from semisweep.trial import Trial, method_class
 
@@ -127,13 +127,14 @@ class Training:
         """Run one iteration and add its loss terms to the sums of this stretch of history."""
         self.method.train()
         batch = Batch(*(tensor.to(self.device, non_blocking=True) for tensor in batch))
-        rate = schedule(self.step, self.total_steps, self.trial.training.schedule_power)
+        power = self.trial.training.schedule_power
         terms = iterate(
             self.method,
             batch,
             self.progress(),
             self.optimizers,
-            rate=rate,
+            rate=schedule(self.step, self.total_steps, power),
+            power=power,
             scaler=self.scaler,
             precision=self.trial.training.precision,
         )
@@ -179,12 +180,14 @@ def iterate(
     optimizers: Mapping[str, torch.optim.Optimizer],
     *,
     rate: float = 1.0,
+    power: float = 0.0,
     scaler: torch.amp.GradScaler | None = None,
     precision: str = "fp32",
 ) -> dict[str, Tensor]:
     """Run one iteration of a method; each update is minimised before the next is asked for.
 
-    Returns the loss terms, detached, as they are on this worker.
+    `rate`: the factor on learning rates; `power`: of the schedules that updates bring themselves,
+    0 for constant ones. Returns the loss terms, detached, as they are on this worker.
     """
     torch.manual_seed(derive(progress.seed, "step", progress.step))
     scaler = scaler or torch.amp.GradScaler(enabled=False)
@@ -196,8 +199,7 @@ def iterate(
         if update is None:
             return terms
         optimizer = optimizers[update.group]
-        for group in optimizer.param_groups:
-            group["lr"] = group["base_lr"] * rate
+        set_rate(optimizer, rate if update.rate is None else factor(update.rate, power))
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(update.loss).backward()  # type: ignore[no-untyped-call]
         distributed.average_gradients(parameters(optimizer))

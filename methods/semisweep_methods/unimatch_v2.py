@@ -1,0 +1,184 @@
+"""UniMatch V2: an averaged teacher, and two strong views that drop complementary channels.
+
+L. Yang, Z. Zhao, H. Zhao, "UniMatch V2: Pushing the Limit of Semi-Supervised Semantic
+Segmentation", TPAMI 2025. What is new over UniMatch: image and feature perturbations are one stream
+of two views, whose features share no channel, and the labels come from an average of the weights.
+
+As in the release:
+1. labelled images and strong views are two forward passes of the student in training mode, the weak
+   images one of the teacher in evaluation mode;
+2. taps of one width drop the same channels, and the same half of the images drops none, in both
+   views;
+3. an unlabelled term is a sum over confident pixels, over the number of all pixels that are no
+   padding;
+4. after a step the teacher follows, its batch statistics too.
+
+Chosen by us:
+5. which images drop nothing is drawn over the whole batch, not on each worker;
+6. taps of different widths (those of DeepLabV3+) draw channels of their own;
+7. the CutMix donor is the other image of a pair; the release reverses the batch, with which the
+   middle image of an odd number is its own donor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from semisweep import distributed
+from semisweep.averaging import evaluating, follow, frozen_copy, warm_momentum
+from semisweep.config import Fraction, config, replace, setting
+from semisweep.functional import (
+    confident_cross_entropy,
+    cutmix,
+    draw,
+    generator,
+    over_count,
+    pseudo_label,
+    supervised_loss,
+)
+from semisweep.method import Batch, Method, MethodConfig, Progress, Update
+from semisweep.network import NetworkConfig
+
+
+def dinov2(size: str) -> NetworkConfig:
+    """Return DINOv2 with DPT; `size` is small, base or large."""
+    return NetworkConfig(backbone=f"vit_{size}_patch14_dinov2", decoder="dpt")
+
+
+@config
+class UniMatchV2Config(MethodConfig):
+    """UniMatch V2's settings."""
+
+    network: NetworkConfig = setting(
+        factory=lambda: dinov2("small"),
+        paper="DINOv2-S or DINOv2-B + DPT",
+        code="the same",
+        why="the small one, with which SegKC compares",
+    )
+    threshold: Fraction = setting(0.95, symbol="tau", paper="0.95", code="0.95 on every data set")
+    strong_views: Literal[1, 2] = setting(
+        2, paper="2", code="2", why="one view that drops nothing is FixMatch with a teacher"
+    )
+    dropout: Literal["none", "independent", "complementary"] = setting(
+        "complementary",
+        paper="complementary channels in the two views",
+        code="half of the channels x 2 in the first view, the others x 2 in the second",
+    )
+    undropped: Fraction = setting(
+        0.5,
+        code="half of the images drop no channel, in neither view",
+        matters=lambda own: own.dropout != "none",
+    )
+    momentum: Fraction = setting(
+        0.996,
+        symbol="gamma",
+        code="min(1 - 1 / (step + 1), 0.996), batch statistics too",
+        why="the code's; zero makes the teacher the student itself",
+    )
+    evaluated: Literal["teacher", "student"] = setting(
+        "teacher",
+        code="both, each epoch",
+        why="the published numbers are those of the teacher in the released logs",
+    )
+
+
+class Seen(NamedTuple):
+    """Logits of a batch: the student's, but for the weak images, which the teacher sees."""
+
+    labelled: Tensor  # [B, C, H, W]
+    weak: Tensor  # [U, C, H, W]
+    strong: Tensor  # [V U, C, H, W]  view after view
+
+
+class UniMatchV2(Method):
+    """A student and the average of its weights, which labels what the student sees."""
+
+    Config = UniMatchV2Config
+
+    def __init__(self, config: UniMatchV2Config, classes: int, seed: int = 0) -> None:
+        super().__init__(config, classes, seed)
+        self.views = config.strong_views
+        self.network = config.network.build(classes, seed)
+        self.teacher = frozen_copy(self.network)
+
+    @classmethod
+    def same_as(cls, config: Any) -> tuple[type[Method], Any]:
+        """Return "complementary" for "independent" where one view has nothing to complement."""
+        if config.strong_views == 1 and config.dropout == "independent":
+            return cls, replace(config, {"dropout": "complementary"})
+        return cls, config
+
+    def groups(self) -> Mapping[str, Sequence[nn.Module]]:
+        """Return the one group: the student."""
+        return {"network": [self.network]}
+
+    def step(self, batch: Batch, progress: Progress) -> Iterator[Update]:
+        """Yield one update, (L_x + the mean of L_s over views) / 2; then the teacher follows."""
+        seen = self.look(batch, progress)
+        supervised = supervised_loss(self.config.supervised_loss, seen.labelled, batch.label)
+        strong, confident = self.consistency(batch, seen)
+        terms = {
+            "supervised": supervised.detach(),
+            "strong": strong.detach(),
+            "confident": confident,
+        }
+        yield Update("network", (supervised + strong) / 2, terms)
+        follow(self.teacher, self.network, warm_momentum(self.config.momentum, progress.step))
+
+    def look(self, batch: Batch, progress: Progress) -> Seen:
+        """Return what teacher and student see; strong views meet CutMix, then channel dropout."""
+        with torch.no_grad(), evaluating(self.teacher):
+            weak = self.teacher(batch.weak).logits
+        labelled = self.network(batch.image).logits
+        views = zip(batch.strong[: self.views], batch.cutmix[: self.views], strict=True)
+        taps = self.network.encode(torch.cat([cutmix(view, mask) for view, mask in views]))
+        if self.config.dropout != "none":
+            taps = [self.drop(tap, progress) for tap in taps]
+        strong = self.network.decode(taps, batch.weak.shape[-2:]).logits
+        return Seen(labelled, weak, strong)
+
+    def drop(self, tap: Tensor, progress: Progress) -> Tensor:
+        """Return a tap [V U, D, h, w] of the strong views with channels zeroed or doubled."""
+        images, width = len(tap) // self.views, tap.shape[1]
+        purposes = [("channel dropout", view, width) for view in range(self.views)]
+        if self.config.dropout == "independent":
+            kept = [draw(generator(progress, *own), images, width) >= 0.5 for own in purposes]
+        else:
+            first = draw(generator(progress, *purposes[0]), images, width) >= 0.5
+            kept = [first, ~first][: self.views]
+        whole = undropped_images(images, self.config.undropped, progress).unsqueeze(1)
+        factors = torch.cat([torch.where(whole, 1.0, 2.0 * one) for one in kept])
+        return tap * factors.to(tap.device, tap.dtype)[:, :, None, None]
+
+    def consistency(self, batch: Batch, seen: Seen) -> tuple[Tensor, Tensor]:
+        """Return the mean of the views' confident cross-entropies, and the confident share."""
+        label, confidence = pseudo_label(seen.weak)
+        confident = confidence >= self.config.threshold
+        losses = [
+            confident_cross_entropy(
+                view, *(cutmix(part, mask) for part in (label, confident, batch.valid))
+            )
+            for view, mask in zip(
+                torch.split(seen.strong, len(batch.weak)), batch.cutmix[: self.views], strict=True
+            )
+        ]
+        selected = (confident & batch.valid).sum()
+        return torch.stack(losses).mean(), over_count(selected.float(), batch.valid.sum())
+
+    def predict(self, image: Tensor) -> Tensor:
+        """Return the teacher's logits, or the student's where the configuration says so."""
+        network = self.teacher if self.config.evaluated == "teacher" else self.network
+        logits: Tensor = network(image).logits
+        return logits
+
+
+def undropped_images(images: int, share: float, progress: Progress) -> Tensor:
+    """Return which of this worker's images [U] drop nothing: a share of the whole batch's."""
+    _, workers = distributed.world()
+    total = images * workers
+    order = torch.randperm(total, generator=generator(progress, "undropped images"))
+    return order[distributed.own_rows(images)] < int(total * share)
