@@ -9,9 +9,11 @@ import pytest
 
 from semisweep.statistics import (
     Difference,
+    Noise,
     by_unit,
     interval,
     mean_std,
+    noise,
     paired_difference,
     several_draws,
 )
@@ -67,12 +69,13 @@ def test_a_difference_pairs_the_replicates_that_both_have() -> None:
 
 
 def test_without_a_common_replicate_there_is_no_difference() -> None:
-    mean, low, high, n = paired_difference({"0/0": 1.0}, {"0/1": 1.0})
+    difference = paired_difference({"0/0": 1.0}, {"0/1": 1.0})
 
-    assert math.isnan(mean)
-    assert math.isnan(low)
-    assert math.isnan(high)
-    assert n == 0
+    assert math.isnan(difference.mean)
+    assert math.isnan(difference.low)
+    assert math.isnan(difference.high)
+    assert math.isnan(difference.std)
+    assert difference.n == 0
 
 
 def test_seeds_are_averaged_within_their_draw_where_there_are_several() -> None:
@@ -81,7 +84,7 @@ def test_seeds_are_averaged_within_their_draw_where_there_are_several() -> None:
 
     difference = paired_difference(a, b)
 
-    assert difference == pytest.approx(Difference(4, *interval([2.0, 4.0, 6.0]), 3))
+    assert difference == pytest.approx(Difference(4, *interval([2.0, 4.0, 6.0]), 3, 2))
 
 
 def test_a_draw_weighs_the_same_with_one_seed_as_with_many() -> None:
@@ -128,3 +131,45 @@ def test_draws_as_units_keep_the_promise_that_seeds_as_units_break() -> None:
 
     assert abs(false / 1000 - 0.05) < 4 * math.sqrt(0.05 * 0.95 / 1000)
     assert naive / 1000 > 0.2
+
+
+def test_the_noise_of_seeds_is_their_standard_deviation_with_its_interval() -> None:
+    """Ten values: the limits are 9 s squared over the printed quantiles 19.0228 and 2.70039."""
+    values = {f"0/{seed}": float(seed) for seed in range(10)}
+    std = math.sqrt(55 / 6)
+
+    found = noise(values, draws=False)
+
+    low, high = (std * math.sqrt(9 / quantile) for quantile in (19.0228, 2.70039))
+    assert found[:4] == pytest.approx((std, low, high, 10), rel=1e-5)
+    assert math.isnan(found.within)
+
+
+def test_the_noise_of_draws_stands_beside_that_of_their_seeds() -> None:
+    values = {"0/0": 1.0, "0/1": 3.0, "1/0": 7.0, "1/1": 7.0, "2/0": 4.5}
+
+    found = noise(values, draws=True)
+
+    assert found.std == pytest.approx(mean_std([2.0, 7.0, 4.5])[1])
+    assert found.within == pytest.approx(math.sqrt((1 + 1 + 0 + 0) / 2))
+    assert math.isnan(noise({"0/0": 1.0, "1/0": 2.0}, draws=True).within)
+
+
+def test_one_training_says_nothing_of_noise() -> None:
+    assert noise({"0/0": 1.0}, draws=False) == pytest.approx(
+        Noise(math.nan, math.nan, math.nan, 1, math.nan), nan_ok=True
+    )
+
+
+def test_the_interval_of_the_noise_covers_the_true_one_as_often_as_it_says() -> None:
+    numbers = np.random.default_rng(2)
+    found = [
+        noise(
+            {f"0/{seed}": value for seed, value in enumerate(numbers.normal(0, 2, 4))}, draws=False
+        )
+        for _ in range(2000)
+    ]
+
+    covered = sum(item.low <= 2 <= item.high for item in found) / len(found)
+
+    assert abs(covered - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 2000)

@@ -12,11 +12,27 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from semisweep.agreement import Agreement, agreement
 from semisweep.errors import ConfigError, StoreError
-from semisweep.statistics import by_unit, interval, mean_std, paired_difference, several_draws
+from semisweep.spending import level_at_look
+from semisweep.statistics import (
+    Difference,
+    Noise,
+    by_unit,
+    interval,
+    mean_std,
+    noise,
+    paired_difference,
+    several_draws,
+)
+from semisweep.verdicts import Decision, Numbers, decide
 
 FORMAT = 1
+MARGIN = 1.0  # percentage points; a study may state its own
 SOURCE = "source.digest"
+Place = tuple[str, str]  # row, column
 
 
 class Label(NamedTuple):
@@ -46,6 +62,12 @@ class Cell:
     delta: float = math.nan
     delta_low: float = math.nan
     delta_high: float = math.nan
+    decision: Decision | None = None  # none before this row and the base row are complete
+
+    @property
+    def complete(self) -> bool:
+        """Whether all wanted trials have finished."""
+        return self.wanted > 0 and len(self.keys) == self.wanted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +90,12 @@ class Table:
     replicates: tuple[str, ...]  # "draw/seed", all that any cell wants
     errors: tuple[str, ...]  # one line a failed trial
     sources: tuple[str, ...]  # digests of the source code that made the results
+    margin: float  # percentage points within which rows are equivalent
+    look: int  # at the results, of those planned: each costs a share of the level
+    looks: int
+    comparisons: int  # over which verdicts are corrected
+    noise: Mapping[str, Noise]  # column -> spread of the base row
+    order: Agreement | None  # of our rows with the published ones
 
 
 def build(
@@ -82,14 +110,12 @@ def build(
     """
     _check(study)
     base = study.get("base") or ""
+    look, looks = study.get("look", 1), study.get("looks", 1)
+    alpha, margin = level_at_look(look, looks), float(study.get("margin", MARGIN))
     values = {key: _metric(key, row, study["metric"]) for key, row in results.items()}
     given = {(cell["row"], cell["column"]): cell for cell in study["cells"]}
-    cells = {place: _cell(cell, values, failures) for place, cell in given.items()}
-    for (row, column), cell in given.items():
-        origin = given.get((base, column))
-        if origin is not None and row != base:
-            place = (row, column)
-            cells[place] = _compared(cells[place], cell["trials"], origin["trials"], values)
+    cells = {place: _cell(cell, values, failures, alpha) for place, cell in given.items()}
+    compared = _compared(cells, given, base, values, margin=margin, alpha=alpha)
     trials = dict.fromkeys(key for cell in study["cells"] for key in cell["trials"].values())
     used = [results[key] for key in trials if key in results]
     return Table(
@@ -101,10 +127,16 @@ def build(
         notes=tuple(study.get("notes", ())),
         rows=tuple(_label(row) for row in study["rows"]),
         columns=tuple(_label(column) for column in study["columns"]),
-        cells=cells,
+        cells=cells | compared,
         replicates=tuple(dict.fromkeys(name for cell in study["cells"] for name in cell["trials"])),
         errors=tuple(_errors(given, results, failures)),
         sources=tuple(sorted({str(row[SOURCE]) for row in used if SOURCE in row})),
+        margin=margin,
+        look=look,
+        looks=looks,
+        comparisons=sum(not cell.same_as_base for cell in compared.values()),
+        noise=_noise(given, base, values),
+        order=agreement(_orders(cells, given, values), alpha),
     )
 
 
@@ -137,13 +169,16 @@ def _metric(key: str, row: Mapping[str, Any], metric: str) -> float:
 
 
 def _cell(
-    cell: Mapping[str, Any], values: Mapping[str, float], failures: Mapping[str, Mapping[str, Any]]
+    cell: Mapping[str, Any],
+    values: Mapping[str, float],
+    failures: Mapping[str, Mapping[str, Any]],
+    alpha: float,
 ) -> Cell:
     trials: Mapping[str, str] = cell["trials"]
     ours = _finished(trials, values)
     units = list(by_unit(ours, draws=several_draws(trials)).values())
     mean, std = mean_std(units)
-    low, high = interval(units)
+    low, high = interval(units, 1 - alpha)
     return Cell(
         row=cell["row"],
         column=cell["column"],
@@ -165,18 +200,73 @@ def _finished(trials: Mapping[str, str], values: Mapping[str, float]) -> dict[st
 
 
 def _compared(
-    cell: Cell, own: Mapping[str, str], origin: Mapping[str, str], values: Mapping[str, float]
-) -> Cell:
-    """Return the cell with its paired difference to the base row's cell."""
-    ours, theirs = _finished(own, values), _finished(origin, values)
-    difference = paired_difference(ours, theirs, planned=[*own, *origin])
-    return replace(
-        cell,
-        same_as_base=bool(own) and own == origin,
-        delta=difference.mean,
-        delta_low=difference.low,
-        delta_high=difference.high,
-    )
+    cells: Mapping[Place, Cell],
+    given: Mapping[Place, Mapping[str, Any]],
+    base: str,
+    values: Mapping[str, float],
+    *,
+    margin: float,
+    alpha: float,
+) -> dict[Place, Cell]:
+    """Return the trained cells that have one in the base row, with difference and decision.
+
+    Only complete rows get a decision: to look while results come in is to look again, and what is
+    left after failures is a selection. The others count in the correction nevertheless.
+    """
+    compared: dict[Place, Cell] = {}
+    tested: dict[Place, Difference | None] = {}
+    for (row, column), cell in given.items():
+        own, origin = cell["trials"], given.get((base, column), {}).get("trials")
+        if row == base or not own or not origin:
+            continue
+        ours, theirs = _finished(own, values), _finished(origin, values)
+        found = paired_difference(ours, theirs, level=1 - alpha, planned=[*own, *origin])
+        place, same = (row, column), own == origin
+        compared[place] = replace(
+            cells[place],
+            same_as_base=same,
+            delta=found.mean,
+            delta_low=found.low,
+            delta_high=found.high,
+        )
+        if not same:
+            ready = compared[place].complete and cells[base, column].complete
+            tested[place] = found if ready else None
+    decisions = decide(list(tested.values()), margin=margin, alpha=alpha)
+    for place, decision in zip(tested, decisions, strict=True):
+        compared[place] = replace(compared[place], decision=decision)
+    return compared
+
+
+def _noise(
+    given: Mapping[Place, Mapping[str, Any]], base: str, values: Mapping[str, float]
+) -> dict[str, Noise]:
+    """Return the spread of the base row in each column in which it has several units."""
+    found = {}
+    for (row, column), cell in given.items():
+        if row == base:
+            draws = several_draws(cell["trials"])
+            found[column] = noise(_finished(cell["trials"], values), draws=draws)
+    return {column: spread for column, spread in found.items() if not math.isnan(spread.std)}
+
+
+def _orders(
+    cells: Mapping[Place, Cell],
+    given: Mapping[Place, Mapping[str, Any]],
+    values: Mapping[str, float],
+) -> Iterator[tuple[list[float], Numbers]]:
+    """Yield for each column the published numbers of complete rows and ours [units, rows]."""
+    for column in dict.fromkeys(place[1] for place in given):
+        published, ours = [], []
+        for place, cell in cells.items():
+            if place[1] == column and cell.complete and cell.published is not None:
+                trials = given[place]["trials"]
+                published.append(cell.published)
+                finished = _finished(trials, values)
+                ours.append(by_unit(finished, draws=several_draws(trials)))
+        common = [unit for unit in ours[0] if all(unit in row for row in ours)] if ours else []
+        if common:
+            yield published, np.array([[row[unit] for row in ours] for unit in common])
 
 
 def _errors(

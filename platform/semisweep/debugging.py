@@ -30,6 +30,10 @@ def debug_trial(
         raise ConfigError(f"a search has no rows to debug, got study={name!r}")
     preset = preset_of(study, request.scale)
     arm, setting = place(study, request.scale, row, column)
+    if arm.method is None:
+        raise ConfigError(
+            f"a row to debug must have a method, got row={row!r}, which is published only"
+        )
     store = Store.open(request.store, create=True)
     splits = check_study(study, request)
     fields = {**setting.set[request.scale], **arm.fields(request.scale)}

@@ -1,4 +1,4 @@
-"""What a handful of repetitions tells: means, intervals, paired differences.
+"""What a handful of repetitions tells: means, spreads, intervals, paired differences.
 
 A replicate is called "draw/seed". Seeds share the labelled images of their draw and are not
 independent of one another, so where there are several draws the draw is the unit that is counted:
@@ -14,12 +14,23 @@ from typing import NamedTuple
 
 
 class Difference(NamedTuple):
-    """The mean of a paired difference, its interval, and the number of pairs it rests on."""
+    """The mean of a paired difference, its interval, and the pairs it rests on and their spread."""
 
     mean: float
     low: float
     high: float
     n: int
+    std: float
+
+
+class Noise(NamedTuple):
+    """The spread of equal trainings: by how much they differ with nothing changed."""
+
+    std: float  # between units of replication; NaN for fewer than two
+    low: float
+    high: float
+    n: int
+    within: float  # between the seeds of a draw where draws are the unit, else NaN
 
 
 def mean_std(values: Sequence[float]) -> tuple[float, float]:
@@ -75,7 +86,39 @@ def paired_difference(
     pairs = {replicate: a[replicate] - b[replicate] for replicate in a if replicate in b}
     draws = several_draws([*a, *b, *planned])
     units = list(by_unit(pairs, draws=draws).values())
-    return Difference(mean_std(units)[0], *interval(units, level), len(units))
+    mean, std = mean_std(units)
+    return Difference(mean, *interval(units, level), len(units), std)
+
+
+def noise(values: Mapping[str, float], *, draws: bool, level: float = 0.95) -> Noise:
+    """Return the standard deviation of a cell's units with its chi-squared interval.
+
+    Where draws are the unit it holds what the seeds add to the mean of a draw; what they add on
+    their own is pooled over the draws that have several.
+    """
+    units = list(by_unit(values, draws=draws).values())
+    std, within = mean_std(units)[1], _within(values) if draws else math.nan
+    if len(units) < 2:
+        return Noise(std, math.nan, math.nan, len(units), within)
+    from scipy.special import chdtri  # of the upper tail
+
+    freedom = len(units) - 1
+    low, high = (float(chdtri(freedom, tail)) for tail in ((1 - level) / 2, (1 + level) / 2))
+    return Noise(
+        std, std * math.sqrt(freedom / low), std * math.sqrt(freedom / high), len(units), within
+    )
+
+
+def _within(values: Mapping[str, float]) -> float:
+    """Return the pooled standard deviation of seeds about the mean of their draw; NaN if none."""
+    groups: dict[str, list[float]] = {}
+    for replicate, value in values.items():
+        groups.setdefault(_draw(replicate), []).append(value)
+    squares = math.fsum(
+        (value - mean_std(group)[0]) ** 2 for group in groups.values() for value in group
+    )
+    freedom = len(values) - len(groups)
+    return math.sqrt(squares / freedom) if freedom else math.nan
 
 
 def _draw(replicate: str) -> str:

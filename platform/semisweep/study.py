@@ -47,10 +47,13 @@ class Preset:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """An arm: a method, and the fields set for it at every scale and at a certain one."""
+    """An arm: a method, and the fields set for it at every scale and at a certain one.
+
+    Without a method it is never trained and shows its published numbers only.
+    """
 
     name: str
-    method: type[Method]
+    method: type[Method] | None
     label: str = ""
     set: Fields = field(default_factory=dict)
     scaled: Mapping[str, Fields] = field(default_factory=dict)
@@ -197,8 +200,10 @@ def replicates(
     changes: Fields,
     seeds: int | None = None,
 ) -> Iterator[tuple[str, Trial]]:
-    """Yield "draw/seed" and trial of every replicate of a cell."""
+    """Yield "draw/seed" and trial of every replicate of a cell; none of a published-only row."""
     preset = preset_of(study, scale)
+    if row.method is None:
+        return
     trial = make_trial(preset, row.method, {**column.set[scale], **row.fields(scale)}, changes)
     for draw in range(study.draws):
         for seed in range(seeds or study.seeds):
@@ -246,7 +251,7 @@ def check_changes(study: Study | Search, scale: str, changes: Fields) -> None:
     if isinstance(study, Search):
         methods, varied = [study.method], [study.space[scale]]
     else:
-        methods = [row.method for row in study.rows]
+        methods = [row.method for row in study.rows if row.method is not None]
         varied = [row.fields(scale) for row in study.rows]
         varied += [column.set[scale] for column in study.columns if scale in column.set]
     trials = [make_trial(preset, method, {}, {}) for method in methods]
@@ -256,8 +261,9 @@ def check_changes(study: Study | Search, scale: str, changes: Fields) -> None:
                 f"a field to set must begin with config., data. or training., got field={path!r}"
             )
         if not any(has(trial, path) for trial in trials):
-            deepest = max(trials, key=lambda trial: len(dataclasses.fields(trial.config)))
-            replace(deepest, {path: None})  # raises, naming the nearest fields
+            deepest = sorted(trials, key=lambda trial: len(dataclasses.fields(trial.config)))[-1:]
+            for trial in deepest:
+                replace(trial, {path: None})  # raises, naming the nearest fields
             raise ConfigError(f"a field to set must exist, got field={path!r}")
         if any(path in fields for fields in varied):
             raise ConfigError(

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from semisweep.cells import Cell, Label, Table, build
+from semisweep.footnotes import verdict, verdict_notes
 from semisweep.statistics import several_draws
 
 __all__ = ["Cell", "Label", "Table", "build", "to_csv", "to_markdown"]
@@ -19,14 +20,18 @@ NOTHING = "–"
 ERRORS_SHOWN = 5
 CSV_COLUMNS = (
     *("study", "paper", "table", "row", "column", "metric", "published", "published_std"),
-    *("mean", "std", "n", "low", "high", "delta", "keys"),
+    *("mean", "std", "n", "low", "high", "delta", "verdict", "keys"),
 )
 
 
 def to_markdown(table: Table) -> str:
     """Return heading, table and what a reader must know of its numbers; ends with a newline."""
     scale = f" ({table.scale} scale)" if table.scale else ""
-    lines = [f"## {table.title or table.name}{scale}", "", *_grid(table), ""]
+    lines = [f"## {table.title or table.name}{scale}", ""]
+    for column in table.columns:
+        # Side by side, the numbers of several columns would be wider than any terminal.
+        lines += [f"### {_plain(column.label)}", ""] if len(table.columns) > 1 else []
+        lines += [*_grid(table, column), ""]
     lines += [f"- {_plain(note)}" for note in _notes(table)]
     return "\n".join(lines) + "\n"
 
@@ -45,32 +50,20 @@ def to_csv(tables: Iterable[Table]) -> str:
     return text.getvalue()
 
 
-def _grid(table: Table) -> list[str]:
-    """Return header, rule and rows, padded to equal widths; all but the labels to the right."""
-    best = {column.name: _best(table, column) for column in table.columns}
-    rows = [["", *_headers(table)]]
+def _grid(table: Table, column: Label) -> list[str]:
+    """Return header, rule and rows of a column, padded; all but the labels to the right."""
+    best = _best(table, column)
+    rows = [["", "published", "ours", "95 % interval"]]
+    rows[0] += ["Δ to base", "verdict"] if table.base else []
     for row in table.rows:
-        texts = [_row_label(table, row)]
-        for column in table.columns:
-            cell = table.cells.get((row.name, column.name))
-            texts += _cell_texts(table, cell, best[column.name])
-        rows.append(texts)
+        cell = table.cells.get((row.name, column.name))
+        rows.append([_row_label(table, row), *_cell_texts(table, cell, best)])
     widths = [max(3, *map(len, texts)) for texts in zip(*rows, strict=True)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     aligned = [
         [texts[0].ljust(widths[0]), *map(str.rjust, texts[1:], widths[1:])] for texts in rows
     ]
     return ["| " + " | ".join(texts) + " |" for texts in (aligned[0], rule, *aligned[1:])]
-
-
-def _headers(table: Table) -> Iterator[str]:
-    for column in table.columns:
-        group = f"{_plain(column.label)}: " if len(table.columns) > 1 else ""
-        yield f"{group}published"
-        yield f"{group}ours"
-        yield f"{group}95 % interval"
-        if table.base:
-            yield f"{group}Δ to base"
 
 
 def _row_label(table: Table, row: Label) -> str:
@@ -82,26 +75,22 @@ def _row_label(table: Table, row: Label) -> str:
 
 def _cell_texts(table: Table, cell: Cell | None, best: float) -> list[str]:
     if cell is None:
-        return [NOTHING] * (4 if table.base else 3)
+        return [NOTHING] * (5 if table.base else 3)
     ours = _ours(cell)
     texts = [
         _published(cell),
-        f"**{ours}**" if _is_complete(cell) and cell.mean == best else ours,
+        f"**{ours}**" if cell.complete and cell.mean == best else ours,
         _bounds(cell.low, cell.high),
     ]
-    return [*texts, _delta(cell)] if table.base else texts
+    return [*texts, _delta(cell), verdict(cell, table.margin)] if table.base else texts
 
 
 def _best(table: Table, column: Label) -> float:
     """Return the highest mean of a column's complete cells; NaN if fewer than two are complete."""
     cells = (table.cells.get((row.name, column.name)) for row in table.rows)
-    means = [cell.mean for cell in cells if cell is not None and _is_complete(cell)]
+    means = [cell.mean for cell in cells if cell is not None and cell.complete]
     means = [mean for mean in means if not math.isnan(mean)]
     return max(means) if len(means) > 1 else math.nan
-
-
-def _is_complete(cell: Cell) -> bool:
-    return cell.wanted > 0 and len(cell.keys) == cell.wanted
 
 
 def _published(cell: Cell) -> str:
@@ -125,7 +114,7 @@ def _ours(cell: Cell) -> str:
             return "missing"
         return "failed" if cell.failed == cell.wanted else f"{cell.failed} of {cell.wanted} failed"
     count = f"{cell.n}" if cell.n == len(cell.keys) else f"{cell.n} draws, {len(cell.keys)} trials"
-    if not _is_complete(cell):
+    if not cell.complete:
         count = f"{len(cell.keys)} of {cell.wanted}"
         count += f", {cell.failed} failed" if cell.failed else ""
     spread = "" if math.isnan(cell.std) else f" ± {cell.std:.1f}"
@@ -157,6 +146,7 @@ def _notes(table: Table) -> Iterator[str]:
     if table.base:
         label = next((row.label for row in table.rows if row.name == table.base), table.base)
         yield f"Δ: difference to “{label}” in percentage points, paired by draw and seed."
+    yield from verdict_notes(table)
     if any(not math.isnan(_best(table, column)) for column in table.columns):
         yield "Bold: the highest mean of a column, among complete cells."
     if table.changes:
@@ -181,7 +171,7 @@ def _replication(table: Table) -> str:
 
 def _incomplete(table: Table) -> Iterator[str]:
     cells = [cell for cell in table.cells.values() if cell.wanted]
-    lacking = [cell for cell in cells if not _is_complete(cell)]
+    lacking = [cell for cell in cells if not cell.complete]
     if lacking:
         part = f"{len(lacking)} of {len(cells)} cells lack trials"
         yield f"Incomplete: {part}; `semisweep run` adds what is missing."
@@ -218,6 +208,7 @@ def _line(table: Table, cell: Cell) -> list[object]:
         *map(_exact, numbers),
         cell.n,
         *map(_exact, bounds),
+        cell.decision.verdict if cell.decision else "",
         " ".join(cell.keys),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from semisweep.catalogue import check_study_name
@@ -62,7 +63,7 @@ def check_roots(roots: Roots) -> None:
 
 
 def sample_trials(study: Study | Search, request: Request) -> Iterator[Trial]:
-    """Yield a trial of every cell of a study, or the one that a search changes."""
+    """Yield a trial of every trained cell of a study, or the one that a search changes."""
     scale, changes = request.scale, request.changes
     if isinstance(study, Search):
         fields = study.set.get(scale, {})
@@ -71,7 +72,8 @@ def sample_trials(study: Study | Search, request: Request) -> Iterator[Trial]:
     for row in study.rows:
         for column in study.columns:
             if scale in column.set:
-                yield next(replicates(study, scale, row, column, changes))[1]
+                found = replicates(study, scale, row, column, changes)
+                yield from (trial for _, trial in islice(found, 1))
 
 
 def check_workers(trials: Iterable[Trial], workers: int) -> None:

@@ -1,0 +1,89 @@
+"""What a table says of its verdicts: the word in a cell, and the notes beneath."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from semisweep.cells import Cell, Table
+from semisweep.spending import level_at_look
+from semisweep.statistics import several_draws
+from semisweep.verdicts import MOST_REPLICATES, POWER
+
+NO_VERDICT = "–"
+
+
+def verdict(cell: Cell, margin: float) -> str:
+    """Return a cell's verdict with its corrected p-value, or with what it would take."""
+    decision = cell.decision
+    if decision is None:
+        return NO_VERDICT
+    if decision.verdict == "equivalent":
+        return decision.verdict
+    if decision.verdict == "inconclusive":
+        return decision.verdict + _further(decision.further)
+    p = "p < 0.001" if decision.p < 0.001 else f"p {decision.p:.3f}"
+    small = f", by < {margin:g}" if decision.within_margin else ""
+    return f"{decision.verdict}{small} ({p})"
+
+
+def verdict_notes(table: Table) -> Iterator[str]:
+    """Yield how verdicts were reached, the noise floor and whether the published order holds."""
+    decisions = [cell.decision for cell in table.cells.values() if cell.decision is not None]
+    if decisions:
+        yield _method(table, any(decision.further for decision in decisions))
+    elif table.comparisons:
+        yield "Verdict: a row gets one once all its trials and the base row's have finished."
+    if table.looks > 1:
+        level = 100 * level_at_look(table.look, table.looks)
+        yield (
+            f"Look {table.look} of {table.looks}: intervals and verdicts are at {level:.2g} %, "
+            "so that all looks together err in 5 % of tables."
+        )
+    if table.noise:
+        yield _noise_floor(table)
+    if table.order is not None:
+        order = table.order
+        yield (
+            f"Published order: {order.kept} of {order.pairs} pairs of rows stand so in ours; "
+            f"Kendall's τ {order.tau:.2f} [{order.low:.2f}, {order.high:.2f}]."
+        )
+
+
+def _further(count: int | None) -> str:
+    if count is None:
+        return ""
+    return f", > {MOST_REPLICATES}" if count >= MOST_REPLICATES else f", +{count}"
+
+
+def _method(table: Table, counted: bool) -> str:
+    """Return what the words mean, in one note."""
+    several = table.comparisons > 1
+    corrected = f", Holm-corrected over {table.comparisons} comparisons" if several else ""
+    text = (
+        f"Verdict: t test of Δ{corrected}; equivalent: shown to be within ±{table.margin:g} points"
+        + (", corrected likewise" if several else "")
+    )
+    if counted:
+        unit = "draws" if several_draws(table.replicates) else "seeds"
+        text += (
+            f"; +k: about k more {unit} for a verdict, if Δ and its spread stay "
+            f"(power {100 * POWER:.0f} %)"
+        )
+    return text + "."
+
+
+def _noise_floor(table: Table) -> str:
+    unit = "draws" if several_draws(table.replicates) else "seeds"
+    label = next((row.label for row in table.rows if row.name == table.base), table.base)
+    parts = []
+    for column in table.columns:
+        noise = table.noise.get(column.name)
+        if noise is not None:
+            place = f"{column.label}: " if len(table.columns) > 1 else ""
+            within = "" if math.isnan(noise.within) else f", seeds of a draw {noise.within:.1f}"
+            parts.append(f"{place}{noise.std:.1f} [{noise.low:.1f}, {noise.high:.1f}]{within}")
+    return (
+        f"Noise floor: standard deviation of “{label}” over {unit}, with its 95 % interval: "
+        f"{'; '.join(parts)}."
+    )
