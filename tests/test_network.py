@@ -15,6 +15,7 @@ from semisweep.decoder import DPT, DeepLabV3Plus
 from semisweep.encoder import tap_blocks
 from semisweep.errors import ConfigError
 from semisweep.network import Network, NetworkConfig
+from semisweep.pretrained import file_digest, located
 
 SMALL: dict[str, Any] = {"pretrained": False, "channels": 16}
 
@@ -258,6 +259,22 @@ def test_a_local_file_gives_the_encoder_its_weights(tmp_path: Path, suffix: str)
     assert len(loaded) == len(source) - 2  # all but the classifier
     for name, value in loaded.items():
         assert torch.equal(value, source[name.removeprefix("model.")])
+
+
+def test_a_file_of_a_package_is_named_without_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "some_package" / "files"
+    folder.mkdir(parents=True)
+    (tmp_path / "some_package" / "__init__.py").write_text("raise AssertionError")
+    (folder / "weights.pt").write_bytes(b"content")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert located("some_package.files:weights.pt").read_bytes() == b"content"
+    assert file_digest("some_package.files:weights.pt") == file_digest(str(folder / "weights.pt"))
+    for missing in ("some_package:weights.pt", "no_package:weights.pt", "some package:x", ":x"):
+        with pytest.raises(ConfigError, match="existing file, got weights="):
+            located(missing)
 
 
 def test_a_transformer_takes_weights_of_another_image_size(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class NetworkConfig:
 
     `channels`: the decoder's width; by default 256 for DeepLabV3+, and for DPT what UniMatch-V2 has
     for the width of the encoder (64, 128 or 256). `weights`: a file that holds the backbone's
-    weights; where it is given it is used instead of the hub's.
+    weights, or package:file; where it is given it is used instead of the hub's.
     """
 
     backbone: str = "resnet101s"
@@ -64,7 +64,7 @@ class NetworkConfig:
 
             require_backbone(self.backbone)
         if self.weights is not None:
-            pretrained_weights.require_file(self.weights)
+            pretrained_weights.located(self.weights)
 
     def build(self, classes: int, seed: int = 0) -> Network:
         """Return the network; encoder, decoder and classifier start from seeds of their own.

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +26,26 @@ ANSWER_SECONDS = 3.0
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
-def require_file(path: str) -> None:
-    """Raise `ConfigError` unless the file exists."""
-    if not Path(path).is_file():
+def located(path: str) -> Path:
+    """Return the file that `path` names: a file, or package:file for one that a package ships.
+
+    The second is the same text on every machine. Raises `ConfigError` where there is no such file.
+    """
+    file = Path(path)
+    package, colon, name = path.partition(":")
+    if colon and not file.is_file() and all(part.isidentifier() for part in package.split(".")):
+        specification = find_spec(package.partition(".")[0])
+        if specification is not None and specification.origin is not None:
+            folder = Path(specification.origin).parent.joinpath(*package.split(".")[1:])
+            file = folder / name
+    if not file.is_file():
         raise ConfigError(f"weights must be an existing file, got weights={path!r}")
+    return file
 
 
 def file_digest(path: str) -> str:
     """Return 20 hexadecimal digits of the SHA-256 of a file's content."""
-    require_file(path)
-    with open(path, "rb") as file:
+    with located(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:20]
 
 
@@ -46,9 +57,9 @@ def read(path: str, backbone: str) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from timm.models import get_pretrained_cfg, load_state_dict
 
-    require_file(path)
+    file = located(path)
     try:
-        weights = load_state_dict(path, weights_only=True)
+        weights = load_state_dict(str(file), weights_only=True)
         names = [name for name, value in weights.items() if isinstance(value, Tensor)]
     except (
         AttributeError,

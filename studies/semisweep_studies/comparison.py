@@ -1,0 +1,54 @@
+"""All methods side by side at mini scale, at equal steps and labelled batches.
+
+Every method has its paper's defaults, except what the small feature maps, the six classes and the
+thousand steps leave no room for (sizes of memories, heads and draws), and what was chosen on val.
+"""
+
+from __future__ import annotations
+
+from semisweep.study import Column, Row, Study
+from semisweep_methods.cps import CPS
+from semisweep_methods.css import CSS
+from semisweep_methods.cutmix_seg import CutMixSeg
+from semisweep_methods.fixmatch import FixMatch
+from semisweep_methods.gps import GPS
+from semisweep_methods.mean_teacher import MeanTeacher
+from semisweep_methods.rankmatch import RankMatch
+from semisweep_methods.segkc import SegKC
+from semisweep_methods.stpg import STPG
+from semisweep_methods.supervised import Supervised
+from semisweep_methods.u2pl import U2PL
+from semisweep_methods.unimatch import UniMatch
+from semisweep_methods.unimatch_v2 import UniMatchV2
+from semisweep_studies.presets import MINI
+from semisweep_studies.rankmatch import MINI_AGENTS
+from semisweep_studies.tables import MINI_CSS, MINI_LABEL, MINI_LABELLED, MINI_U2PL
+
+compared = Study(
+    name="methods_compared",
+    title="All methods on the embedded data set",
+    presets={"mini": MINI},
+    base="supervised",
+    seeds=5,
+    rows=[
+        Row(name="supervised", label="Supervised", method=Supervised),
+        Row(name="mean_teacher", label="Mean Teacher", method=MeanTeacher),
+        Row(name="cutmix_seg", label="CutMix-Seg", method=CutMixSeg),
+        Row(name="fixmatch", label="FixMatch", method=FixMatch),
+        Row(name="cps", label="CPS", method=CPS),
+        Row(name="u2pl", label="U2PL", method=U2PL, scaled=MINI_U2PL),
+        Row(name="unimatch", label="UniMatch", method=UniMatch),
+        Row(name="unimatch_v2", label="UniMatch V2", method=UniMatchV2),
+        Row(name="rankmatch", label="RankMatch", method=RankMatch, scaled=MINI_AGENTS),
+        Row(name="css", label="CSS", method=CSS, scaled=MINI_CSS),
+        Row(name="gps", label="GPS", method=GPS),
+        Row(
+            name="stpg",
+            label="STPG",
+            method=STPG,
+            set={"config.contrast.width": 64, "config.contrast.memory_size": 64},
+        ),
+        Row(name="segkc", label="SegKC", method=SegKC),
+    ],
+    columns=[Column(name=MINI_LABEL, set={"mini": MINI_LABELLED})],
+)

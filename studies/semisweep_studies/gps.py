@@ -1,0 +1,180 @@
+"""The ablations of GPS (WACV 2024): Table 4, Section 4.4.3 and Figure 6.
+
+Published: Pascal VOC 2012 and Cityscapes, the partitions of CPS. There is no released code; what
+the paper does not say is CPS's. The paper's epochs are those of the students; the teacher's own
+come before them and are a fifth of the whole, so that a trial has 5/4 of the paper's epochs. All
+arms of a table are trained for as long, those without a teacher included.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from semisweep.network import NetworkConfig
+from semisweep.study import Column, Fields, Preset, Row, Study
+from semisweep.trial import AugmentationConfig, DataConfig, OptimizerConfig, TrainingConfig
+from semisweep_methods.gps import GPS
+from semisweep_studies.presets import MINI
+from semisweep_studies.tables import MINI_LABEL, MINI_LABELLED, numbers
+
+# GPS, Sec. 4.1; what it does not say is CPS's code's. Chosen: one box of CutMix where CPS has
+# three, scales from a range where both have six values, whole images where CPS slides a window.
+GPS_PAPER = Preset(
+    data=DataConfig(name="voc", family="blender"),
+    training=TrainingConfig(
+        epochs=43,
+        labelled_batch=8,
+        unlabelled_batch=8,
+        crop_pixels=512,
+        optimizer=OptimizerConfig(
+            name="sgd", learning_rate=0.01, head_multiplier=1.0, weight_decay=1e-4
+        ),
+        evaluations=40,
+        augmentation=AugmentationConfig(cutmix=1.0, cutmix_area=(0.25, 0.5)),
+    ),
+    config={"network": NetworkConfig(backbone="resnet50s", output_stride=16, pretrained=True)},
+    metric="best.val.miou",
+    metric_note="mIoU in percent on the val part, best evaluation: selected on what it is scored "
+    "on, as the literature does",
+)
+PRESETS = {"mini": MINI, "paper": GPS_PAPER}
+MINI_COLUMN = {"mini": MINI_LABELLED}
+
+# The partition: labelled images, and the paper's epochs of the students times 5/4.
+PASCAL = {"1/16": (662, 40), "1/8": (1323, 43), "1/4": (2646, 50), "1/2": (5291, 75)}
+CITYSCAPES = {"1/16": (186, 160), "1/8": (372, 171), "1/4": (744, 200), "1/2": (1488, 300)}
+GPS_CITYSCAPES: Fields = {
+    "config.guide_weight": 1.0,
+    "config.exchange_weight": 5.0,
+    "config.feedback_weight": 1.0,
+}
+CPS_CITYSCAPES: Fields = {"config.exchange_weight": 6.0}  # CPS's own
+
+
+def pascal(part: str) -> dict[str, object]:
+    """Return the fields of a partition of Pascal VOC, "1/16" to "1/2"."""
+    labelled, epochs = PASCAL[part]
+    return {"data.labelled": labelled, "training.epochs": epochs}
+
+
+def cityscapes(part: str) -> dict[str, object]:
+    """Return the fields of a partition of Cityscapes, its recipe included."""
+    labelled, epochs = CITYSCAPES[part]
+    return {
+        "data.name": "cityscapes",
+        "data.family": "standard",
+        "data.labelled": labelled,
+        "training.epochs": epochs,
+        "training.crop_pixels": 800,
+        "training.optimizer.learning_rate": 0.02,
+        "config.supervised_loss": "ohem",
+    }
+
+
+PASCAL_EIGHTH = Column(
+    name="Pascal VOC",
+    set={**MINI_COLUMN, "paper": pascal("1/8")},
+    labels={"mini": MINI_LABEL, "paper": "Pascal VOC 1/8 (1323)"},
+)
+CITYSCAPES_EIGHTH = Column(
+    name="Cityscapes",
+    set={"paper": {**cityscapes("1/8"), **GPS_CITYSCAPES}},
+    labels={"paper": "Cityscapes 1/8 (372)"},
+)
+NO_CUTMIX: Fields = {"config.cutmix": False}
+
+losses = Study(
+    name="gps_losses",
+    title="GPS, Table 4: loss configurations, without CutMix",
+    paper="gps",
+    table="4",
+    presets=PRESETS,
+    base="gps+cps+fps",
+    rows=[
+        Row(
+            name=name,
+            label=label,
+            method=GPS,
+            set={**NO_CUTMIX, **{f"config.{term}_weight": 0.0 for term in without}},
+        )
+        for name, label, without in (
+            ("gps", "guide", ("exchange", "feedback")),
+            ("fps", "feedback", ("guide", "exchange")),
+            ("gps+fps", "guide + feedback", ("exchange",)),
+            ("cps+fps", "exchange + feedback", ("guide",)),
+            ("gps+cps", "guide + exchange", ("feedback",)),
+            ("gps+cps+fps", "guide + exchange + feedback", ()),
+        )
+    ],
+    columns=[PASCAL_EIGHTH, CITYSCAPES_EIGHTH],
+    published=numbers(
+        [PASCAL_EIGHTH, CITYSCAPES_EIGHTH],
+        {
+            "gps": (72.25, 72.36),
+            "fps": (70.89, 71.25),
+            "gps+fps": (72.82, 72.39),
+            "cps+fps": (72.99, 73.51),
+            "gps+cps": (72.72, 72.92),
+            "gps+cps+fps": (73.95, 74.62),
+        },
+    ),
+    published_note="Published: GPS, Table 4, ResNet-50, 1/8 labelled. The learning rate of the "
+    "teacher beside the students is printed as four orders below theirs: feedback hardly moves it. "
+    "Without a guide the students never meet the teacher: there feedback changes nothing that is "
+    "scored, and the row of feedback alone is supervised training.",
+)
+
+_RAMP_COLUMNS = [
+    Column(
+        name="Pascal 1/16",
+        set={**MINI_COLUMN, "paper": pascal("1/16")},
+        labels={"mini": MINI_LABEL, "paper": "Pascal VOC 1/16 (662)"},
+    ),
+    Column(
+        name="Pascal 1/8",
+        set={"paper": pascal("1/8")},
+        labels={"paper": "Pascal VOC 1/8 (1323)"},
+    ),
+]
+ramp_down = Study(
+    name="gps_ramp_down",
+    title="GPS, Section 4.4.3: ramp-down of the guide",
+    paper="gps",
+    table="sec4.4.3",
+    presets=PRESETS,
+    base="no ramp-down",
+    rows=[
+        Row(name="guide ramp-down", method=GPS, set={"config.guide_ramp_down": True}),
+        Row(name="no ramp-down", method=GPS),
+    ],
+    columns=_RAMP_COLUMNS,
+    published=numbers(
+        _RAMP_COLUMNS, {"guide ramp-down": (70.73, 73.57), "no ramp-down": (72.91, 75.72)}
+    ),
+    published_note="Published: GPS, Sec. 4.4.3, ResNet-50, with CutMix.",
+)
+
+updates = Study(
+    name="gps_updates",
+    title="GPS, Figure 6: separate and united updates, without CutMix",
+    paper="gps",
+    table="fig6",
+    presets=PRESETS,
+    base="separate",
+    rows=[
+        Row(name="separate", label="two updates", method=GPS, set=NO_CUTMIX),
+        Row(
+            name="united",
+            label="one update",
+            method=GPS,
+            set={**NO_CUTMIX, "config.updates": "united"},
+        ),
+    ],
+    columns=[
+        dataclasses.replace(
+            CITYSCAPES_EIGHTH,
+            set={**MINI_COLUMN, **CITYSCAPES_EIGHTH.set},
+            labels={"mini": MINI_LABEL, **CITYSCAPES_EIGHTH.labels},
+        )
+    ],
+)
