@@ -171,7 +171,7 @@ def test_mini_scale_keeps_one_labelled_count(study: Study) -> None:
     assert [column.name for column in found] == kept
     labels = {column.labels["mini"] for column in found}
     if study.name not in kept and study.paper in ("gps", "css") and study.table != "fig4":
-        assert {label[:9] for label in labels} == {"1/17 (30)"}
+        assert {label[:9] for label in labels} == {"1/16 (32)"}
         assert {trial.data.labelled for trial in cells(study, "mini").values()} == {32}
 
 

@@ -167,7 +167,7 @@ def test_every_study_resolves_at_both_scales(study: Study, scale: str) -> None:
 def test_mini_scale_keeps_one_column_of_32_labelled_images(study: Study) -> None:
     found = [column for column in study.columns if "mini" in column.set]
 
-    assert [column.labels["mini"] for column in found] == ["1/17 (30)"]
+    assert [column.labels["mini"] for column in found] == ["1/16 (32)"]
     assert {trial.data.labelled for trial in cells(study, "mini").values()} == {32}
 
 

@@ -26,7 +26,7 @@ MINI_NETWORK = NetworkConfig(
 
 # Chosen on the val part; mini_learning_rate searches the rate, the same for every method.
 MINI = Preset(
-    data=DataConfig(name="shapes", family="stratified", labelled=30),
+    data=DataConfig(name="shapes", family="stratified", labelled=32),
     training=TrainingConfig(
         steps=1500,
         labelled_batch=4,

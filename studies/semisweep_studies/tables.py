@@ -9,8 +9,8 @@ from semisweep.study import Column, Fields
 Published = Mapping[tuple[str, str], float]
 
 # Of 512 images.
-MINI_LABELLED: Fields = {"data.labelled": 30}
-MINI_LABEL = "1/17 (30)"
+MINI_LABELLED: Fields = {"data.labelled": 32}
+MINI_LABEL = "1/16 (32)"
 
 # The feature maps of mini scale have 64 cells where the papers' have a thousand or more.
 MINI_CSS: Mapping[str, Fields] = {
