@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from semisweep.catalogue import study_names
+from semisweep.catalogue import method_names, study_names
+from semisweep.compaction import compact
 from semisweep.query import load
+from semisweep.store import Store
 
 Call = Callable[..., Any]
 Check = Callable[..., None]
@@ -82,7 +84,32 @@ def test_a_table_of_what_was_run_imports_neither_torch_nor_ray(
     }
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "table", "status", "studies", "methods"])
+def test_a_table_from_parts_imports_no_more(described_store: Store, tmp_path: Path) -> None:
+    """Of two trials in a part one is wanted, so that the other has to be filtered out."""
+    compact(described_store)
+    described_store.trial("newer").complete({"seed": 1, "miou": 0.5})
+    cells = {
+        "row": "a",
+        "column": "b",
+        "published": None,
+        "trials": {"0/0": "aa11", "1/0": "newer"},
+    }
+    named = {"format": 1, "name": "quickstart", "title": "t", "scale": "paper", "kind": "table"}
+    axes = {"rows": [{"name": "a", "label": "a"}], "columns": [{"name": "b", "label": "b"}]}
+    described_store.write_study(
+        "quickstart", "paper", {**named, **axes, "metric": "miou", "cells": [cells]}
+    )
+    options = ("--scale", "paper", "--store", str(described_store.root))
+
+    assert not imported("table", "quickstart", *options, folder=tmp_path) & {
+        *("torch", "ray", "pandas", "timm", "optuna")
+    }
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["run", "plan", "table", "status", "studies", "methods", "compact", "gc", "diff"],
+)
 def test_every_command_explains_itself(call: Call, command: str) -> None:
     said = call(command, "--help")
 
@@ -118,13 +145,99 @@ def test_status_counts_the_trials_of_every_study(call: Call, kept_store: Path) -
     assert said.out.splitlines()[1].split() == ["quickstart", "paper", "1", "1", "0"]
 
 
+@pytest.fixture
+def described_store(tmp_path: Path) -> Store:
+    """Two trials that differ in a field of the configuration, their score and their time."""
+    store = Store.open(tmp_path / "described", create=True)
+    for key, weight in (("aa11", 0.1), ("ab22", 0.2)):
+        trial = {"method": "a:A", "config": {"weight": weight, "name": f"w{weight}"}, "seed": 0}
+        identity = {"method": "a:A", "config": {"weight": weight}, "seed": 0}
+        folder = store.trial(key)
+        folder.describe({"key": key, "trial": trial, "identity": identity})
+        folder.write_weights("last", 1, b"weights")
+        folder.complete({"seed": 0, "miou": 5 * weight, "run.seconds": 10 * weight})
+    return store
+
+
+def test_diff_shows_what_differs_identity_first_and_volatile_last(
+    call: Call, described_store: Store
+) -> None:
+    said = call("diff", "aa", "ab", "--store", described_store.root)
+    lines = [line.split() for line in said.out.splitlines()]
+
+    assert said.code == 0
+    assert lines[0] == ["aa11", "ab22"]
+    assert [line[0] for line in lines[1:]] == [
+        *("identity:", "config.weight", "configuration:", "config.name", "result:", "miou"),
+        *("volatile:", "run.seconds"),
+    ]
+    assert lines[2] == ["config.weight", "0.1", "0.2"]
+    same = call("diff", "aa11", "aa", "--store", described_store.root)
+    assert same.out.count(": equal") == 4
+
+
+def test_the_start_of_a_key_must_be_of_one_trial(
+    call: Call, refused: Check, described_store: Store
+) -> None:
+    options = ("--store", described_store.root)
+
+    refused(call("diff", "a", "aa", *options), "key='a'", "aa11, ab22", "give more of it")
+    refused(call("diff", "aa", "c", *options), "key='c'", "none")
+
+
+def test_a_store_is_compacted_and_gives_the_same(call: Call, described_store: Store) -> None:
+    before = load(described_store)
+
+    said = call("compact", "--store", described_store.root)
+    again = call("compact", "--store", described_store.root)
+
+    assert said.code == again.code == 0
+    assert said.out.splitlines()[0] == "results       2 trials in 1 parts; 1 written, 0 removed"
+    assert again.out.splitlines()[0] == "results       2 trials in 1 parts; 0 written, 0 removed"
+    assert load(described_store).equals(before)
+
+
+def test_gc_frees_what_no_study_wants_and_only_says_so_when_dry(
+    call: Call, described_store: Store
+) -> None:
+    options = ("--store", described_store.root)
+    weights = sorted(described_store.root.glob("trials/*/weights-*"))
+    described_store.write_study("mine", "mini", one_cell("aa11"))
+
+    dry = call("gc", "--dry-run", *options)
+    assert sorted(described_store.root.glob("trials/*/weights-*")) == weights
+    said = call("gc", *options)
+
+    assert dry.code == said.code == 0
+    assert "would free 1 files" in dry.out
+    assert "freed 1 files" in said.out
+    assert "study mine@mini" in said.out
+    assert sorted(described_store.root.glob("trials/*/weights-*")) == weights[:1]
+    assert len(load(described_store)) == 2
+
+
+def one_cell(key: str) -> dict[str, Any]:
+    return {"cells": [{"row": "a", "column": "b", "trials": {"0": key}}]}
+
+
+def test_reading_a_store_imports_neither_torch_nor_ray(
+    described_store: Store, tmp_path: Path
+) -> None:
+    compact(described_store)
+    described_store.trial("newer").complete({"seed": 1})
+    options = ("--store", str(described_store.root))
+
+    for command in (("gc", "--dry-run"), ("diff", "aa", "ab"), ("status",)):
+        found = imported(*command, *options, folder=tmp_path)
+        assert not found & {"torch", "ray", "pandas", "timm", "optuna"}, command
+
+
 def test_studies_and_methods_are_listed(call: Call) -> None:
     listed = call("studies").out
     assert [line.split()[0] for line in listed.splitlines()] == list(study_names())
     listed = call("methods").out
-    assert [line.split()[0] for line in listed.splitlines()] == [
-        *("supervised", "unimatch", "rankmatch")
-    ]
+    assert [line.split()[0] for line in listed.splitlines()] == list(method_names())
+    assert {"supervised", "unimatch", "rankmatch"} <= set(method_names())
 
 
 def test_a_method_says_where_its_values_come_from(call: Call) -> None:
@@ -159,8 +272,8 @@ def test_a_trial_can_be_debugged_and_its_result_read(
     small = ("training.steps=2", "training.evaluations=1", "training.crop_pixels=32")
     changes = [word for change in small for word in ("--set", change)]
 
-    said = call("debug", "quickstart", "Sup.-only", *options, *changes, "--seed", 3)
-    again = call("debug", "quickstart", "Sup.-only", *options, *changes, "--seed", 3)
+    said = call("debug", "rankmatch_components", "baseline", *options, *changes, "--seed", 3)
+    again = call("debug", "rankmatch_components", "baseline", *options, *changes, "--seed", 3)
 
     assert said.code == again.code == 0, said.error + again.error
     assert "finished: last.test.miou" in said.out

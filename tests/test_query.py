@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from semisweep.compaction import compact
 from semisweep.errors import ConfigError, StoreError
 from semisweep.query import export, history, load, results
 from semisweep.store import Store
@@ -168,3 +169,63 @@ def test_the_same_trials_export_the_same_bytes(tmp_path: Path) -> None:
 
     assert export(one) == export(two)
     assert export(one).count(b"\n") == 10
+
+
+@pytest.fixture(params=["trials", "parts", "both"])
+def filled(store: Store, request: pytest.FixtureRequest) -> Store:
+    """Nine finished trials and a failed one, read from their own files, from parts, or both."""
+    for index in range(9):
+        if index == 5 and request.param == "both":
+            compact(store)
+        trial = store.trial(f"k{index}")
+        trial.append_history([{"step": step, "loss": index / step} for step in (1, 2, 4)])
+        trial.complete(row(seed=index % 3, method=f"m:{index % 2}", **{f"m{index % 2}": index}))
+    store.trial("failed").fail({"error": "no", "trial": TRIAL})
+    for name, scale, keys in (("one", "mini", ["k1", "k7"]), ("one", "paper", ["k2", "failed"])):
+        cells = [{"row": "a", "column": "b", "trials": dict(enumerate(keys))}]
+        store.write_study(name, scale, {"cells": cells})
+    store.write_study("search", "mini", {"trials": [{"key": "k3"}, {"key": "absent"}]})
+    if request.param == "parts":
+        compact(store)
+    return store
+
+
+def test_a_filter_keeps_what_a_filter_of_the_whole_frame_keeps(filled: Store) -> None:
+    whole, evaluations = load(filled), history(filled)
+
+    for where, mask in (
+        ({"seed": 1}, whole["seed"] == 1),
+        ({"seed": [0, 2], "method": "m:1"}, (whole["seed"] != 1) & (whole["method"] == "m:1")),
+        ({"status": "failed"}, whole["status"] == "failed"),
+        ({"m1": 3}, whole["m1"] == 3),
+        ({"m1": None, "status": "finished"}, whole["m1"].isna() & whole["last.test.miou"].notna()),
+        ({"seed": 77}, whole["seed"] == 77),
+    ):
+        found = load(filled, where=where)
+        assert list(found["key"]) == list(whole["key"][mask]), where
+        narrow = load(filled, where=where, columns=["data.name"])
+        assert list(narrow.columns) == ["key", "status", "data.name"]
+        assert list(narrow["key"]) == list(found["key"])
+    last = history(filled, where={"step": [2, 4]}, keys=["k4", "k8"], columns=["loss"])
+    expected = evaluations[evaluations["key"].isin(["k4", "k8"]) & (evaluations["step"] > 1)]
+    assert list(last.columns) == ["key", "step", "loss"]
+    assert last.to_dict("list") == expected[["key", "step", "loss"]].to_dict("list")
+
+
+def test_a_study_is_its_trials_of_one_scale_or_of_all(filled: Store) -> None:
+    assert list(load(filled, study="one")["key"]) == ["failed", "k1", "k2", "k7"]
+    assert list(load(filled, study="one@paper")["key"]) == ["failed", "k2"]
+    assert list(load(filled, study="search")["key"]) == ["k3"]
+    assert list(load(filled, study="one", keys=["k2", "k3"])["key"]) == ["k2"]
+    assert list(history(filled, study="one@mini")["key"]) == ["k1"] * 3 + ["k7"] * 3
+    with pytest.raises(ConfigError, match=r"unknown study of this store 'ones'; did you mean one@"):
+        load(filled, study="ones")
+
+
+def test_a_filter_by_a_column_that_is_not_there_is_refused(filled: Store) -> None:
+    with pytest.raises(ConfigError, match=r"column='sed'; did you mean seed"):
+        load(filled, where={"sed": 1})
+    with pytest.raises(ConfigError, match=r"column='los'; did you mean loss"):
+        history(filled, where={"los": 1})
+    with pytest.raises(ConfigError, match=r"column='los'"):
+        history(filled, columns=["los"])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from semisweep.catalogue import find_study, short
+from semisweep.compaction import compact_after_sweep
 from semisweep.engine import Engine
 from semisweep.job import Job
 from semisweep.plan import plan
@@ -37,6 +38,7 @@ def run(name: str, request: Request) -> None:
             run_search(study, request, engine)
         else:
             run_study(study, request, engine, splits)
+    compact_after_sweep(Store.open(request.store))
 
 
 def is_plain(request: Request) -> bool:

@@ -1,19 +1,22 @@
 """Questions to a store: pandas frames, the rows of a table, a canonical export.
 
-Only the files of the trials asked for are opened, and only the columns asked for are read.
+Compacted parts are read together with what is newer (see `semisweep.parts`): of them only the row
+groups of the trials asked for and the columns asked for, of all else only the trials' own files.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semisweep.errors import ConfigError
-from semisweep.rows import VOLATILE, scalar
+from semisweep.errors import ConfigError, unknown
+from semisweep.parts import FAILURE, HISTORY, RESULT, RESULTS, Kind, collect, collect_apart
+from semisweep.rows import VOLATILE
+from semisweep.sheet import Entry, Sheet, column_names, series
 from semisweep.store import Store
 
 if TYPE_CHECKING:
@@ -23,48 +26,67 @@ if TYPE_CHECKING:
 LEADING = ("key", "status", "method", "config.", "data.", "training.", "seed")
 TRAILING = ("error", VOLATILE)
 
+Where = Mapping[str, Any]
+
 
 def load(
     store: str | Path | Store,
     *,
     keys: Iterable[str] | None = None,
+    study: str | None = None,
     columns: Sequence[str] | None = None,
+    where: Where | None = None,
 ) -> pd.DataFrame:
     """Return one row a trial that finished or failed, in order of their keys.
 
     The columns are key, status ("finished" or "failed"), method, configuration, seed, metrics,
     error and run.*, which is what differs between repetitions. With `columns`, key and status and
-    those, in that order. Those of `keys` that neither finished nor failed are left out.
+    those, in that order. Those of `keys` that neither finished nor failed are left out. `study` is
+    the name of a study that was run, of one scale if "@mini" or "@paper" is added. `where` gives
+    values that columns must have: {"seed": 0, "method": ["a:A", "b:B"]}.
     """
-    import pandas as pd
-
     opened = _opened(store)
-    wanted = opened.keys() if keys is None else sorted(set(keys))
-    rows = list(_finished_rows(opened, wanted, columns)) + list(_failed_rows(opened, wanted))
-    rows.sort(key=lambda row: str(row["key"]))
-    names = _column_order(rows)
+    asked = _accepted(where)
+    statuses = asked.pop("status", ("finished", "failed"))
+    wanted = _wanted(opened, keys, study)
+    sheets = collect(opened, RESULTS, wanted, _with_key(columns), asked)
+    entries = [entry for _, _, entry in _in_order(sheets)]
+    _check_columns(opened, RESULTS, wanted, entries, [*(columns or ()), *asked])
+    names = sorted(dict.fromkeys(("key", "status", *column_names(entries))), key=_group)
     if columns is not None:
-        _check_columns(opened, rows, columns)
         names = ["key", "status", *(name for name in columns if name not in ("key", "status"))]
-    return pd.DataFrame(rows, columns=names)
+    frame = _frame(sheets, names, {"status": _status})
+    return frame[frame["status"].isin(statuses)].reset_index(drop=True) if where else frame
 
 
-def history(store: str | Path | Store, keys: Iterable[str] | None = None) -> pd.DataFrame:
-    """Return one row an evaluation, of running trials too: key, step and what was measured."""
-    import pandas as pd
+def history(
+    store: str | Path | Store,
+    keys: Iterable[str] | None = None,
+    *,
+    study: str | None = None,
+    columns: Sequence[str] | None = None,
+    where: Where | None = None,
+) -> pd.DataFrame:
+    """Return one row an evaluation, of running trials too: key, step and what was measured.
 
+    With `columns`, key and step and those. `study` and `where` are as in `load`.
+    """
     opened = _opened(store)
-    wanted = opened.keys() if keys is None else sorted(set(keys))
-    rows = [{"key": key, **row} for key in wanted for row in opened.trial(key).read_history()]
-    names = list(dict.fromkeys(("key", "step", *(name for row in rows for name in row))))
-    return pd.DataFrame(rows, columns=names)
+    wanted = _wanted(opened, keys, study)
+    asked = _accepted(where)
+    sheets = collect(opened, HISTORY, wanted, _with_key(columns, "step"), asked)
+    entries = [entry for _, _, entry in _in_order(sheets)]
+    _check_columns(opened, HISTORY, wanted, entries, [*(columns or ()), *asked])
+    names = column_names(entries) if columns is None else columns
+    return _frame(sheets, list(dict.fromkeys(("key", "step", *names))), {})
 
 
 def results(store: str | Path | Store, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return the result rows of those of `keys` that are finished, without importing pandas."""
-    opened = _opened(store)
-    found = {key: opened.trial(key).result() for key in sorted(set(keys))}
-    return {key: row for key, row in found.items() if row is not None}
+    sheets, trials = collect_apart(_opened(store), RESULTS, set(keys))
+    trials += [(entry.key, entry.stamp, rows) for sheet in sheets for entry, rows in sheet.rows()]
+    found = {key: rows[0] for key, stamp, rows in trials if stamp.source == RESULT}
+    return {key: found[key] for key in sorted(found)}
 
 
 def export(store: str | Path | Store) -> bytes:
@@ -74,7 +96,7 @@ def export(store: str | Path | Store) -> bytes:
     (run.*) are left out. None and an absent column are both empty.
     """
     opened = _opened(store)
-    rows = results(opened, opened.finished())
+    rows = results(opened, opened.keys())
     names = sorted({name for row in rows.values() for name in row if not name.startswith(VOLATILE)})
     text = io.StringIO()
     writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
@@ -87,30 +109,71 @@ def _opened(store: str | Path | Store) -> Store:
     return store if isinstance(store, Store) else Store.open(store)
 
 
-def _finished_rows(
-    store: Store, keys: Iterable[str], columns: Sequence[str] | None
-) -> Iterator[dict[str, Any]]:
-    for key in keys:
-        row = store.trial(key).result(columns)
-        if row is not None:
-            yield {**row, "key": key, "status": "finished"}
+def _wanted(store: Store, keys: Iterable[str] | None, study: str | None) -> list[str]:
+    """Return the keys that are asked for, in order; raise `ConfigError` for an unknown study."""
+    if study is None:
+        return store.keys() if keys is None else sorted(set(keys))
+    known = store.studies()
+    found = [(name, scale) for name, scale in known if study in (name, f"{name}@{scale}")]
+    if not found:
+        raise unknown("study of this store", study, [f"{name}@{scale}" for name, scale in known])
+    of_study = {key for name, scale in found for key in store.study_keys(name, scale)}
+    return sorted(of_study if keys is None else of_study & set(keys))
 
 
-def _failed_rows(store: Store, keys: Iterable[str]) -> Iterator[dict[str, Any]]:
-    from semisweep.config import flatten
-
-    failures = store.failures()
-    for key in keys:
-        if key in failures:
-            leaves = flatten(failures[key].get("trial", {}))
-            row = {name: scalar(value) for name, value in leaves.items() if name}
-            yield {**row, "key": key, "status": "failed", "error": failures[key].get("error")}
+def _accepted(where: Where | None) -> dict[str, Sequence[Any]]:
+    """Return for each column the values it may have; a single value stands for itself."""
+    several = (list, tuple, set, frozenset)
+    return {
+        name: tuple(value) if isinstance(value, several) else (value,)
+        for name, value in (where or {}).items()
+    }
 
 
-def _column_order(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the union of the rows' columns: in groups, and as first seen within a group."""
-    names = dict.fromkeys(("key", "status", *(name for row in rows for name in row)))
-    return sorted(names, key=_group)
+def _with_key(columns: Sequence[str] | None, *more: str) -> list[str] | None:
+    return None if columns is None else list(dict.fromkeys(("key", *more, *columns)))
+
+
+def _status(entry: Entry) -> str:
+    return "finished" if entry.stamp.source == RESULT else "failed"
+
+
+def _in_order(sheets: Sequence[Sheet]) -> list[tuple[str, int, Entry]]:
+    """Return key, first row over all sheets and entry of each trial, in order of their keys."""
+    found, start = [], 0
+    for sheet in sheets:
+        for entry in sheet.entries:
+            found.append((entry.key, start, entry))
+            start += entry.rows
+    return sorted(found, key=lambda item: item[0])
+
+
+def _frame(
+    sheets: Sequence[Sheet], names: Sequence[str], derived: Mapping[str, Callable[[Entry], str]]
+) -> pd.DataFrame:
+    """Return the rows of all sheets in order of their trials' keys.
+
+    `derived` gives columns of trials that have one row each.
+    """
+    import numpy as np
+    import pandas as pd
+
+    placed = _in_order(sheets)
+    rows = np.array([entry.rows for _, _, entry in placed], dtype=np.int64)
+    starts = np.array([start for _, start, _ in placed], dtype=np.int64)
+    before = np.cumsum(rows) - rows
+    order = np.repeat(starts - before, rows) + np.arange(rows.sum())
+    in_order = bool((starts == before).all())
+    columns = {}
+    for name in names:
+        if name in derived:
+            columns[name] = pd.Series([derived[name](e) for _, _, e in placed], dtype=str)
+        elif not sheets:
+            columns[name] = pd.Series([], dtype=object)
+        else:
+            found = series(sheets, name)
+            columns[name] = found if in_order else found.take(order).reset_index(drop=True)
+    return pd.DataFrame(columns, columns=pd.Index(names))
 
 
 def _group(name: str) -> int:
@@ -126,12 +189,21 @@ def _group(name: str) -> int:
     return len(LEADING) + (0 if trailing is None else 1 + trailing)
 
 
-def _check_columns(store: Store, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+def _check_columns(
+    store: Store,
+    kind: Kind,
+    keys: Sequence[str],
+    entries: Sequence[Entry],
+    named: Sequence[str],
+) -> None:
     """Raise `ConfigError` for a column that no trial has, once any trial has finished."""
-    finished = [row["key"] for row in rows if row["status"] == "finished"]
-    absent = [name for name in columns if not any(name in row for row in rows)]
-    if finished and absent:
-        known = {name for row in results(store, finished).values() for name in row}
+    known = {"key", "status", "step", "error", *column_names(entries)}
+    if all(name in known for name in named):
+        return
+    everything = [entry for sheet in collect(store, kind, keys) for entry in sheet.entries]
+    known |= set(column_names(everything))
+    absent = [name for name in named if name not in known]
+    if absent and any(entry.stamp.source != FAILURE for entry in everything):
         near = get_close_matches(absent[0], sorted(known), n=3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ConfigError(f"a column must be of some trial, got column={absent[0]!r}{hint}")

@@ -3,6 +3,7 @@
 <root>/semisweep.json                the store's format version
 <root>/trials/<key>/                 see `semisweep.folder`
 <root>/studies/<name>@<scale>.json   resolved studies: what tables are made of
+<root>/results/, <root>/history/     compacted copies, see `semisweep.parts`
 
 The files under trials/ are the only truth; whatever else is kept can be made from them again.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,14 +72,28 @@ class Store:
         """Return the keys of all trials that were ever begun, in order."""
         return sorted(entry.name for entry in files.scan(self.root / "trials") if entry.is_dir())
 
+    def find(self, start: str) -> str:
+        """Return the one key that begins with `start`; raise `StoreError` for none or several."""
+        found = [key for key in self.keys() if key.startswith(start)]
+        if start in found:
+            return start
+        if len(found) == 1 and start:
+            return found[0]
+        said = f"several: {', '.join(found[:5])}" if found else "none"
+        hint = "; give more of it" if found else "; semisweep.load gives all keys"
+        raise StoreError(
+            f"the start of a key must be of one trial of {self.root}, got key={start!r} "
+            f"of {said}{hint}"
+        )
+
     def finished(self) -> set[str]:
         """Return the keys of the trials that have a result."""
         return {key for key in self.keys() if self.trial(key).finished}
 
-    def failures(self) -> dict[str, dict[str, Any]]:
-        """Return what is known of each trial that failed and has no result."""
-        unfinished = (self.trial(key) for key in self.keys() if not self.trial(key).finished)
-        found = {folder.key: folder.failure() for folder in unfinished}
+    def failures(self, keys: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
+        """Return what is known of each trial, or each of `keys`, that failed and has no result."""
+        folders = (self.trial(key) for key in (self.keys() if keys is None else keys))
+        found = {folder.key: folder.failure() for folder in folders if not folder.finished}
         return {key: failure for key, failure in found.items() if failure is not None}
 
     def write_study(self, name: str, scale: str, study: Mapping[str, Any]) -> Path:
@@ -97,6 +112,13 @@ class Store:
         stems = [name.removesuffix(".json") for name in names if name.endswith(".json")]
         parts = [stem.rpartition("@") for stem in stems if "@" in stem]
         return sorted((unquote(name), unquote(scale)) for name, _, scale in parts)
+
+    def study_keys(self, name: str, scale: str) -> list[str]:
+        """Return the distinct keys that a resolved study wants, in its order; none without one."""
+        study = self.read_study(name, scale) or {}
+        cells = (key for cell in study.get("cells", ()) for key in cell["trials"].values())
+        suggested = (entry["key"] for entry in study.get("trials", ()))
+        return list(dict.fromkeys([*cells, *suggested]))
 
     def _study_path(self, name: str, scale: str) -> Path:
         return self.root / "studies" / f"{quote(name, safe=':')}@{quote(scale, safe='')}.json"
