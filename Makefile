@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: quickstart test lint format benchmark clean
+.PHONY: quickstart test lint format benchmark encoder clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/semisweep run quickstart
@@ -21,9 +21,16 @@ format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# What a trial costs beyond its training: a kept slot beside the documented Ray pattern.
+# What a trial costs beyond its training, the contrastive losses, and questions to a large store.
 benchmark: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python tests/benchmarks/trial_overhead.py
+	for name in iterations css_contrast u2pl_contrast queries; do \
+		$(ONE_THREAD) $(BIN)/python tests/benchmarks/$$name.py || exit 1; \
+	done
+
+# What the networks of mini scale start from; minutes. Results belong to the file that is committed.
+encoder: $(VENV)/installed
+	$(BIN)/python -m semisweep.data.patterns encoder.safetensors
 
 # Byte code at once: every Ray process would otherwise compile torch, timm and ray where Python may
 # not write it, and the first one where it may.

@@ -11,17 +11,13 @@ classes, 1.18 s and 0.9 GiB for 21.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
-from statistics import median
 
 import torch
+from measuring import RELEASED_STEP_SECONDS, measure, plain_step
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 
-from semisweep.functional import supervised_loss
 from semisweep.method import Progress
-from semisweep.network import NetworkConfig
 from semisweep_methods.u2pl_contrast import (
     Contrast,
     ContrastConfig,
@@ -30,29 +26,30 @@ from semisweep_methods.u2pl_contrast import (
 )
 from semisweep_methods.u2pl_partition import partition
 
-REPEATS = 7
 RELEASED_SECONDS = {6: 0.40, 21: 1.18}
 RELEASED_GIB = {6: 0.4, 21: 0.9}
-RELEASED_STEP_SECONDS = 0.70
 
 
 def main() -> None:
     """Measure and print."""
     torch.set_num_threads(1)
     print(f"load average before: {os.getloadavg()[0]:.1f}")
-    step, step_bytes = measure(plain_step())
-    print(f"DeepLabV3+ ResNet-50, batch 2, crop 129: {step:.2f} s, {step_bytes / 2**20:.0f} MiB")
+    step = measure(plain_step())
+    print(
+        f"DeepLabV3+ ResNet-50, batch 2, crop 129: {step.seconds:.2f} s, {step.mebibytes:.0f} MiB"
+    )
     print(
         "\n| classes | anchors x negatives | seconds | of the release, scaled | peak GiB | of it |"
     )
     print("|--:|--:|--:|--:|--:|--:|")
     for classes in (6, 21):
         for anchors, negatives in ((50, 256), (256, 50)):
-            seconds, peak = measure(contrastive(classes, anchors, negatives))
-            scaled = RELEASED_SECONDS[classes] * step / RELEASED_STEP_SECONDS
+            seconds, mebibytes = measure(contrastive(classes, anchors, negatives))
+            scaled = RELEASED_SECONDS[classes] * step.seconds / RELEASED_STEP_SECONDS
+            peak = mebibytes / 1024
             print(
                 f"| {classes} | {anchors} x {negatives} | {seconds:.3f} | {seconds / scaled:.2f} "
-                f"| {peak / 2**30:.2f} | {peak / 2**30 / RELEASED_GIB[classes]:.2f} |"
+                f"| {peak:.2f} | {peak / RELEASED_GIB[classes]:.2f} |"
             )
     print(f"\nload average after: {os.getloadavg()[0]:.1f}")
 
@@ -84,42 +81,6 @@ def contrastive(classes: int, anchors: int, negatives: int) -> Callable[[], None
         contrast(blocks(feature), blocks(expected), progress).backward()
 
     return once
-
-
-def plain_step() -> Callable[[], None]:
-    """Return one supervised forward and backward pass."""
-    network = NetworkConfig(backbone="resnet50", pretrained=False).build(21).train()
-    image = torch.randn(2, 3, 129, 129, generator=torch.Generator().manual_seed(0))
-    label = torch.zeros(2, 129, 129, dtype=torch.long)
-
-    def once() -> None:
-        network.zero_grad()
-        supervised_loss("ce", network(image).logits, label).backward()
-
-    return once
-
-
-def measure(once: Callable[[], None]) -> tuple[float, int]:
-    """Return the median seconds and the most bytes of tensors held beyond those before."""
-    once()
-    seconds = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        once()
-        seconds.append(time.perf_counter() - started)
-    return median(seconds), peak_bytes(once)
-
-
-def peak_bytes(once: Callable[[], None]) -> int:
-    """Return the most bytes that the allocator of the CPU handed out at a time in a call."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        once()
-    held = most = 0
-    for event in profiled.profiler.kineto_results.events():  # type: ignore[union-attr]
-        if event.name() == "[memory]":
-            held += event.nbytes()
-            most = max(most, held)
-    return most
 
 
 if __name__ == "__main__":

@@ -1,0 +1,68 @@
+"""Seconds and peak memory of one call, and the plain training step that they are scaled by."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any, NamedTuple
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from semisweep.functional import supervised_loss
+from semisweep.network import NetworkConfig
+
+REPEATS = 5
+RELEASED_STEP_SECONDS = 0.70  # of `plain_step`, where the released codes were measured
+
+
+class Cost(NamedTuple):
+    """What one call costs."""
+
+    seconds: float  # median
+    mebibytes: float  # of tensors made in the call, the most at a time
+
+
+def measure(once: Callable[[], None]) -> Cost:
+    """Return what a call costs after a first one."""
+    once()
+    seconds = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        once()
+        seconds.append(time.perf_counter() - started)
+    return Cost(median(seconds), peak_mebibytes(once))
+
+
+def peak_mebibytes(once: Callable[[], None]) -> float:
+    """Return the most memory that tensors made in a call hold at any one time."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        once()
+    assert profiled.profiler is not None
+    found: Any = profiled.profiler.kineto_results
+    events = [event for event in found.events() if event.name() == "[memory]"]
+    held = most = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        most = max(most, held)
+    return most / 2**20
+
+
+def plain_step() -> Callable[[], None]:
+    """Return a supervised forward and backward pass: DeepLabV3+ ResNet-50, batch 2, crop 129."""
+    network = NetworkConfig(backbone="resnet50", pretrained=False).build(21).train()
+    made = torch.Generator().manual_seed(0)
+    image = torch.randn(2, 3, 129, 129, generator=made)
+    label = torch.randint(21, (2, 129, 129), generator=made)
+
+    def once() -> None:
+        network.zero_grad(set_to_none=True)
+        supervised_loss("ce", network(image).logits, label).backward()  # type: ignore[no-untyped-call]
+
+    return once
+
+
+def judge(what: str, value: float, target: float) -> None:
+    """Print whether a share of the release's cost is at most the target."""
+    print(f"{what}: {value:.2f}, target {target:g}: {'met' if value <= target else 'MISSED'}")
