@@ -76,7 +76,7 @@ def test_bad_words_end_in_one_line(
         ("training.precision=int8", ["'fp32', 'bf16' or 'fp16'", "training.precision='int8'"]),
         ("config.agents=4", ["the study itself varies", "config.agents"]),
         ("seed=3", ["must begin with config., data. or training.", "'seed'"]),
-        ("data.family=mine", ["its lists on disk", "/splits/mine/", "labeled.txt"]),
+        ("data.family=mine", ["its lists on disk", "/splits/mine/", "labelled.txt"]),
         ("training.unlabelled_batch=64", ["unlabelled_batch=64", "unlabelled images="]),
     ],
 )
@@ -183,4 +183,4 @@ def test_a_number_of_workers_that_does_not_fit_is_refused_with_those_that_do(
 
     said = call("run", "quickstart", *options, "--workers", 3)
 
-    refused(said, "must divide the global batches", "workers=3", "that work: 1, 2, 4")
+    refused(said, "must divide the global batches", "workers=3", "that work: 1, 2")
