@@ -23,11 +23,21 @@ from semisweep.config import decode
 from semisweep.data.base import DataSet
 from semisweep.errors import ConfigError, DataError
 from semisweep.method import Batch, Method, Progress, Update
-from semisweep.metric import Protocol, confusion, evaluate, iou, mean_iou, summary
+from semisweep.metric import confusion, evaluate, iou, mean_iou, summary
+from semisweep.protocols import Protocol
 
 CLASSES = 4
 IDS = tuple(f"image{number:02d}" for number in range(11))
 BATCH_IMAGES = 2
+WINDOW = Protocol(name="window", size_pixels=12)
+PROTOCOLS = (
+    Protocol(),
+    WINDOW,
+    Protocol(name="window", size_pixels=16, borders="truncated", sums="logits"),
+    Protocol(name="center", size_pixels=20),
+    Protocol(name="center", size_pixels=18, padding="background"),
+    Protocol(name="reflect", size_pixels=25),
+)
 
 
 class FolderlessImages:
@@ -83,9 +93,9 @@ class Linear(Method):
         return logits
 
 
-def evaluated() -> tuple[npt.NDArray[np.int64], list[str]]:
+def evaluated(protocol: Protocol = PROTOCOLS[0]) -> tuple[npt.NDArray[np.int64], list[str]]:
     images = FolderlessImages()
-    found = evaluate(Linear(), cast(DataSet, images), "val", batch_images=BATCH_IMAGES)
+    found = evaluate(Linear(), cast(DataSet, images), "val", protocol, batch_images=BATCH_IMAGES)
     return found, images.read
 
 
@@ -96,7 +106,12 @@ def work(rank: int, folder: Path) -> None:
             store = (folder / f"store{size}").as_uri()
             group.init_process_group("gloo", init_method=store, rank=rank, world_size=size)
             found, read = evaluated()
-            np.savez(folder / f"{size}-{rank}.npz", found=found, read=np.array(read, dtype=str))
+            np.savez(
+                folder / f"{size}-{rank}.npz",
+                found=found,
+                read=np.array(read, dtype=str),
+                windows=evaluated(WINDOW)[0],
+            )
             group.destroy_process_group()
 
 
@@ -202,17 +217,38 @@ def test_a_summary_adds_images_before_it_divides() -> None:
     }
 
 
-def test_evaluation_is_one_image_at_a_time_however_it_is_batched() -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=Protocol.text)
+def test_evaluation_is_one_image_at_a_time_however_it_is_batched(protocol: Protocol) -> None:
     images = FolderlessImages()
-    found, _ = evaluated()
-    single = evaluate(Linear(), cast(DataSet, images), "val", batch_images=1)
-    together = evaluate(Linear(), cast(DataSet, images), "val", batch_images=100)
+    found, _ = evaluated(protocol)
+    single = evaluate(Linear(), cast(DataSet, images), "val", protocol, batch_images=1)
+    together = evaluate(Linear(), cast(DataSet, images), "val", protocol, batch_images=100)
 
     assert found.shape == (len(IDS), CLASSES, CLASSES)
     assert np.array_equal(found, single)
     assert np.array_equal(found, together)
-    for image_id, counts in zip(IDS, found, strict=True):
-        assert counts.sum() == np.count_nonzero(images.mask(image_id) != 255)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=Protocol.text)
+def test_every_pixel_with_a_label_is_counted_once_and_no_other(protocol: Protocol) -> None:
+    images = FolderlessImages()
+    side = protocol.size
+    for image_id, counts in zip(IDS, evaluated(protocol)[0], strict=True):
+        mask = images.mask(image_id)
+        if protocol.name == "center":
+            row, column = (max(0, length - side) // 2 for length in mask.shape)
+            mask = mask[row : row + side, column : column + side]
+        added = side**2 - mask.size if protocol.padding == "background" else 0
+        labels = [np.count_nonzero(mask == name) + added * (name == 0) for name in range(CLASSES)]
+
+        assert counts.sum(axis=1).tolist() == labels
+
+
+def test_without_context_windows_and_mirrors_give_what_the_whole_image_gives() -> None:
+    whole = evaluated()[0]
+    for protocol in PROTOCOLS:
+        if protocol.name in ("window", "reflect"):
+            assert np.array_equal(evaluated(protocol)[0], whole)
 
 
 def test_images_of_one_size_are_predicted_together() -> None:
@@ -263,7 +299,7 @@ def test_two_and_three_workers_count_each_image_exactly_once(tmp_path: Path) -> 
         for rank in range(3)
     ]
     errors = [process.communicate(timeout=120)[1] for process in started]
-    expected, _ = evaluated()
+    expected, windows = evaluated()[0], evaluated(WINDOW)[0]
 
     assert [process.returncode for process in started] == [0, 0, 0], "\n".join(errors)
     for size in (2, 3):
@@ -272,6 +308,7 @@ def test_two_and_three_workers_count_each_image_exactly_once(tmp_path: Path) -> 
         assert sorted(read) == list(IDS)
         assert all(len(result["read"]) < len(IDS) for result in results)
         assert all(np.array_equal(result["found"], expected) for result in results)
+        assert all(np.array_equal(result["windows"], windows) for result in results)
 
 
 if __name__ == "__main__":

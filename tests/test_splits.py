@@ -12,6 +12,7 @@ from semisweep.data.base import DataSet
 from semisweep.data.dataset import open_dataset
 from semisweep.data.shapes import make
 from semisweep.data.splits import Split, ids_digest, make_split
+from semisweep.data.voc import VocFolder
 from semisweep.errors import ConfigError, DataError
 from semisweep.trial import DataConfig
 
@@ -146,10 +147,10 @@ def test_more_labels_than_images_are_refused(dataset):
 
 
 def test_missing_lists_are_named(listed):
-    with pytest.raises(DataError, match=r"missing file=.*splits/mine/2/labeled\.txt.*stratified"):
+    with pytest.raises(DataError, match=r"missing file=.*splits/mine/2/labelled\.txt.*stratified"):
         make_split(listed, mine())
     (write_lists(listed, "a", "b") / "unlabeled.txt").unlink()
-    with pytest.raises(DataError, match=r"missing file=.*splits/mine/2/unlabeled\.txt"):
+    with pytest.raises(DataError, match=r"missing file=.*splits/mine/2/unlabelled\.txt"):
         make_split(listed, mine())
 
 
@@ -181,6 +182,90 @@ def test_a_list_of_another_length_than_its_folder_says_is_refused(listed):
         make_split(listed, mine())
 
 
-def test_lists_on_disk_have_one_draw(listed):
-    with pytest.raises(ConfigError, match="draw 0 only, got family='mine', draw=1"):
+def test_further_draws_of_lists_lie_in_folders_of_their_own(listed):
+    ids = listed.part("train")
+    folder = write_lists(listed, "\n".join(ids[:2]), "\n".join(ids[2:]))
+    with pytest.raises(DataError, match=r"draw 1, .* missing file=.*mine/2/draw_1/labelled\.txt"):
         make_split(listed, mine(draw=1))
+    (folder / "draw_1").mkdir()
+    (folder / "draw_1" / "labelled.txt").write_text("\n".join(ids[3:5]))
+    (folder / "draw_1" / "unlabelled.txt").write_text("\n".join([*ids[:3], ids[5]]))
+
+    assert set(make_split(listed, mine()).labelled) == set(ids[:2])
+    assert set(make_split(listed, mine(draw=1)).labelled) == set(ids[3:5])
+
+
+def test_a_list_may_name_images_by_path_and_with_the_suffix_of_cityscapes(listed):
+    ids = listed.part("train")
+    lines = [f"leftImg8bit/train/x/{image_id}_leftImg8bit.png" for image_id in ids]
+    write_lists(listed, "\n".join(lines[:2]), "\n".join(lines[2:]))
+
+    assert set(make_split(listed, mine()).labelled) == set(ids[:2])
+
+
+@pytest.mark.parametrize("family", ["../x", "a/b", "..", ".x"])
+def test_a_family_that_leaves_the_folder_of_splits_is_refused(listed, family):
+    with pytest.raises(ConfigError, match="plain name"):
+        make_split(listed, DataConfig(family=family, labelled=2))
+
+
+class Augmented(VocFolder):
+    """A data set whose training images are more than its own list of the official layout."""
+
+    def list_file(self, part: str) -> Path:
+        name = "augmented" if part == "train" else part
+        return self.root / "ImageSets/Segmentation" / f"{name}.txt"
+
+
+@pytest.fixture
+def augmented(listed: DataSet) -> DataSet:
+    own = listed.list_file("train")
+    ids = own.read_text().split()
+    own.with_name("augmented.txt").write_text("\n".join(ids))
+    own.write_text("\n".join(ids[:4]))
+    return Augmented("shapes", listed.root, listed.classes, listed.palette)
+
+
+@pytest.mark.parametrize("family", ["random-own", "stratified-own"])
+def test_a_draw_from_the_own_list_leaves_all_other_images_unlabelled(augmented, family):
+    ids = augmented.part("train")
+    splits = [
+        make_split(augmented, DataConfig(family=family, labelled=2, draw=draw)) for draw in range(9)
+    ]
+
+    drawn = set().union(*(split.labelled for split in splits))
+    assert drawn == set(ids[:4]) if family == "random-own" else drawn < set(ids[:4])
+    for split in splits:
+        assert sorted(split.labelled + split.unlabelled) == sorted(ids)
+        assert len(split.labelled) == 2
+
+
+def test_a_draw_from_the_own_list_is_refused_where_it_is_short_or_missing(augmented):
+    with pytest.raises(ConfigError, match=r"labelled=5, training images=4 .*'random-own'"):
+        make_split(augmented, DataConfig(family="random-own", labelled=5))
+    (augmented.root / "ImageSets/Segmentation/train.txt").unlink()
+    with pytest.raises(ConfigError, match=r"own training list, .*missing file="):
+        make_split(augmented, DataConfig(family="random-own", labelled=2))
+
+
+class PartlyMasked(VocFolder):
+    """A data set whose first training images have no mask."""
+
+    def has_mask(self, image_id: str) -> bool:
+        return image_id not in self.part("train")[:2]
+
+
+def test_images_without_a_mask_are_never_labelled(listed):
+    partly = PartlyMasked("shapes", listed.root, listed.classes, listed.palette)
+    ids = listed.part("train")
+    everything = make_split(partly, DataConfig(labelled=None))
+
+    assert set(everything.labelled) == set(ids[2:])
+    assert set(everything.unlabelled) == set(ids)
+    for draw in range(5):
+        split = make_split(partly, DataConfig(family="random", labelled=4, draw=draw))
+        assert set(split.labelled) == set(ids[2:])
+        assert set(split.unlabelled) == set(ids[:2])
+    write_lists(listed, "\n".join(ids[1:3]), ids[5])
+    with pytest.raises(DataError, match=f"must have a mask, got '{ids[1]}'"):
+        make_split(partly, mine())

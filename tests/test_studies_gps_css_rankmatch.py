@@ -437,7 +437,7 @@ def test_the_presets_are_those_of_the_papers() -> None:
     assert recipe(rankmatch_comparisons.cityscapes) == ("cityscapes", "resnet50s", 801, 8, 0.005)
     assert recipe(gps.losses) == ("voc", "resnet50s", 512, 8, 0.01)
     of_column = cells(gps.losses, "paper")["gps", "Cityscapes"]
-    assert (of_column.data.name, of_column.data.family) == ("cityscapes", "standard")
+    assert (of_column.data.name, of_column.data.family) == ("cityscapes", "unimatch")
     assert (of_column.training.crop_pixels, of_column.config.supervised_loss) == (800, "ohem")
     assert of_column.training.optimizer.learning_rate == 0.02
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from semisweep.config import setting
+    from semisweep.evaluation import evaluations
     from semisweep.method import Batch, Method, MethodConfig, Progress, PseudoLabel, Rate, Update
     from semisweep.network import NetworkConfig
     from semisweep.query import export, history, load
@@ -37,6 +38,7 @@ _MODULES = {
     "Study": "study",
     "Trial": "trial",
     "Update": "method",
+    "evaluations": "evaluation",
     "export": "query",
     "history": "query",
     "load": "query",
@@ -60,6 +62,7 @@ __all__ = [
     "Trial",
     "Update",
     "__version__",
+    "evaluations",
     "export",
     "history",
     "load",

@@ -16,6 +16,7 @@ import numpy as np
 
 from semisweep.agreement import Agreement, agreement
 from semisweep.errors import ConfigError, StoreError
+from semisweep.mixtures import apart, mixed
 from semisweep.spending import level_at_look
 from semisweep.statistics import (
     Difference,
@@ -40,6 +41,7 @@ class Label(NamedTuple):
 
     name: str
     label: str
+    published_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +98,7 @@ class Table:
     comparisons: int  # over which verdicts are corrected
     noise: Mapping[str, Noise]  # column -> spread of the base row
     order: Agreement | None  # of our rows with the published ones
+    mixed: Mapping[str, tuple[str, ...]]  # column -> its several lists of labelled images
 
 
 def build(
@@ -115,7 +118,9 @@ def build(
     values = {key: _metric(key, row, study["metric"]) for key, row in results.items()}
     given = {(cell["row"], cell["column"]): cell for cell in study["cells"]}
     cells = {place: _cell(cell, values, failures, alpha) for place, cell in given.items()}
-    compared = _compared(cells, given, base, values, margin=margin, alpha=alpha)
+    mixes, others = mixed(given, results), apart(given, base, results)
+    alike = {place: cell for place, cell in given.items() if place not in others}
+    compared = _compared(cells, alike, base, values, margin=margin, alpha=alpha)
     trials = dict.fromkeys(key for cell in study["cells"] for key in cell["trials"].values())
     used = [results[key] for key in trials if key in results]
     return Table(
@@ -136,7 +141,8 @@ def build(
         looks=looks,
         comparisons=sum(not cell.same_as_base for cell in compared.values()),
         noise=_noise(given, base, values),
-        order=agreement(_orders(cells, given, values), alpha),
+        order=agreement(_orders(_unmixed(cells, mixes), given, values), alpha),
+        mixed=mixes,
     )
 
 
@@ -153,8 +159,9 @@ def _check(study: Mapping[str, Any]) -> None:
         )
 
 
-def _label(item: Mapping[str, str]) -> Label:
-    return Label(item["name"], item.get("label") or item["name"])
+def _label(item: Mapping[str, Any]) -> Label:
+    published_only = bool(item.get("published_only"))
+    return Label(item["name"], item.get("label") or item["name"], published_only)
 
 
 def _metric(key: str, row: Mapping[str, Any], metric: str) -> float:
@@ -248,6 +255,10 @@ def _noise(
             draws = several_draws(cell["trials"])
             found[column] = noise(_finished(cell["trials"], values), draws=draws)
     return {column: spread for column, spread in found.items() if not math.isnan(spread.std)}
+
+
+def _unmixed(cells: Mapping[Place, Cell], mixes: Mapping[str, Any]) -> dict[Place, Cell]:
+    return {place: cell for place, cell in cells.items() if place[1] not in mixes}
 
 
 def _orders(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from semisweep.cli_check import check
 from semisweep.cli_data import data
 from semisweep.cli_options import Study, make_request, shared
-from semisweep.cli_store import compact, diff, gc, status
+from semisweep.cli_store import compact, diff, evaluate, gc, predict, status
 from semisweep.errors import SemisweepError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def cli() -> None:
     """Ablation studies for semi-supervised segmentation whose numbers can be believed."""
 
 
-for command in (compact, data, diff, gc, status):
+for command in (check, compact, data, diff, evaluate, gc, predict, status):
     cli.add_command(command)
 
 

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import click
 
+from semisweep.cli_splits import splits
 from semisweep.errors import DataError
 
 
 @click.group()
 def data() -> None:
     """Make and check data sets."""
+
+
+data.add_command(splits)
 
 
 @data.command("make")
@@ -33,9 +37,15 @@ def make_data(name: str, root: Path, seed: int) -> None:
 @data.command("check")
 @click.argument("name")
 @click.option("--root", type=click.Path(path_type=Path), required=True)
-def check_data(name: str, root: Path) -> int:
-    """Read every image and mask of data set NAME and say what to mend, file by file."""
-    from semisweep.data.dataset import check, content_digest, open_dataset
+@click.option("--any-count", is_flag=True, help="Accept another number of images than published.")
+def check_data(name: str, root: Path, any_count: bool) -> int:
+    """Read every image and mask of data set NAME and say what to mend, file by file.
+
+    NAME is voc, cityscapes, lucchi or shapes; any other name is that of a folder of your own with
+    a dataset.toml.
+    """
+    from semisweep.data.check import count_problems, inspect
+    from semisweep.data.dataset import content_digest, open_dataset
 
     dataset = open_dataset(name, root)
     with click.progressbar(length=1, label="reading", file=sys.stderr) as bar:
@@ -44,7 +54,12 @@ def check_data(name: str, root: Path) -> int:
             bar.length = total
             bar.update(done - bar.pos)
 
-        problems = check(dataset, advance)
+        found = inspect(dataset, advance)
+    problems = found.problems
+    if not any_count and not problems:
+        problems = count_problems(dataset)
+    for note in found.notes:
+        click.echo(f"note: {note}")
     for problem in problems:
         click.echo(problem)
     if problems:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
 import click
 
-from semisweep.cli_options import store_option
+from semisweep.cli_options import Assignment, store_option
+
+if TYPE_CHECKING:
+    from semisweep.request import Roots
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+PROTOCOL_HELP = (
+    "whole, multiple14, window:size_pixels=N[,stride_pixels=N,borders=truncated,sums=logits], "
+    "center:size_pixels=N, reflect:size_pixels=N, or that of released code, such as "
+    "unimatch-cityscapes."
+)
 
 
 @click.command()
@@ -89,3 +103,141 @@ def diff(first: str, second: str, store: str) -> None:
     opened = Store.open(store)
     keys = [opened.find(first), opened.find(second)]
     click.echo(to_text(differences(opened, *keys), keys))
+
+
+def _scoring(command: Command) -> Command:
+    """Add the options of commands that run a trial's kept weights."""
+    for option in (
+        store_option,
+        click.option(
+            "--data",
+            type=Assignment(),
+            multiple=True,
+            metavar="NAME=PATH",
+            help="Where a data set lies; without it $SEMISWEEP_DATA/NAME or semisweep-data/NAME.",
+        ),
+        click.option("--device", help="Such as cpu or cuda:0; a GPU where there is one."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
+@click.option("--protocol", "protocols", multiple=True, default=("whole",), help=PROTOCOL_HELP)
+@click.option(
+    "--weights",
+    type=click.Choice(["last", "best"]),
+    multiple=True,
+    default=("last", "best"),
+    help="Which kept weights; both.",
+)
+@click.option("--part", "parts", multiple=True, help="Such as val; all but the training images.")
+@_scoring
+def evaluate(
+    keys: Sequence[str],
+    protocols: Sequence[str],
+    weights: Sequence[str],
+    parts: Sequence[str],
+    store: str,
+    data: Sequence[tuple[str, str]],
+    device: str | None,
+) -> None:
+    """Score kept weights of finished trials under protocols; the start of a key will do.
+
+    What was scored before is shown and not repeated. semisweep.evaluations(store) has all rows.
+    """
+    from semisweep.evaluation import evaluate_trials
+    from semisweep.protocols import parse_protocol
+    from semisweep.store import Store
+
+    opened = Store.open(store)
+
+    def say(row: Mapping[str, Any], is_new: bool) -> None:
+        names = f"{row['key']}  {row['weights']:4}  {row['part']:5}"
+        known = "" if is_new else "  (known)"
+        click.echo(f"{names}  mIoU {100 * row['miou']:6.2f}  {row['protocol']}{known}")
+
+    evaluate_trials(
+        opened,
+        list(dict.fromkeys(opened.find(key) for key in keys)),
+        [parse_protocol(text) for text in dict.fromkeys(protocols)],
+        _roots(data),
+        say,
+        weights=list(dict.fromkeys(weights)),
+        parts=parts or None,
+        device=_device(device),
+    )
+
+
+@click.command()
+@click.argument("key")
+@click.argument(
+    "images",
+    metavar="IMAGE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False),
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("predictions"),
+    show_default=True,
+)
+@click.option("--weights", type=click.Choice(["last", "best"]), default="best", show_default=True)
+@click.option("--protocol", default="whole", show_default=True, help=PROTOCOL_HELP)
+@_scoring
+def predict(
+    key: str,
+    images: Sequence[str],
+    output: Path,
+    weights: str,
+    protocol: str,
+    store: str,
+    data: Sequence[tuple[str, str]],
+    device: str | None,
+) -> None:
+    """Write coloured masks and overlays of what a finished trial sees in images."""
+    from semisweep.prediction import predict_images
+    from semisweep.protocols import parse_protocol
+    from semisweep.store import Store
+
+    opened = Store.open(store)
+    for pair in predict_images(
+        opened,
+        opened.find(key),
+        [Path(image) for image in images],
+        output,
+        _roots(data),
+        weights=weights,
+        protocol=parse_protocol(protocol),
+        device=_device(device),
+    ):
+        click.echo(" ".join(map(str, pair)))
+
+
+def _roots(data: Sequence[tuple[str, str]]) -> Roots:
+    import os
+
+    from semisweep.request import Roots
+
+    default = Path(os.environ.get("SEMISWEEP_DATA", "semisweep-data"))
+    return Roots(default, {name: Path(path) for name, path in data})
+
+
+def _device(name: str | None) -> str:
+    import torch
+
+    from semisweep.errors import ConfigError
+
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"a device must be one that torch can use here, got device={name!r}: "
+            f"{str(error).splitlines()[0]}"
+        ) from None
+    return name

@@ -6,6 +6,7 @@ history.jsonl                      one line an evaluation
 checkpoint-<step>-<digest>.pt      full training state, two kept, gone once there is a result
 weights-<name>-<step>-<digest>.pt  weights that further evaluations read
 confusion-<name>.npz               per-image confusion matrices
+evaluation-<digest>.parquet        one row a further evaluation
 failure.json                       why the trial failed
 result.parquet                     one row; its existence is completion
 

@@ -50,6 +50,17 @@ def verdict_notes(table: Table) -> Iterator[str]:
         )
 
 
+def mixture_notes(table: Table) -> Iterator[str]:
+    """Yield what a reader must know of columns with several lists of labelled images."""
+    for column in table.columns:
+        place = f"{column.label}, " if len(table.columns) > 1 else ""
+        for line in table.mixed.get(column.name, ()):
+            yield (
+                f"Mixed splits: {place}{line}. Cells are compared only within one digest of the "
+                "labelled images: no Δ, verdict, bold or order across them."
+            )
+
+
 def _further(count: int | None) -> str:
     if count is None:
         return ""

@@ -1,4 +1,4 @@
-"""Confusion matrices, IoU, and the protocols under which a method is evaluated.
+"""Confusion matrices, IoU, and a method evaluated on a part of a data set.
 
 IoU is a fraction everywhere; only tables show percent. Every image is counted exactly once;
 released code often pads the validation set to a multiple of the number of GPUs, which counts some
@@ -9,41 +9,26 @@ CPS and ST++; UniMatch and U2PL count it as zero.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
-from torch.nn import functional
 
-from semisweep.config import config
 from semisweep.distributed import sum_over_workers, world
 from semisweep.errors import DataError
+from semisweep.protocols import IGNORE, Protocol, class_scores, counted_label
 
 if TYPE_CHECKING:
     from semisweep.data.dataset import DataSet
     from semisweep.method import Method
 
-IGNORE = 255
-PATCH_PIXELS = 14
 FORWARD_PIXELS = 2**20  # bounds the memory of one forward pass, whatever the size of the images
 
 Counts = npt.NDArray[np.int64]
 ClassMap = npt.NDArray[np.integer[Any]]
 Pixels = npt.NDArray[np.uint8]
 Group = list[tuple[int, Pixels]]
-
-
-@config
-class Protocol:
-    """How an image is shown to the network.
-
-    `whole`: at its original size. `multiple14`: resized to the nearest multiple of 14 pixels, for
-    transformers with patches of 14, and the logits resized back (UniMatch-V2).
-    """
-
-    name: Literal["whole", "multiple14"] = "whole"
 
 
 def confusion(prediction: ClassMap, label: ClassMap, classes: int) -> Counts:
@@ -121,7 +106,8 @@ def evaluate(
                 stop = min(start + batch_images, len(ids))
                 images = [(index, dataset.image(ids[index])) for index in range(start, stop)]
                 for index, predicted in _predictions(method, images, protocol, device):
-                    found[index] = confusion(predicted, dataset.mask(ids[index]), classes)
+                    label = counted_label(dataset.mask(ids[index]), protocol)
+                    found[index] = confusion(predicted, label, classes)
     finally:
         for module, training in modes:
             module.training = training
@@ -132,36 +118,30 @@ def evaluate(
 def _predictions(
     method: Method, images: Group, protocol: Protocol, device: torch.device | str
 ) -> Iterator[tuple[int, Pixels]]:
-    # Imported here: whoever only counts or summarises needs no augmentation.
-    from semisweep.data.augmentation import normalise
-
-    for group in _same_size(images):
-        batch = torch.stack([torch.as_tensor(normalise(image)) for _, image in group]).to(device)
-        predicted = _logits(method, batch, protocol).argmax(dim=1).to(torch.uint8).cpu().numpy()
+    for group in _same_size(images, protocol):
+        predicted = predictions(method, [image for _, image in group], protocol, device)
         for (index, _), classes in zip(group, predicted, strict=True):
             yield index, classes
 
 
-def _logits(method: Method, batch: Tensor, protocol: Protocol) -> Tensor:
-    if protocol.name == "whole":
-        return method.predict(batch)
-    size = batch.shape[-2:]
-    whole = [max(1, (side + PATCH_PIXELS // 2) // PATCH_PIXELS) * PATCH_PIXELS for side in size]
-    return _resized(method.predict(_resized(batch, whole)), size)
+def predictions(
+    method: Method, images: Sequence[Pixels], protocol: Protocol, device: torch.device | str
+) -> Pixels:
+    """Return the classes [N, h, w] that a method in evaluation mode sees in images of one size."""
+    # Imported here: whoever only counts or summarises needs no augmentation.
+    from semisweep.data.augmentation import normalise
+
+    batch = torch.stack([torch.as_tensor(normalise(image)) for image in images]).to(device)
+    scores = class_scores(method.predict, batch, protocol)
+    return scores.argmax(dim=1).to(torch.uint8).cpu().numpy()
 
 
-def _resized(values: Tensor, size: Sequence[int]) -> Tensor:
-    if tuple(values.shape[-2:]) == tuple(size):
-        return values
-    return functional.interpolate(values, tuple(size), mode="bilinear", align_corners=True)
-
-
-def _same_size(images: Group) -> Iterator[Group]:
+def _same_size(images: Group, protocol: Protocol) -> Iterator[Group]:
     sizes: dict[tuple[int, ...], Group] = {}
     for index, image in images:
         sizes.setdefault(image.shape, []).append((index, image))
     for group in sizes.values():
         height, width = group[0][1].shape[:2]
-        most = max(1, FORWARD_PIXELS // (height * width))
+        most = max(1, FORWARD_PIXELS // protocol.shown_pixels(height, width))
         for start in range(0, len(group), most):
             yield group[start : start + most]

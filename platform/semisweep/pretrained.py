@@ -114,7 +114,8 @@ def fetch(backbone: str) -> str:
     if described is None or not described.hf_hub_id:
         raise ConfigError(
             f"no pretrained weights are known for backbone={backbone!r}; use "
-            f"--set config.network.pretrained=false or --set config.network.weights=FILE"
+            f"pretrained=false of that network, or weights=FILE, such as "
+            f"--set config.network.weights=FILE"
         )
     repository, _, revision = str(described.hf_hub_id).partition("@")
     files = (described.hf_hub_filename,) if described.hf_hub_filename else HUB_FILES
@@ -134,7 +135,7 @@ def fetch(backbone: str) -> str:
     raise ConfigError(
         f"pretrained weights of backbone={backbone!r} are neither in the hub's cache nor to be had "
         f"over the network; fetch {files[0]} of {repository} from {endpoint()}/{repository} and "
-        f"pass --set config.network.weights=FILE"
+        f"set weights=FILE of that network, such as --set config.network.weights=FILE"
     )
 
 

@@ -104,7 +104,7 @@ def search_to_markdown(study: Mapping[str, Any], request: Request) -> str:
     for entry in entries:
         row = rows.get(entry["key"])
         score = "missing" if row is None else f"{100 * float(row[metric]):.2f}"
-        values = [f"{entry['params'][path]:.4g}" for path in fields]
+        values = [_value(entry["params"][path]) for path in fields]
         lines.append([f"#{entry['number']}", *values, score, entry["key"]])
     heading = f"## {study['title']}\n\n"
     return heading + grid(lines) + f"\n{len(rows)} of {len(entries)} suggested trials finished.\n"
@@ -139,3 +139,7 @@ def grid(lines: Sequence[Sequence[str]]) -> str:
     ]
     text.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(text) + "\n"
+
+
+def _value(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

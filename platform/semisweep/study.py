@@ -22,6 +22,7 @@ from semisweep.config import replace
 from semisweep.data.dataset import DataSet, open_dataset
 from semisweep.data.splits import Split, make_split
 from semisweep.errors import ConfigError, unknown
+from semisweep.factor import Probe
 from semisweep.request import Roots
 from semisweep.trial import DataConfig, TrainingConfig, Trial, method_path, trial_key
 
@@ -49,7 +50,9 @@ class Preset:
 class Row:
     """An arm: a method, and the fields set for it at every scale and at a certain one.
 
-    Without a method it is never trained and shows its published numbers only.
+    Without a method it is never trained and shows its published numbers only. `factor`: in which
+    fields it differs from the base row, by default those that either sets; `probe`: where that must
+    show, None where nothing can (see `semisweep.factor`).
     """
 
     name: str
@@ -57,6 +60,8 @@ class Row:
     label: str = ""
     set: Fields = field(default_factory=dict)
     scaled: Mapping[str, Fields] = field(default_factory=dict)
+    factor: Sequence[str] | None = None
+    probe: Probe | None = Probe()  # noqa: RUF009  # frozen
 
     def fields(self, scale: str) -> dict[str, Any]:
         """Return the fields of the arm at a scale."""
@@ -175,7 +180,7 @@ def resolve(
 def _heading(study: Study, scale: str, columns: Sequence[Column]) -> dict[str, Any]:
     """Return what a resolved table holds besides its cells: titles, labels, metric and notes."""
     preset = preset_of(study, scale)
-    notes = [study.published_note if study.published else "", *preset.notes]
+    notes = [study.published_note, *preset.notes]
     return {
         "format": 1,
         "kind": "table",
@@ -184,7 +189,11 @@ def _heading(study: Study, scale: str, columns: Sequence[Column]) -> dict[str, A
         "metric": preset.metric,
         "metric_note": preset.metric_note,
         "notes": [note for note in notes if note],
-        "rows": [{"name": row.name, "label": row.label or row.name} for row in study.rows],
+        "rows": [
+            {"name": row.name, "label": row.label or row.name}
+            | ({"published_only": True} if row.method is None else {})
+            for row in study.rows
+        ],
         "columns": [
             {"name": column.name, "label": column.labels.get(scale, column.name)}
             for column in columns

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from semisweep.cells import Cell, Label, Table, build
-from semisweep.footnotes import verdict, verdict_notes
+from semisweep.footnotes import mixture_notes, verdict, verdict_notes
 from semisweep.statistics import several_draws
 
 __all__ = ["Cell", "Label", "Table", "build", "to_csv", "to_markdown"]
@@ -57,7 +57,7 @@ def _grid(table: Table, column: Label) -> list[str]:
     rows[0] += ["Δ to base", "verdict"] if table.base else []
     for row in table.rows:
         cell = table.cells.get((row.name, column.name))
-        rows.append([_row_label(table, row), *_cell_texts(table, cell, best)])
+        rows.append([_row_label(row), *_cell_texts(table, cell, best)])
     widths = [max(3, *map(len, texts)) for texts in zip(*rows, strict=True)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     aligned = [
@@ -66,11 +66,8 @@ def _grid(table: Table, column: Label) -> list[str]:
     return ["| " + " | ".join(texts) + " |" for texts in (aligned[0], rule, *aligned[1:])]
 
 
-def _row_label(table: Table, row: Label) -> str:
-    cells = [cell for cell in table.cells.values() if cell.row == row.name]
-    is_published = any(cell.published is not None for cell in cells)
-    untrained = is_published and not any(cell.wanted for cell in cells)
-    return _plain(row.label) + (" (published only)" if untrained else "")
+def _row_label(row: Label) -> str:
+    return _plain(row.label) + (" (published only)" if row.published_only else "")
 
 
 def _cell_texts(table: Table, cell: Cell | None, best: float) -> list[str]:
@@ -86,7 +83,12 @@ def _cell_texts(table: Table, cell: Cell | None, best: float) -> list[str]:
 
 
 def _best(table: Table, column: Label) -> float:
-    """Return the highest mean of a column's complete cells; NaN if fewer than two are complete."""
+    """Return the highest mean of a column's complete cells; NaN if fewer than two are complete.
+
+    NaN as well in a column that mixes lists of labelled images.
+    """
+    if column.name in table.mixed:
+        return math.nan
     cells = (table.cells.get((row.name, column.name)) for row in table.rows)
     means = [cell.mean for cell in cells if cell is not None and cell.complete]
     means = [mean for mean in means if not math.isnan(mean)]
@@ -153,6 +155,7 @@ def _notes(table: Table) -> Iterator[str]:
         changed = ", ".join(f"`{name}={value}`" for name, value in table.changes.items())
         yield f"Changed with --set, so not the study as it is declared: {changed}."
     yield from _incomplete(table)
+    yield from mixture_notes(table)
     if any(cell.published is not None for cell in table.cells.values()):
         yield f"published: {_origin(table)}."
     yield from table.notes

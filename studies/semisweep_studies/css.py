@@ -56,8 +56,9 @@ CSS_PAPER = Preset(
 )
 PRESETS = {"mini": MINI, "paper": CSS_PAPER}
 
-# Before cross-labelling: 20 of the paper's 61 epochs; an epoch of mini scale has 60 iterations.
-MINI_WARM_UP = max(1, round((MINI.training.steps or 0) / 180))
+# Before cross-labelling: 20 of the paper's 61 epochs; an epoch of mini scale has 480 images.
+MINI_EPOCH = 480 // MINI.training.unlabelled_batch
+MINI_WARM_UP = max(1, round((MINI.training.steps or 0) / MINI_EPOCH / 3))
 SMALL = {"mini": {**MINI_CSS["mini"], "config.warm_up_epochs": MINI_WARM_UP}}
 INDICATORS = {
     "confidence": ("confidence", "confidence", "confidence"),

@@ -62,7 +62,7 @@ def cityscapes(part: str) -> dict[str, object]:
     labelled, epochs = CITYSCAPES[part]
     return {
         "data.name": "cityscapes",
-        "data.family": "standard",
+        "data.family": "unimatch",
         "data.labelled": labelled,
         "training.epochs": epochs,
         "training.crop_pixels": 800,

@@ -25,8 +25,8 @@ from semisweep_studies.gps import (
 from semisweep_studies.presets import MINI
 from semisweep_studies.tables import MINI_LABEL, MINI_LABELLED
 
-# Iterations of the students: 480 unlabelled images, 8 a batch; at paper scale 1 of 128 epochs.
-MINI_EPOCH = 60
+# Iterations of the students; at paper scale 1 of 128 epochs.
+MINI_EPOCH = 480 // MINI.training.unlabelled_batch
 MINI_STUDENTS = int(0.8 * (MINI.training.steps or 0))
 MINI_TEACHER = int(0.2 * (MINI.training.steps or 0))
 FIRST_EPOCH = {

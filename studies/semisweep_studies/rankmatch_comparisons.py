@@ -29,7 +29,7 @@ RANKMATCH_BLENDER = dataclasses.replace(
 )
 RANKMATCH_CITYSCAPES = dataclasses.replace(
     RANKMATCH_PAPER,
-    data=DataConfig(name="cityscapes", family="standard"),
+    data=DataConfig(name="cityscapes", family="unimatch"),
     training=dataclasses.replace(
         RANKMATCH_PAPER.training,
         epochs=240,

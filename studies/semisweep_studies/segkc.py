@@ -49,7 +49,7 @@ SEGKC_PAPER = Preset(
 # 798 of the paper's window of evaluation, which is UniMatch V2's crop. OHEM is UniMatch V2's too.
 CITYSCAPES_RECIPE: Fields = {
     "data.name": "cityscapes",
-    "data.family": "standard",
+    "data.family": "unimatch",
     "training.epochs": 240,
     "training.labelled_batch": 8,
     "training.unlabelled_batch": 8,

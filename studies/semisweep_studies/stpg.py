@@ -43,7 +43,7 @@ STPG_PAPER = Preset(
 )
 CITYSCAPES: Fields = {
     "data.name": "cityscapes",
-    "data.family": "standard",
+    "data.family": "unimatch",
     "training.epochs": 240,
     "training.labelled_batch": 3,
     "training.unlabelled_batch": 3,

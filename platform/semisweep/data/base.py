@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -35,6 +36,9 @@ class DataSet(ABC):
     Decoded images are kept in a bounded memory cache; `image` and `mask` return copies of it.
     """
 
+    # Pairs of parts that are meant to be the same images; all others must not share any.
+    same_parts: frozenset[tuple[str, str]] = frozenset()
+
     def __init__(self, name: str, root: Path, classes: tuple[str, ...], palette: Palette) -> None:
         self.name = name
         self.root = Path(root)
@@ -44,7 +48,7 @@ class DataSet(ABC):
 
     @abstractmethod
     def list_file(self, part: str) -> Path:
-        """Return the path of the list of a part's image ids."""
+        """Return the list of a part's image ids, or the folder or file in which they are found."""
 
     @abstractmethod
     def image_file(self, image_id: str) -> Path:
@@ -54,10 +58,26 @@ class DataSet(ABC):
     def mask_file(self, image_id: str) -> Path:
         """Return the path of a mask."""
 
+    def listed(self, part: str) -> tuple[str, ...]:
+        """Return the image ids of a part as they are listed, duplicates kept."""
+        return read_list(self.list_file(part))
+
+    def has_mask(self, image_id: str) -> bool:
+        """Return whether an image is meant to have a mask; without one it cannot be labelled."""
+        return True
+
+    def counts(self) -> dict[str, int]:
+        """Return how many images the parts of the published data set have, where it has one."""
+        return {}
+
+    def layout_problems(self) -> Iterator[str]:
+        """Yield what is wrong with the files as a whole, one line a problem."""
+        yield from ()
+
     @property
     def parts(self) -> tuple[str, ...]:
         """Return those of train, val and test that have a list."""
-        return tuple(part for part in PARTS if self.list_file(part).is_file())
+        return tuple(part for part in PARTS if self.list_file(part).exists())
 
     def part(self, name: str) -> tuple[str, ...]:
         """Return the image ids of "train", "val" or "test", in the order of the list.
@@ -67,7 +87,7 @@ class DataSet(ABC):
         if name not in PARTS:
             raise unknown("part", name, PARTS)
         path = self.list_file(name)
-        ids = read_list(path)
+        ids = self.listed(name)
         if not ids:
             raise DataError(f"a list must name at least one image, got 0, file={path}")
         if twice := duplicates(ids):
@@ -81,7 +101,7 @@ class DataSet(ABC):
         """Return an image [H, W, 3]; raise `DataError` where it is missing or does not decode."""
         pixels = self._cache.get(("image", image_id))
         if pixels is None:
-            pixels = read_image(self.image_file(image_id))
+            pixels = self._read_image(image_id)
             self._cache.put(("image", image_id), pixels)
         return pixels.copy()
 
@@ -93,15 +113,23 @@ class DataSet(ABC):
         """
         pixels = self._cache.get(("mask", image_id))
         if pixels is None:
-            pixels = read_mask(self.mask_file(image_id), len(self.classes))
+            pixels = self._read_mask(image_id)
             self._check_size(image_id, pixels)
             self._cache.put(("mask", image_id), pixels)
         return pixels.copy()
 
+    def _read_image(self, image_id: str) -> Pixels:
+        return read_image(self.image_file(image_id))
+
+    def _read_size(self, image_id: str) -> tuple[int, int]:
+        return read_size(self.image_file(image_id))
+
+    def _read_mask(self, image_id: str) -> Pixels:
+        return read_mask(self.mask_file(image_id), len(self.classes))
+
     def _check_size(self, image_id: str, mask: Pixels) -> None:
         image = self._cache.get(("image", image_id))
-        path = self.image_file(image_id)
-        height, width = image.shape[:2] if image is not None else read_size(path)
+        height, width = image.shape[:2] if image is not None else self._read_size(image_id)
         if mask.shape != (height, width):
             raise DataError(
                 f"an image and its mask must have one size, got image {width}x{height}, "
@@ -111,9 +139,15 @@ class DataSet(ABC):
 
     @cached_property
     def train_presence(self) -> dict[str, npt.NDArray[np.bool_]]:
-        """Return which classes [C] each training image shows; reads every training mask, once."""
+        """Return which classes [C] each training image shows; reads every training mask, once.
+
+        An image that is meant to have no mask shows none.
+        """
         presence = {}
         for image_id in sorted(self.part("train")):
+            if not self.has_mask(image_id):
+                presence[image_id] = np.zeros(len(self.classes), dtype=np.bool_)
+                continue
             mask = self.mask(image_id)
             pixels = np.bincount(mask.ravel(), minlength=256)[: len(self.classes)]
             presence[image_id] = pixels >= PRESENT_FRACTION * mask.size

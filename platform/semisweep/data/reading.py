@@ -19,42 +19,88 @@ Pixels = npt.NDArray[np.uint8]
 
 IGNORE = 255
 SUFFIXES = (".jpg", ".jpeg", ".png")
+CITYSCAPES_SUFFIX = "_leftImg8bit"  # of its images, and no part of an id: masks lack it
 MASK_MODES = ("P", "L")
+ORIENTATION = 0x0112  # a tag of EXIF
+DEEP_MODES = ("I", "F")  # 16 or 32 bits a pixel
 
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+_BROKEN = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error),
+    Image.DecompressionBombError,
+)
 
 
-def read_image(path: Path) -> Pixels:
-    """Return an image [H, W, 3]; raise `DataError` where it is missing or does not decode."""
+def read_image(path: Path, page: int = 0) -> Pixels:
+    """Return an image [H, W, 3]; raise `DataError` where it is missing or does not decode.
+
+    `page`: which image of a file of many. More than 8 bits a channel are refused, as their range
+    is unknown.
+    """
     try:
         with Image.open(path) as opened:
-            return np.asarray(opened.convert("RGB"))
+            opened.seek(page)
+            mode = opened.mode
+            if not mode.startswith(DEEP_MODES):
+                return np.asarray(opened.convert("RGB"))
     except _BROKEN as error:
         raise _unreadable("an image", path, error) from None
+    raise DataError(
+        f"an image must have 8 bits a channel, got mode={mode}, file={path}; convert it"
+    )
 
 
-def read_size(path: Path) -> tuple[int, int]:
+def read_size(path: Path, page: int = 0) -> tuple[int, int]:
     """Return height and width of an image from its header alone."""
     try:
         with Image.open(path) as opened:
+            opened.seek(page)
             return opened.height, opened.width
     except _BROKEN as error:
         raise _unreadable("an image", path, error) from None
 
 
-def read_mask(path: Path, classes: int) -> Pixels:
-    """Return a mask [H, W] of class indices below `classes`, or 255; raise `DataError`."""
+def read_orientation(path: Path) -> int:
+    """Return the EXIF orientation of an image, 1 where it has none or is upright."""
     try:
         with Image.open(path) as opened:
+            return int(opened.getexif().get(ORIENTATION, 1))
+    except _BROKEN as error:
+        raise _unreadable("an image", path, error) from None
+
+
+def read_pages(path: Path) -> int:
+    """Return how many images a file holds: 1, but for a TIFF of many."""
+    try:
+        with Image.open(path) as opened:
+            return int(getattr(opened, "n_frames", 1))
+    except _BROKEN as error:
+        raise _unreadable("a stack of images", path, error) from None
+
+
+def read_mask(path: Path, classes: int) -> Pixels:
+    """Return a mask [H, W] of class indices below `classes`, or 255; raise `DataError`."""
+    return check_classes(read_values(path), classes, path)
+
+
+def read_values(path: Path, page: int = 0) -> Pixels:
+    """Return the values [H, W] of a mask as they stand in its file; raise `DataError`."""
+    try:
+        with Image.open(path) as opened:
+            opened.seek(page)
             mode = opened.mode
-            mask = np.asarray(opened)
+            if mode in MASK_MODES:
+                return np.asarray(opened)
     except _BROKEN as error:
         raise _unreadable("a mask", path, error) from None
-    if mode not in MASK_MODES:
-        raise DataError(
-            f"a mask must hold one class index a pixel (PNG mode P or L), got mode={mode}, "
-            f"file={path}; convert its colours to class indices"
-        )
+    remedy = "its 16 bits" if mode.startswith(DEEP_MODES) else "its colours"
+    raise DataError(
+        f"a mask must hold one class index a pixel (PNG mode P or L), got mode={mode}, "
+        f"file={path}; convert {remedy} to class indices"
+    )
+
+
+def check_classes(mask: Pixels, classes: int, path: Path) -> Pixels:
+    """Return a mask that holds class indices below `classes`, or 255; raise `DataError`."""
     wrong = mask[(mask >= classes) & (mask != IGNORE)]
     if wrong.size:
         raise DataError(
@@ -67,9 +113,11 @@ def read_mask(path: Path, classes: int) -> Pixels:
 
 def _unreadable(what: str, path: Path, error: Exception) -> DataError:
     if isinstance(error, FileNotFoundError):
+        others = (path.with_suffix(suffix) for suffix in (path.suffix.upper(), *SUFFIXES))
+        other = next((f"rename {other.name}, " for other in others if other.is_file()), "")
         return DataError(
             f"{what} in a list must exist, missing file={path}; "
-            "restore it or take its name off the lists"
+            f"{other}restore it or take its name off the lists"
         )
     reason = str(error).replace(f" {str(path)!r}", "").splitlines()
     return DataError(
@@ -85,21 +133,27 @@ def read_list(path: Path) -> tuple[str, ...]:
     returns and blank lines are tolerated. Raises `DataError` where the file is missing or is not
     text.
     """
+    return tuple(_image_id(line) for line in read_lines(path))
+
+
+def read_lines(path: Path) -> tuple[str, ...]:
+    """Return the lines of a text file that are not blank, stripped; raise `DataError`."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise DataError(f"a list of images must exist, missing file={path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"a list must be readable text, got file={path} ({error})") from None
-    return tuple(_image_id(line) for line in text.splitlines() if line.strip())
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
 def _image_id(line: str) -> str:
     name = line.split()[0].replace("\\", "/").rpartition("/")[2]
     for suffix in SUFFIXES:
         if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
+            name = name[: -len(suffix)]
+            break
+    return name.removesuffix(CITYSCAPES_SUFFIX)
 
 
 def duplicates(ids: Iterable[str]) -> list[str]:

@@ -62,9 +62,16 @@ PALETTE = voc_palette(len(CLASSES))
 class VocFolder(DataSet):
     """A data set in the folder layout of Pascal VOC."""
 
-    def __init__(self, name: str, root: Path, classes: tuple[str, ...], palette: Palette) -> None:
+    def __init__(
+        self,
+        name: str,
+        root: Path,
+        classes: tuple[str, ...],
+        palette: Palette,
+        masks: str = MASKS,
+    ) -> None:
         super().__init__(name, root, classes, palette)
-        for folder in (IMAGES, MASKS, LISTS):
+        for folder in (IMAGES, masks, LISTS):
             if not (self.root / folder).is_dir():
                 raise DataError(
                     f"a data set in the Pascal VOC layout must hold the folder {folder}, "

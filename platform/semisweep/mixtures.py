@@ -1,0 +1,61 @@
+"""Which cells of a table were trained on other labelled images than the rest of their column.
+
+Cells are compared only within one digest of the labelled images: to differ in those alone moves
+mIoU by more than most methods do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+DIGEST = "data.labelled_digest"
+Place = tuple[str, str]  # row, column
+Given = Mapping[Place, Mapping[str, Any]]
+Results = Mapping[str, Mapping[str, Any]]
+Digests = dict[str, str]  # draw -> digest
+
+
+def apart(given: Given, base: str, results: Results) -> set[Place]:
+    """Return the cells whose labelled images differ from those of the base row in some draw.
+
+    Results that do not say which images were labelled differ from nothing.
+    """
+    found = set()
+    for row, column in given:
+        origin = _digests(given.get((base, column), {}), results)
+        own = _digests(given[row, column], results)
+        if any(origin.get(draw, digest) != digest for draw, digest in own.items()):
+            found.add((row, column))
+    return found
+
+
+def mixed(given: Given, results: Results) -> dict[str, tuple[str, ...]]:
+    """Return for each column that mixes them a line a draw: its digests, and the rows of each."""
+    columns = dict.fromkeys(column for _, column in given)
+    lines = {column: tuple(_lines(given, column, results)) for column in columns}
+    return {column: told for column, told in lines.items() if told}
+
+
+def _lines(given: Given, column: str, results: Results) -> Iterator[str]:
+    rows: dict[str, dict[str, list[str]]] = {}  # draw -> digest -> rows
+    for row, other in given:
+        if other == column:
+            for draw, digest in _digests(given[row, column], results).items():
+                rows.setdefault(draw, {}).setdefault(digest, []).append(row)
+    for draw, lists in rows.items():
+        if len(lists) > 1:
+            told = "; ".join(f"{digest}: {', '.join(who)}" for digest, who in lists.items())
+            yield f"draw {draw}, {told}"
+
+
+def _digests(cell: Mapping[str, Any], results: Results) -> Digests:
+    """Return the digest of the labelled images of each draw that has a result.
+
+    Trials of one draw have one: a key is of one list.
+    """
+    return {
+        replicate.partition("/")[0]: str(results[key][DIGEST])
+        for replicate, key in cell.get("trials", {}).items()
+        if results.get(key, {}).get(DIGEST)
+    }
