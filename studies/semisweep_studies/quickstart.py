@@ -12,7 +12,7 @@ from semisweep_studies.presets import MINI
 from semisweep_studies.rankmatch import FEW, MINI_AGENTS, PRESETS
 
 # Shorter than the trials of the other studies, so that six of them take a few minutes.
-QUICK = dataclasses.replace(MINI, training=dataclasses.replace(MINI.training, steps=700))
+QUICK = dataclasses.replace(MINI, training=dataclasses.replace(MINI.training, steps=1000))
 
 quickstart = Study(
     name="quickstart",
