@@ -13,10 +13,9 @@ the image that the paper cuts.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
-from semisweep.config import Fraction, config, setting
+from semisweep.config import Fraction, common, config, setting
 from semisweep.method import Method
 from semisweep_methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 
@@ -50,5 +49,4 @@ class CutMixSeg(MeanTeacher):
     @classmethod
     def same_as(cls, config: Any) -> tuple[type[Method], Any]:
         """Return Mean Teacher with the same values."""
-        names = [field.name for field in dataclasses.fields(MeanTeacherConfig)]
-        return MeanTeacher, MeanTeacherConfig(**{name: getattr(config, name) for name in names})
+        return MeanTeacher, common(MeanTeacherConfig, config)

@@ -28,7 +28,6 @@ Chosen by us, where it is silent:
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -36,7 +35,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from semisweep.config import NonNegative, Positive, config, setting
+from semisweep.config import NonNegative, Positive, common, config, setting
 from semisweep.distributed import mean_over_workers
 from semisweep.functional import confident_cross_entropy, full_precision, pseudo_label
 from semisweep.method import Batch, Method, Progress, PseudoLabel, Rate, Update
@@ -132,8 +131,7 @@ class GPS(CPS):
         """Return CPS (or what that is) where there is no teacher to speak of."""
         if max(config.guide_weight, config.feedback_weight, config.teacher_share) > 0:
             return cls, config
-        names = [field.name for field in dataclasses.fields(CPSConfig)]
-        return CPS.same_as(CPSConfig(**{name: getattr(config, name) for name in names}))
+        return CPS.same_as(common(CPSConfig, config))
 
     def groups(self) -> Mapping[str, list[nn.Module]]:
         """Return the students and the teacher."""

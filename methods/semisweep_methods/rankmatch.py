@@ -31,7 +31,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from semisweep.config import Count, NonNegative, config, setting
+from semisweep.config import Count, NonNegative, common, config, setting
 from semisweep.errors import ConfigError
 from semisweep.functional import cutmix, draw, full_precision, generator, shrink_mask
 from semisweep.method import Batch, Method, Progress, Update
@@ -120,8 +120,7 @@ class RankMatch(UniMatch):
     def same_as(cls, config: Any) -> tuple[type[Method], Any]:
         """Return UniMatch where no agents are compared, and "kl" for "ce"."""
         if not config.compares_agents:
-            names = [field.name for field in dataclasses.fields(UniMatchConfig)]
-            return UniMatch, UniMatchConfig(**{name: getattr(config, name) for name in names})
+            return UniMatch, common(UniMatchConfig, config)
         if config.consistency == "ce":
             return cls, dataclasses.replace(config, consistency="kl")
         return cls, config

@@ -17,14 +17,13 @@ Chosen by us:
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from semisweep.config import config
+from semisweep.config import common, config
 from semisweep.functional import cutmix, pseudo_label
 from semisweep.method import Batch, Method, Progress, Update
 from semisweep_methods.u2pl import representation_head
@@ -69,8 +68,7 @@ class UniMatchContrastive(UniMatch):
         """Return UniMatch where the contrastive loss has no weight."""
         if contrasts(config):
             return cls, config
-        names = [field.name for field in dataclasses.fields(UniMatchConfig)]
-        return UniMatch, UniMatchConfig(**{name: getattr(config, name) for name in names})
+        return UniMatch, common(UniMatchConfig, config)
 
     def groups(self) -> Mapping[str, Sequence[nn.Module]]:
         """Return the one group: the network and its head."""

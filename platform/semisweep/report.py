@@ -43,7 +43,7 @@ def failures(name: str, request: Request) -> list[str]:
     """Return one text for each failed trial of a study: its key and its error."""
     study = resolved_study(name, request)
     keys = keys_of(study)
-    failed = Store.open(request.store).failures()
+    failed = Store.open(request.store).failures(keys)
     return [f"{key}: {failed[key]['error']}" for key in keys if key in failed]
 
 
@@ -78,7 +78,8 @@ def make_table(study: Mapping[str, Any], request: Request) -> Table:
     if not Path(request.store).exists():
         return build(study, {}, {})
     store = Store.open(request.store)
-    return build(study, results(store, keys_of(study)), store.failures())
+    keys = keys_of(study)
+    return build(study, results(store, keys), store.failures(keys))
 
 
 def keys_of(study: Mapping[str, Any]) -> list[str]:

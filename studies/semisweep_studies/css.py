@@ -19,7 +19,7 @@ from semisweep_methods.cutmix_seg import CutMixSeg
 from semisweep_methods.mean_teacher import MeanTeacher
 from semisweep_methods.supervised import Supervised
 from semisweep_studies.presets import MINI
-from semisweep_studies.tables import MINI_CSS, MINI_LABEL, MINI_LABELLED, numbers
+from semisweep_studies.tables import MINI_CSS, MINI_EPOCH, MINI_LABEL, MINI_LABELLED, numbers
 
 # CSS, Sec. 4.1; what it does not say is its released code's. Chosen: as many labelled images a
 # batch as unlabelled ones, no Nesterov momentum, strong colours on strong views alone.
@@ -56,8 +56,7 @@ CSS_PAPER = Preset(
 )
 PRESETS = {"mini": MINI, "paper": CSS_PAPER}
 
-# Before cross-labelling: 20 of the paper's 61 epochs; an epoch of mini scale has 480 images.
-MINI_EPOCH = 480 // MINI.training.unlabelled_batch
+# Before cross-labelling: 20 of the paper's 61 epochs.
 MINI_WARM_UP = max(1, round((MINI.training.steps or 0) / MINI_EPOCH / 3))
 SMALL = {"mini": {**MINI_CSS["mini"], "config.warm_up_epochs": MINI_WARM_UP}}
 INDICATORS = {

@@ -23,10 +23,9 @@ from semisweep_studies.gps import (
     pascal,
 )
 from semisweep_studies.presets import MINI
-from semisweep_studies.tables import MINI_LABEL, MINI_LABELLED
+from semisweep_studies.tables import MINI_EPOCH, MINI_LABEL, MINI_LABELLED
 
 # Iterations of the students; at paper scale 1 of 128 epochs.
-MINI_EPOCH = 480 // MINI.training.unlabelled_batch
 MINI_STUDENTS = int(0.8 * (MINI.training.steps or 0))
 MINI_TEACHER = int(0.2 * (MINI.training.steps or 0))
 FIRST_EPOCH = {

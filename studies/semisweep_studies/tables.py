@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from semisweep.study import Column, Fields
+from semisweep_studies.presets import MINI
 
 Published = Mapping[tuple[str, str], float]
 
 # Of 512 images.
 MINI_LABELLED: Fields = {"data.labelled": 32}
+MINI_EPOCH = 480 // MINI.training.unlabelled_batch  # iterations
 MINI_LABEL = "1/16 (32)"
 
 # The feature maps of mini scale have 64 cells where the papers' have a thousand or more.
