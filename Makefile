@@ -9,8 +9,10 @@ ONE_THREAD := OMP_NUM_THREADS=1
 quickstart: $(VENV)/installed
 	$(BIN)/semisweep run quickstart
 
+# Whatever starts Ray has the machine to itself: the rest shares it.
 test: $(VENV)/installed
-	$(ONE_THREAD) $(BIN)/python -m pytest
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not ray" --numprocesses 2 --dist loadfile
+	$(ONE_THREAD) $(BIN)/python -m pytest -m ray
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from semisweep.study import Column, Row, Study
-from semisweep_methods.rankmatch import RankMatch
-from semisweep_methods.supervised import Supervised
-from semisweep_methods.unimatch import UniMatch
+from semisweep.study import Column, Study
+from semisweep_studies.comparison import compared
 from semisweep_studies.presets import MINI
-from semisweep_studies.rankmatch import MINI_AGENTS
 
-RATES = (0.004, 0.008, 0.016, 0.032)
+RATES = (0.004, 0.008, 0.016)
 
 learning_rate = Study(
     name="mini_learning_rate",
@@ -26,11 +23,7 @@ learning_rate = Study(
     },
     base="supervised",
     seeds=1,
-    rows=[
-        Row(name="supervised", label="Supervised", method=Supervised),
-        Row(name="unimatch", label="UniMatch", method=UniMatch),
-        Row(name="rankmatch", label="RankMatch", method=RankMatch, scaled=MINI_AGENTS),
-    ],
+    rows=compared.rows,
     columns=[
         Column(
             name=f"rate={rate}",
