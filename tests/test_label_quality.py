@@ -1,11 +1,15 @@
 """The quality of pseudo-labels: IoU and accuracy where they are used, and how much that is."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
+from torch import distributed as group
 from torch import nn
 
 from semisweep.errors import DataError
@@ -164,3 +168,33 @@ def test_a_method_is_measured_on_each_image_by_source_in_evaluation_mode():
 
 def test_a_method_that_names_no_labels_has_no_quality():
     assert measure_labels(Silent(), Pictures(), ["0"]) == {}
+
+
+def work(rank: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    meeting = (folder / "meeting").as_uri()
+    group.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+    np.savez(folder / f"{rank}.npz", **measure_labels(Brightness(), Pictures(), ["0", "1", "2"]))
+    group.destroy_process_group()
+
+
+def test_two_workers_measure_what_one_does(tmp_path):
+    started = [
+        subprocess.Popen(
+            [sys.executable, __file__, str(tmp_path), str(rank)], stderr=subprocess.PIPE, text=True
+        )
+        for rank in range(2)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in started]
+    alone = measure_labels(Brightness(), Pictures(), ["0", "1", "2"])
+
+    assert [process.returncode for process in started] == [0, 0], "\n".join(errors)
+    for rank in range(2):
+        found = np.load(tmp_path / f"{rank}.npz")
+        assert set(found) == set(alone)
+        for source, counts in alone.items():
+            assert np.array_equal(found[source], counts)
+
+
+if __name__ == "__main__":
+    work(rank=int(sys.argv[2]), folder=Path(sys.argv[1]))

@@ -108,8 +108,8 @@ class UniMatch(Method):
 
     def step(self, batch: Batch, progress: Progress) -> Iterator[Update]:
         """Yield one update: half of L_x + the unlabelled terms by their weights."""
-        seen = self.look(batch, progress)
-        loss, terms = self.pixel_consistency(batch, seen)
+        # Nothing here may hold on to logits while the update's gradient is made.
+        loss, terms = self.pixel_consistency(batch, self.look(batch, progress))
         yield Update("network", loss, terms)
 
     def look(self, batch: Batch, progress: Progress) -> Seen:
