@@ -104,7 +104,8 @@ class Engine:
             return options | {"address": self.resources.address}
         cores = os.cpu_count() or 1
         wanted = (self.resources.slots or 1) * self.resources.workers
-        return options | {"include_dashboard": False, "num_cpus": max(cores, wanted)}
+        local = {"address": "local", "include_dashboard": False}  # not one that runs here already
+        return options | local | {"num_cpus": max(cores, wanted)}
 
 
 def _interrupt(*_: object) -> None:

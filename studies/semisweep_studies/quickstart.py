@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from semisweep.study import Row, Study
 from semisweep_methods.rankmatch import RankMatch
 from semisweep_methods.supervised import Supervised
 from semisweep_methods.unimatch import UniMatch
-from semisweep_studies.presets import MINI
+from semisweep_studies.presets import SHORT
 from semisweep_studies.rankmatch import FEW, MINI_AGENTS, PRESETS
-
-# Shorter than the trials of the other studies, so that six of them take a few minutes.
-QUICK = dataclasses.replace(MINI, training=dataclasses.replace(MINI.training, steps=1000))
 
 quickstart = Study(
     name="quickstart",
     title="Quickstart: what unlabelled images bring",
     paper="rankmatch",
     table="1",
-    presets={**PRESETS, "mini": QUICK},
+    presets={**PRESETS, "mini": SHORT},
     base="Sup.-only",
     seeds=2,
     rows=[
