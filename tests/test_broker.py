@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
@@ -124,9 +125,103 @@ def test_closing_a_slot_lets_its_workers_go_and_fails_what_it_had() -> None:
         failed = {"key": "a", "status": "failed", "error": "the worker group has ended"}
         assert await broker.event(SLOT) == failed
         assert await broker.snapshot() == {}
-        await broker.put(SLOT, job("b"))
-        assert await broker.event(SLOT) == {**failed, "key": "b"}
         await asyncio.gather(broker.wait_spawned(SLOT), broker.wait_training(SLOT))
+
+    run(scene())
+
+
+def test_a_slot_that_was_closed_keeps_its_next_job_for_the_next_group() -> None:
+    async def scene() -> None:
+        broker = Broker()
+        assert await broker.let_go(SLOT)
+        assert await broker.take(SLOT, 0) is None
+        await broker.put(SLOT, job())
+        assert not (await broker.slots())[SLOT]["taken"]
+        await broker.open(SLOT)
+        await broker.join(SLOT)
+        assert await broker.take(SLOT, 0) == {**job(), "delivery": 1}
+
+    run(scene())
+
+
+def test_a_slot_with_a_job_is_not_let_go() -> None:
+    async def scene() -> None:
+        broker = Broker()
+        await broker.put(SLOT, job())
+        assert not await broker.let_go(SLOT)
+        assert await broker.take(SLOT, 0) is not None
+
+    run(scene())
+
+
+def test_a_trial_that_was_busy_elsewhere_has_cost_no_delivery() -> None:
+    async def scene() -> list[int]:
+        broker, deliveries = Broker(), []
+        for _ in range(3):
+            await broker.put(SLOT, job())
+            deliveries.append((await broker.take(SLOT, 0) or {})["delivery"])
+            await broker.tell(SLOT, {"key": "a", "status": "busy"})
+        return deliveries
+
+    assert run(scene()) == [1, 1, 1]
+
+
+def test_deliveries_are_counted_over_the_slots_that_a_trial_was_given_to() -> None:
+    async def scene() -> int:
+        broker = Broker()
+        for slot in ("x", "y"):
+            await broker.put(slot, job())
+            taken = await broker.take(slot, 0)
+            await broker.close(slot, "the worker group has ended")
+        assert taken is not None
+        return int(taken["delivery"])
+
+    assert run(scene()) == 2
+
+
+def test_stopping_hands_out_nothing_more_and_waits_for_what_runs() -> None:
+    async def scene() -> None:
+        broker = Broker()
+        await broker.put(SLOT, job())
+        await broker.take(SLOT, 0)
+        heard = await is_waiting(broker.wait_stopping())
+        stopped = await is_waiting(broker.stop())
+        await heard
+        await broker.tell(SLOT, {"key": "a", "status": "stopped"})
+        await stopped
+        await broker.put(SLOT, job("b"))
+        assert await broker.take(SLOT, 0) is None
+
+    run(scene())
+
+
+def test_a_slot_is_quiet_since_its_workers_last_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    async def scene() -> list[float]:
+        nonlocal now
+        broker, found = Broker(), []
+        await broker.spawn(SLOT, 1, "node", 42)
+        await broker.put(SLOT, job())
+        for seconds in (5, 7):
+            now += seconds
+            found.append((await broker.slots())[SLOT]["quiet_seconds"])
+            await broker.take(SLOT, 0) if not found[1:] else await broker.tell(SLOT, {"key": "a"})
+        now += 3
+        found.append((await broker.slots())[SLOT]["quiet_seconds"])
+        assert (await broker.slots())[SLOT]["processes"] == [("node", 42)]
+        return found
+
+    assert run(scene()) == [0, 7, 3], "a job that waits for a worker is not a worker that hangs"
+
+
+def test_waiting_for_a_worker_may_have_a_limit() -> None:
+    async def scene() -> None:
+        broker = Broker()
+        assert not await broker.wait_spawned(SLOT, 0.01)
+        await broker.spawn(SLOT)
+        assert await broker.wait_spawned(SLOT, 0.01)
 
     run(scene())
 

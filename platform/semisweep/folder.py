@@ -80,6 +80,21 @@ class TrialFolder:
         with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
             yield held
 
+    @property
+    def in_training(self) -> bool:
+        """Whether some process holds the right to train this trial; looking takes nothing."""
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDONLY)
+        except OSError:  # nobody has ever asked for it, or none may look
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
     @contextmanager
     def _locked(self, operation: int) -> Iterator[bool]:
         with files.writing(self.path):

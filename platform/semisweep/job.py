@@ -26,7 +26,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: `status` is finished, failed or known (it had its result already)."""
+    """How a job ended.
+
+    `status` is finished, failed, known (it had its result already), busy (another process trains
+    it), stopped (it was asked to, and has a checkpoint) or unwritable (the store is).
+    """
 
     key: str
     status: str
