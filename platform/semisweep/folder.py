@@ -62,6 +62,11 @@ class TrialFolder:
             raise StoreError(f"a trial must have been described, got no file {self._description}")
         return found
 
+    @property
+    def described(self) -> bool:
+        """Whether `describe` was called."""
+        return self._description.exists()
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Wait for, and hold, the sole right to train this trial.
@@ -130,6 +135,17 @@ class TrialFolder:
         """How many attempts were started."""
         found = (re.fullmatch(r"attempt-(\d+)", entry.name) for entry in files.scan(self.path))
         return max((int(match[1]) for match in found if match), default=0)
+
+    @property
+    def attempted_at(self) -> float | None:
+        """When the newest attempt was started, in seconds since 1970; None without one."""
+        number = self.attempts
+        if not number:
+            return None
+        try:
+            return (self.path / f"attempt-{number:04d}").stat().st_mtime
+        except FileNotFoundError:
+            return None
 
     def append_history(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Add rows to the history, durably. NaN and Inf are kept as null, which reads as NaN."""

@@ -10,7 +10,7 @@ from semisweep.catalogue import find_study, short
 from semisweep.compaction import compact_after_sweep
 from semisweep.engine import Engine
 from semisweep.job import Job
-from semisweep.plan import plan
+from semisweep.plan import plan, trial_names
 from semisweep.progress import SweepProgress
 from semisweep.request import Request
 from semisweep.store import Store
@@ -119,13 +119,3 @@ def outcome_note(store: Store, key: str, metric: str, error: str) -> str:
     if row is None:
         return error.strip().splitlines()[-1] if error.strip() else "no result"
     return f"{metric} {100 * float(row[metric]):.2f}  {float(row['run.seconds']):.0f} s"
-
-
-def trial_names(table: Mapping[str, Any]) -> dict[str, str]:
-    """Return "row, column, replicate" for each key of a resolved study."""
-    several = len(table["columns"]) > 1
-    return {
-        key: ", ".join([cell["row"], *([cell["column"]] if several else []), replicate])
-        for cell in reversed(table["cells"])
-        for replicate, key in cell["trials"].items()
-    }

@@ -111,9 +111,11 @@ class Crashing:
         acts += ["raylet"] * wanted.raylets
         acts += [name for name in wanted.chosen if name in moments.WORKER_MOMENTS]
         self.chance.shuffle(acts)
+        moments.open_gate(0)
         driver = self._start()
         for act in acts:
             driver = self._do(act, driver)
+        moments.open_gate(None)
         driver = self._to_the_end(driver)
         for name in wanted.chosen:
             if name in moments.DRIVER_MOMENTS:
@@ -149,13 +151,15 @@ class Crashing:
             if act != "worker":
                 return self._end(act, driver)
             if self.killed[line.key] < DELIVERIES - 1 and _kill(line.process):
-                self.killed[line.key] += 1
+                self.killed[line.key] += 1  # a third time in a row would be the trial's failure
                 self.done.workers += 1
                 return driver
 
     def _training(self, driver: Driver) -> Line | None:
         """Wait until some more trials begin to train; return the last one, None without any."""
-        wanted = len(self._begun()) + self.chance.randint(1, 3)
+        more = self.chance.randint(1, 2)
+        wanted = len(self._begun()) + more
+        self._let_finish(more)
         end = time.monotonic() + RUN_SECONDS
         while len(self._begun()) < wanted:
             if driver.process.poll() is not None:
@@ -168,6 +172,7 @@ class Crashing:
     def _die_at(self, moment: str, driver: Driver) -> bool:
         """Have the next worker that comes to a moment die; return whether one did."""
         token = moments.add_token(moment, len(self.done.chosen))
+        self._let_finish(2)
         end = time.monotonic() + RUN_SECONDS
         while token.exists():
             if driver.process.poll() is not None or time.monotonic() > end:
@@ -203,6 +208,10 @@ class Crashing:
         assert self._start().wait(RUN_SECONDS) == -signal.SIGKILL
         assert not token.exists()
         self.done.chosen.append(moment)
+
+    def _let_finish(self, more: int) -> None:
+        finished = sum(line.event == "finished" for line in read_ledger(self.ledger))
+        moments.open_gate(finished + more)
 
     def _begun(self) -> list[Line]:
         return [line for line in read_ledger(self.ledger) if line.event == "training"]

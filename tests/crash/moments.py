@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,30 @@ def add_token(moment: str, number: int) -> Path:
     token = TOKENS / f"{moment}.{number}"
     token.touch()
     return token
+
+
+def open_gate(trials: int | None) -> None:
+    """Let trials pass their gates until so many have finished; None: all."""
+    gate = TOKENS / "gate"
+    if trials is None:
+        gate.unlink(missing_ok=True)
+        return
+    written = gate.with_suffix(".new")
+    written.write_text(str(trials))
+    written.rename(gate)
+
+
+def wait_at_gate() -> None:
+    """Wait until the gate is open: so that kills meet a sweep that is under way."""
+    ledger = Path(os.environ["SEMISWEEP_LEDGER"])
+    while True:
+        try:
+            trials = int((TOKENS / "gate").read_text())
+        except FileNotFoundError:
+            return
+        if ledger.read_text().count(" finished ") < trials:
+            return
+        time.sleep(0.02)
 
 
 def install() -> None:
