@@ -187,7 +187,7 @@ def test_stopping_hands_out_nothing_more_and_waits_for_what_runs() -> None:
         heard = await is_waiting(broker.wait_stopping())
         stopped = await is_waiting(broker.stop())
         await heard
-        await broker.tell(SLOT, {"key": "a", "status": "stopped"})
+        await broker.tell(SLOT, {"key": "a", "status": "interrupted"})
         await stopped
         await broker.put(SLOT, job("b"))
         assert await broker.take(SLOT, 0) is None

@@ -236,7 +236,7 @@ def test_other_images_than_those_of_the_plan_are_refused(
     assert f"at {other} must be those the sweep was planned with" in outcome.error
 
 
-def test_a_trial_that_is_asked_to_stop_leaves_a_checkpoint_and_goes_on_from_it(
+def test_a_trial_that_is_interrupted_leaves_a_checkpoint_and_goes_on_from_it(
     root: Path, store: Store, ledger: Path, tmp_path: Path
 ) -> None:
     """After three of six steps, which is no step of an evaluation."""
@@ -244,12 +244,12 @@ def test_a_trial_that_is_asked_to_stop_leaves_a_checkpoint_and_goes_on_from_it(
     job = job_of(trial, root, store)
     folder, asked = store.trial(job.key), 0
 
-    def stop() -> bool:
+    def interrupted() -> bool:
         nonlocal asked
         asked += 1
         return asked == 2
 
-    assert execute(job, nothing, stop=stop) == Outcome(job.key, "stopped")
+    assert execute(job, nothing, interrupted=interrupted) == Outcome(job.key, "interrupted")
     checkpoint = folder.read_checkpoint()
     assert checkpoint is not None
     assert checkpoint[0] == 2

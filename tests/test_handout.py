@@ -10,15 +10,15 @@ import pytest
 
 from semisweep.errors import StoreError
 from semisweep.handout import LOOK_SECONDS, Handout
+from semisweep.job import WAIT
 from semisweep.store import Store
 
 
 class Wanted:
     """A source of jobs by their keys, which remembers outcomes."""
 
-    def __init__(self, store: Store, keys: str, in_order: bool = False, retries: bool = False):
-        self.store, self.keys = store, list(keys)
-        self.total, self.in_order, self.retries = len(keys), in_order, retries
+    def __init__(self, store: Store, keys: str) -> None:
+        self.store, self.keys, self.total = store, list(keys), len(keys)
         self.outcomes: list[tuple[str, str, str]] = []
 
     def next(self) -> dict[str, Any] | None:
@@ -109,7 +109,7 @@ def test_what_others_train_is_put_aside_and_their_result_is_ours(
 ) -> None:
     source = Wanted(store, "ab")
     others.train("a")
-    handout = Handout(source, clock)
+    handout = Handout(source, clock=clock)
 
     assert taken(handout) == ["b"]
     assert handout.elsewhere == ["a"]
@@ -129,7 +129,7 @@ def test_what_others_train_is_put_aside_and_their_result_is_ours(
 def test_what_a_dead_sweep_leaves_is_trained_here(
     store: Store, others: Others, clock: Clock
 ) -> None:
-    handout = Handout(Wanted(store, "a"), clock)
+    handout = Handout(Wanted(store, "a"), clock=clock)
     others.train("a")
     assert taken(handout) == []
     others.let_go("a")
@@ -143,7 +143,7 @@ def test_a_job_that_others_began_before_our_worker_did_comes_back(
     store: Store, others: Others, clock: Clock
 ) -> None:
     source = Wanted(store, "a")
-    handout = Handout(source, clock)
+    handout = Handout(source, clock=clock)
     assert taken(handout) == ["a"]
     others.train("a")
     handout.done("a", "busy", "")
@@ -171,9 +171,9 @@ def test_a_job_that_is_ready_is_looked_at_again_before_it_is_handed_out(
 def test_where_the_order_matters_nothing_is_passed_over(
     store: Store, others: Others, clock: Clock
 ) -> None:
-    source = Wanted(store, "ab", in_order=True)
+    source = Wanted(store, "ab")
     others.train("a")
-    handout = Handout(source, clock)
+    handout = Handout(source, in_order=True, clock=clock)
 
     assert taken(handout) == []
     assert source.keys == ["b"], "the next was not even asked for"
@@ -186,11 +186,11 @@ def test_where_the_order_matters_nothing_is_passed_over(
 def test_what_failed_elsewhere_meanwhile_has_failed_here(
     store: Store, others: Others, clock: Clock, retries: bool
 ) -> None:
-    source = Wanted(store, "a", retries=retries)
+    source = Wanted(store, "a")
     if retries:
         store.trial("a").fail({"error": "an earlier failure", "attempts": 1})
     others.train("a")
-    handout = Handout(source, clock)
+    handout = Handout(source, retries=retries, clock=clock)
     assert taken(handout) == []
     store.trial("a").fail({"error": "no", "attempts": 2})
     others.let_go("a")
@@ -206,10 +206,21 @@ def test_an_earlier_failure_is_run_again_where_that_is_asked_for_and_only_there(
 ) -> None:
     store.trial("a").fail({"error": "no"})
 
-    assert taken(Handout(Wanted(store, "a", retries=True))) == ["a"]
+    assert taken(Handout(Wanted(store, "a"), retries=True)) == ["a"]
     source = Wanted(store, "a")
-    assert taken(Handout(source)) == []
+    assert taken(Handout(source, retries=False)) == []
     assert source.outcomes == [("a", "failed", "no")]
+
+
+def test_a_source_that_waits_is_asked_again(store: Store) -> None:
+    source = Wanted(store, "a")
+    handout = Handout(source)
+    source.next = lambda: WAIT  # type: ignore[method-assign]
+    assert taken(handout) == []
+    assert not handout.ended
+    del source.next
+
+    assert taken(handout) == ["a"]
 
 
 def test_a_store_that_cannot_be_written_ends_the_sweep_with_its_error(store: Store) -> None:

@@ -22,7 +22,7 @@ from semisweep.errors import DataError, SemisweepError, StoreError, TrainingErro
 from semisweep.job import Job, Outcome
 from semisweep.provenance import machine, provenance
 from semisweep.store import Store, TrialFolder
-from semisweep.trainer import Report, Training, TrainingStopped, fit, from_bytes
+from semisweep.trainer import Report, Training, TrainingInterrupted, fit, from_bytes
 from semisweep.trial import Trial, decode_trial, trial_identity, trial_key
 
 LEDGER = "SEMISWEEP_LEDGER"
@@ -36,7 +36,7 @@ def execute(
     report: Report,
     *,
     raise_errors: bool = False,
-    stop: Callable[[], bool] = lambda: False,
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Bring a trial to its result, going on from its newest checkpoint; failures become rows.
 
@@ -46,17 +46,19 @@ def execute(
     several workers leaves the others waiting for it: the group is to be renewed then. A store that
     cannot be written is no failure of the trial: the outcome is "unwritable".
 
-    `stop` is asked after every step whether to write a checkpoint and end as "stopped".
+    `interrupted` is asked after every step whether to write a checkpoint and end so.
     """
     try:
-        return _execute(job, report, raise_errors, stop)
+        return _execute(job, report, raise_errors, interrupted)
     except StoreError as error:
         if raise_errors:
             raise
         return Outcome(job.key, "unwritable", str(error), unexpected=distributed.world()[1] > 1)
 
 
-def _execute(job: Job, report: Report, raise_errors: bool, stop: Callable[[], bool]) -> Outcome:
+def _execute(
+    job: Job, report: Report, raise_errors: bool, interrupted: Callable[[], bool]
+) -> Outcome:
     first = distributed.world()[0] == 0
     folder = Store.open(job.store).trial(job.key)
     with folder.try_lock() if first else _nothing() as held:
@@ -71,9 +73,9 @@ def _execute(job: Job, report: Report, raise_errors: bool, stop: Callable[[], bo
                     f"a trial may end the processes that train it {DELIVERIES} times, "
                     f"got delivery={job.delivery} (out of memory?); --retry-failed starts it anew"
                 )
-            row = _train(job, folder, attempt, report, stop)
-        except TrainingStopped:
-            return Outcome(job.key, "stopped")
+            row = _train(job, folder, attempt, report, interrupted)
+        except TrainingInterrupted:
+            return Outcome(job.key, "interrupted")
         except Exception as error:
             if raise_errors or is_unwritable(error):
                 raise
@@ -102,7 +104,7 @@ def _what_is_there(folder: TrialFolder, held: bool) -> str:
 
 
 def _train(
-    job: Job, folder: TrialFolder, attempt: int, report: Report, stop: Callable[[], bool]
+    job: Job, folder: TrialFolder, attempt: int, report: Report, interrupted: Callable[[], bool]
 ) -> dict[str, Any]:
     trial = decode_trial(job.trial)
     dataset = open_dataset(trial.data.name, Path(job.data_root))
@@ -121,7 +123,7 @@ def _train(
     report({"step": training.step, "total_steps": training.total_steps})
     note(job.key, "training", first)
     started = time.time()
-    metrics = fit(training, folder, report, stop=stop)
+    metrics = fit(training, folder, report, interrupted=interrupted)
     return _row(job, trial, split, training, metrics) | {
         "run.attempts": attempt,
         "run.seconds": training.seconds,

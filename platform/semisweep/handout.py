@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from semisweep.errors import SemisweepError, StoreError
+from semisweep.job import WAIT
 from semisweep.store import Store, TrialFolder
 
 LOOK_SECONDS = 0.5  # between two looks at what others train
@@ -21,11 +22,9 @@ class Source(Protocol):
     """Where a sweep's jobs come from and its outcomes go to."""
 
     total: int
-    in_order: bool  # what is asked for next depends on the outcomes so far: pass nothing over
-    retries: bool  # trials that have failed are run again
 
     def next(self) -> dict[str, Any] | None:
-        """Return the next job, or None when there are no more."""
+        """Return the next job, `WAIT` where one has to end first, or None: there are no more."""
 
     def done(self, key: str, status: str, error: str) -> None:
         """Take the outcome of a job."""
@@ -40,10 +39,22 @@ class Aside:
 
 
 class Handout:
-    """The jobs of a source that this sweep has to run itself, one at a time."""
+    """The jobs of a source that this sweep has to run itself, one at a time.
 
-    def __init__(self, source: Source, clock: Callable[[], float] = time.monotonic) -> None:
+    `in_order`: what the source says next depends on the outcomes so far, so that nothing is asked
+    for while others train what was. `retries`: trials that have failed are run again.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        in_order: bool = False,
+        retries: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.source, self.clock = source, clock
+        self.in_order, self.retries = in_order, retries
         self.exhausted = False  # the source has no more jobs
         self.error: SemisweepError | None = None  # what ends the whole sweep
         self._ready: list[dict[str, Any]] = []
@@ -103,11 +114,13 @@ class Handout:
 
     def _refill(self) -> None:
         while not self._ready and not self.exhausted:
-            if self.source.in_order and self._aside:
+            if self.in_order and self._aside:
                 return
             job = self.source.next()
             if job is None:
                 self.exhausted = True
+            elif job is WAIT:
+                return
             elif self._is_ours(job):
                 self._ready.append(job)
 
@@ -118,7 +131,7 @@ class Handout:
             self.source.done(key, "known", "")
         elif folder.in_training:
             self._put_aside(job)
-        elif not self.source.retries and (failure := folder.failure()) is not None:
+        elif not self.retries and (failure := folder.failure()) is not None:
             self.source.done(key, "failed", str(failure.get("error", "")))
         else:
             return True

@@ -66,8 +66,8 @@ def run_study(study: Study, request: Request, engine: Engine, splits: Splits) ->
         return
     with SweepProgress(len(missing), trial_names(resolved.table)) as progress:
         jobs = [job_for(key, resolved.trials[key], store, splits, request) for key in missing]
-        source = Grid(jobs, progress, store, resolved.table["metric"], request.retry_failed)
-        sweep(source, engine, progress.watch)
+        source = Grid(jobs, progress, store, resolved.table["metric"])
+        sweep(source, engine, progress.watch, retries=request.retry_failed)
 
 
 def job_for(key: str, trial: Trial, store: Store, splits: Splits, request: Request) -> Job:
@@ -84,12 +84,8 @@ def job_for(key: str, trial: Trial, store: Store, splits: Splits, request: Reque
 class Grid:
     """A sweep's source that hands out a list of jobs."""
 
-    in_order = False
-
-    def __init__(
-        self, jobs: list[Job], progress: SweepProgress, store: Store, metric: str, retries: bool
-    ) -> None:
-        self.total, self.retries = len(jobs), retries
+    def __init__(self, jobs: list[Job], progress: SweepProgress, store: Store, metric: str) -> None:
+        self.total = len(jobs)
         self.progress, self.store, self.metric = progress, store, metric
         self._jobs: Iterator[Job] = iter(jobs)
         self._trials = {job.key: job.trial for job in jobs}

@@ -34,17 +34,15 @@ def run_search(search: Search, request: Request, engine: Engine) -> None:
     if source.total:
         with SweepProgress(source.total, source.names) as progress:
             source.progress = progress
-            sweep(source, engine, progress.watch)
+            # A suggestion sees what was finished before it.
+            sweep(source, engine, progress.watch, in_order=True, retries=request.retry_failed)
 
 
 class Suggestions:
     """A sweep's source that asks Optuna for the next trial, given what the store has finished."""
 
-    in_order = True  # a suggestion sees what was finished before it
-
     def __init__(self, search: Search, request: Request, store: Store) -> None:
         self.search, self.request, self.store = search, request, store
-        self.retries = request.retry_failed
         self.splits = Splits(request.roots)
         preset = preset_of(search, request.scale)
         fields = search.set.get(request.scale, {})

@@ -18,15 +18,24 @@ from semisweep.steward import Watch, steward
 SPAWN_SECONDS = 1.0
 
 
-def sweep(source: Source, engine: Engine, watch: Watch) -> None:
+def sweep(
+    source: Source,
+    engine: Engine,
+    watch: Watch,
+    *,
+    in_order: bool = False,
+    retries: bool = True,
+) -> None:
     """Run the jobs of `source` on Ray until there are no more.
 
     `watch` is called about once a second with what each running trial said last, and with how many
     are trained by other sweeps. Further slots start when the first one trains: on few cores it
     begins the sooner for it. An interrupt lets running trials write checkpoints first; a second one
     does not wait for them. Raises `StoreError` when the store can no longer be written.
+    `in_order` and `retries` are those of `Handout`.
     """
-    handout, first_up = Handout(source), threading.Event()
+    handout = Handout(source, in_order=in_order, retries=retries)
+    first_up = threading.Event()
     if not handout.look() and handout.ended:
         _raise_error(handout)
         return

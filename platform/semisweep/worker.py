@@ -96,7 +96,7 @@ def work(config: dict[str, Any]) -> None:
             if rank == 0:
                 broker.tell.remote(slot, {"key": key, **said})
 
-        outcome = execute(job, report, stop=stopping.is_set)
+        outcome = execute(job, report, interrupted=stopping.is_set)
         if rank == 0 or outcome.unexpected:
             said = {"key": job.key, "status": outcome.status, "error": outcome.error}
             ray.get(broker.tell.remote(slot, said))
