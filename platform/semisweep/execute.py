@@ -11,12 +11,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from semisweep import distributed
 from semisweep.config import flatten
-from semisweep.data.dataset import open_dataset
+from semisweep.data.dataset import DataSet, open_dataset
 from semisweep.data.splits import Split, make_split
 from semisweep.errors import DataError, SemisweepError, StoreError, TrainingError
 from semisweep.job import Job, Outcome
@@ -107,7 +108,7 @@ def _train(
     job: Job, folder: TrialFolder, attempt: int, report: Report, interrupted: Callable[[], bool]
 ) -> dict[str, Any]:
     trial = decode_trial(job.trial)
-    dataset = open_dataset(trial.data.name, Path(job.data_root))
+    dataset = _dataset(trial.data.name, job.data_root)
     split = make_split(dataset, trial.data)
     first = distributed.world()[0] == 0
     if trial_key(trial, split) != job.key:
@@ -131,6 +132,12 @@ def _train(
         "run.finished_at": time.time(),
         "run.final_attempt_seconds": time.time() - started,
     }
+
+
+@lru_cache(maxsize=2)
+def _dataset(name: str, root: str) -> DataSet:
+    """Return a data set, the same for trials that follow each other: it knows what it has read."""
+    return open_dataset(name, Path(root))
 
 
 def _resume(training: Training, folder: TrialFolder, first: bool) -> None:

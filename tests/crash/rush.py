@@ -31,7 +31,10 @@ import logging, os, sys
 from semisweep.engine import environment
 os.environ.update(environment(None))
 import ray
-ray.init(include_dashboard=False, num_cpus=int(sys.argv[1]), logging_level=logging.ERROR)
+cpus, gpus = map(int, sys.argv[1:])
+ray.init(
+    include_dashboard=False, num_cpus=cpus, num_gpus=gpus, logging_level=logging.ERROR
+)
 print("address", ray.get_runtime_context().gcs_address, flush=True)
 sys.stdin.read()
 ray.shutdown()
@@ -84,10 +87,10 @@ class Rush:
 
 
 @contextmanager
-def cluster(cpus: int, ledger: Path) -> Iterator[str]:
+def cluster(cpus: int, ledger: Path, gpus: int = 0) -> Iterator[str]:
     """Start a Ray cluster of this machine, and yield its address."""
     process = subprocess.Popen(
-        [sys.executable, "-c", CLUSTER, str(cpus)],
+        [sys.executable, "-c", CLUSTER, str(cpus), str(gpus)],
         env=environment(HERE, ledger),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
