@@ -216,6 +216,37 @@ def test_a_slot_is_quiet_since_its_workers_last_reported(monkeypatch: pytest.Mon
     assert run(scene()) == [0, 7, 3], "a job that waits for a worker is not a worker that hangs"
 
 
+def test_a_new_process_does_not_inherit_the_quiet_of_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise one that takes its time to import would be killed as well."""
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    async def scene() -> list[tuple[float, list[tuple[str, int]]]]:
+        nonlocal now
+        broker, found = Broker(), []
+
+        async def look() -> None:
+            nonlocal now
+            now += 10
+            said = (await broker.slots())[SLOT]
+            found.append((said["quiet_seconds"], said["processes"]))
+
+        await broker.spawn(SLOT, 0, "node", 1)
+        await broker.put(SLOT, job())
+        await broker.take(SLOT, 0)
+        await look()
+        await broker.killed(SLOT)
+        await look()
+        await broker.spawn(SLOT, 0, "node", 2)
+        await look()
+        assert (await broker.take(SLOT, 0) or {})["delivery"] == 2
+        return found
+
+    assert run(scene()) == [(10, [("node", 1)]), (10, []), (0, [("node", 2)])]
+
+
 def test_waiting_for_a_worker_may_have_a_limit() -> None:
     async def scene() -> None:
         broker = Broker()

@@ -12,6 +12,7 @@ import pytest
 from driving import Driver, command, environment, read_ledger
 from rush import HERE, cluster, prepare
 
+from semisweep.engine import STOP_SECONDS
 from semisweep.store import Store
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
@@ -23,9 +24,10 @@ class Cluster:
     def __init__(self, root: Path, address: str, ledger: Path) -> None:
         self.root, self.address, self.ledger = root, address, ledger
 
-    def start(self, study: str, *options: str) -> Driver:
-        """Start a sweep."""
-        arguments = ["run", f"slot_studies:{study}", "--address", self.address, *options]
+    def start(self, study: str, *options: str, alone: bool = False) -> Driver:
+        """Start a sweep here, or on a cluster of its own."""
+        address = [] if alone else ["--address", self.address]
+        arguments = ["run", f"slot_studies:{study}", *address, *options]
         arguments += ["--store", str(self.root / study), "--data", f"shapes={self.root}/shapes"]
         variables = environment(HERE, self.ledger, SLOT_TRACES=str(self.root))
         return Driver(command(*arguments), self.root, variables)
@@ -127,3 +129,34 @@ def test_idle_slots_are_let_go_and_an_interrupted_sweep_leaves_checkpoints(here:
     assert checkpoint is not None
     assert 0 < checkpoint[0] < 600, "before the first evaluation, after which one is written anyway"
     until(lambda: not here.workers())
+
+
+def test_a_second_interrupt_does_not_wait_for_checkpoints(here: Cluster) -> None:
+    before = len(read_ledger(here.ledger))
+    driver = here.start("deaf", "--gpus", "0")
+    driver.until(lambda: len(read_ledger(here.ledger)) >= before + 2)
+    driver.send(signal.SIGINT)
+    time.sleep(1)
+    assert driver.process.poll() is None, "the first one waits for the trial"
+    asked = time.monotonic()
+    driver.send(signal.SIGINT)
+
+    assert driver.wait(60) == 130, driver.errors
+    assert time.monotonic() - asked < STOP_SECONDS / 2
+    assert "Traceback" not in driver.errors
+    until(lambda: not here.workers())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_ray_starts_ends_a_sweep_as_cleanly_as_any(
+    here: Cluster, number: signal.Signals
+) -> None:
+    """Ray's own handlers, and a KeyboardInterrupt amid its start, would end it by SIGABRT."""
+    driver = here.start("deaf", alone=True)
+    driver.until(lambda: any(child.name() == "gcs_server" for child in driver.children()))
+    time.sleep(0.1 if number == signal.SIGINT else 0.4)
+    driver.send(number)
+
+    assert driver.wait(60) == 130, driver.errors
+    assert "Traceback" not in driver.errors
+    assert not driver.end_family()

@@ -81,9 +81,13 @@ class Broker:
             box.idle_since = time.monotonic()
 
     async def spawn(self, slot: str, rank: int = 0, node: str = "", process: int = 0) -> None:
-        """Note that a worker's process is there, though it has still to import what it needs."""
+        """Note that a worker's process is there, though it has still to import what it needs.
+
+        The one before it is gone, and with it who had taken the slot's job.
+        """
         async with self.changed:
-            self._box(slot).processes[rank] = (node, process)
+            box = self._box(slot)
+            box.processes[rank], box.taken = (node, process), set()
             self.changed.notify_all()
 
     async def wait_spawned(self, slot: str, seconds: float | None = None) -> bool:
@@ -108,11 +112,18 @@ class Broker:
             box.heard = time.monotonic()
             self.changed.notify_all()
 
-    async def wait_training(self, slot: str) -> None:
-        """Wait until the slot's workers train, or the slot is closed."""
+    async def killed(self, slot: str) -> None:
+        """Note that a slot's processes were killed; Ray Train starts new ones."""
+        async with self.changed:
+            box = self._box(slot)
+            box.processes, box.heard = {}, time.monotonic()
+
+    async def wait_training(self, slot: str) -> bool:
+        """Wait until the slot's workers train, or the slot is closed; return whether they do."""
         async with self.changed:
             box = self._box(slot)
             await self.changed.wait_for(lambda: box.training or box.closed)
+            return box.training
 
     async def take(self, slot: str, rank: int) -> dict[str, Any] | None:
         """Wait for the slot's next job and return it, once a worker; None: no more will come."""

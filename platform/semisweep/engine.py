@@ -59,6 +59,7 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         if self.ray is not None:
+            self._signals.ignore()  # what is left takes seconds, and must not be left half done
             if hasattr(self, "groups"):
                 self.groups.close(*([0.0] if self._hurried else []))
             self.ray.shutdown()

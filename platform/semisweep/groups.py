@@ -50,12 +50,15 @@ class Groups:
             return name in self._alive
 
     def follow(self, first: str, names: Sequence[str], first_up: threading.Event) -> None:
-        """Set `first_up` and start the groups of `names` when that of slot `first` trains."""
+        """Set `first_up` and start the groups of `names` when that of slot `first` trains.
+
+        Where it ends without, they are left to be started when they have work.
+        """
 
         def wait() -> None:
-            self.ray.get(self.broker.wait_training.remote(first))
+            trains = self.ray.get(self.broker.wait_training.remote(first))
             first_up.set()
-            for name in names:
+            for name in names if trains else ():
                 self.start(name)
 
         self._begin(wait)

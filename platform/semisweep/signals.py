@@ -39,6 +39,11 @@ class Signals:
         for number in self._before:
             signal.signal(number, self._received)
 
+    def ignore(self) -> None:
+        """Let both do nothing from now on."""
+        for number in self._before:
+            signal.signal(number, signal.SIG_IGN)
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep a signal that comes in the body until its end, and let Ray set no handler there."""

@@ -40,8 +40,7 @@ def steward(engine: Engine, handout: Handout, watch: Watch, up: threading.Event)
                 running = ray.get(broker.snapshot.remote(), timeout=ANSWER_SECONDS)
                 watch(running, len(handout.elsewhere))
                 slots = ray.get(broker.slots.remote(), timeout=ANSWER_SECONDS)
-                if up.is_set():
-                    _start_and_let_go(engine, handout, slots)
+                _start_and_let_go(engine, handout, slots, may_start=up.is_set())
                 for slot, said in slots.items():
                     _end_waits(engine, slot, said)
 
@@ -55,11 +54,11 @@ def steward(engine: Engine, handout: Handout, watch: Watch, up: threading.Event)
 
 
 def _start_and_let_go(
-    engine: Engine, handout: Handout, slots: Mapping[str, Mapping[str, Any]]
+    engine: Engine, handout: Handout, slots: Mapping[str, Mapping[str, Any]], *, may_start: bool
 ) -> None:
     """Start groups where there is work, and let those go that will have none."""
     busy = [slot for slot, said in slots.items() if said["job"] is not None]
-    for slot in busy:
+    for slot in busy if may_start else ():
         engine.groups.start(slot)
     if not handout.exhausted:
         return
@@ -79,6 +78,7 @@ def _end_waits(engine: Engine, slot: str, said: Mapping[str, Any]) -> None:
     if limit and said["quiet_seconds"] > limit:
         for node, process in said["processes"]:
             kill(engine.ray, node, process)
+        engine.broker.killed.remote(slot)
 
 
 def _has_result(job: Mapping[str, Any]) -> bool:

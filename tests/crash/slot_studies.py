@@ -42,6 +42,16 @@ class Slow(Brief):
         yield from super().step(batch, progress)
 
 
+class Deaf(Brief):
+    """One whose second step takes a minute."""
+
+    def step(self, batch: Batch, progress: Progress) -> Iterator[Update]:
+        """Yield one update."""
+        if progress.step == 1:
+            time.sleep(60)
+        yield from super().step(batch, progress)
+
+
 def of(method: type[Brief], name: str, seeds: int, steps: int = 4) -> Study:
     """Return a study of one method."""
     made = make(name, seeds)
@@ -56,4 +66,5 @@ def of(method: type[Brief], name: str, seeds: int, steps: int = 4) -> Study:
 
 
 stuck = of(Stuck, "stuck", 3)
+deaf = of(Deaf, "deaf", 1)
 slow = of(Slow, "slow", 2, steps=1200)
