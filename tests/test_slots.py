@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,9 +27,9 @@ class Cluster:
 
     def start(self, study: str, *options: str, alone: bool = False) -> Driver:
         """Start a sweep here, or on a cluster of its own."""
-        address = [] if alone else ["--address", self.address]
-        arguments = ["run", f"slot_studies:{study}", *address, *options]
-        arguments += ["--store", str(self.root / study), "--data", f"shapes={self.root}/shapes"]
+        arguments = ["run", f"slot_studies:{study}", "--data", f"shapes={self.root}/shapes"]
+        arguments += [] if alone else ["--address", self.address]
+        arguments += ["--store", str(self.root / study), *options]  # the last one counts
         variables = environment(HERE, self.ledger, SLOT_TRACES=str(self.root))
         return Driver(command(*arguments), self.root, variables)
 
@@ -92,9 +93,7 @@ def test_a_worker_that_hangs_is_killed_and_its_trial_goes_on_in_fresh_workers(
     assert len(here.store("stuck").finished()) == 3
 
 
-def test_what_does_not_fit_the_cluster_is_refused(
-    here: Cluster, refused: Callable[..., None]
-) -> None:
+def test_what_does_not_fit_the_cluster_is_refused(here: Cluster) -> None:
     driver = here.start("stuck", "--slots", "3", "--gpus", "0.5", "--seeds", "4")
     assert driver.wait() == 2
     assert driver.errors.splitlines()[-1].startswith(
@@ -129,6 +128,31 @@ def test_idle_slots_are_let_go_and_an_interrupted_sweep_leaves_checkpoints(here:
     assert checkpoint is not None
     assert 0 < checkpoint[0] < 600, "before the first evaluation, after which one is written anyway"
     until(lambda: not here.workers())
+
+
+def test_a_full_disk_ends_the_sweep_with_one_line_and_with_room_it_goes_on(
+    here: Cluster, mounted: Callable[..., Path]
+) -> None:
+    """There is room for some of twelve trials."""
+    place = mounted("-t", "tmpfs", "-o", "size=400k", "tmpfs")
+    options = ("--store", str(place), "--gpus", "0", "--slots", "1", "--seeds", "12")
+    driver = here.start("swift", *options)
+    assert driver.wait() == 2, driver.errors
+    last = driver.errors.splitlines()[-1]
+    assert last.startswith("error: a store must be writable, got path=")
+    assert last.endswith("No space left on device; free some space and run again, nothing finished "
+                         "is lost")  # fmt: skip
+    store = Store.open(place)
+    before = store.finished()
+    assert 1 <= len(before) < 12
+    assert not store.failures()
+
+    subprocess.run(["mount", "-o", "remount,size=64m", str(place)], check=True)
+    lines = len(read_ledger(here.ledger))
+    again = here.start("swift", *options)
+    assert again.wait() == 0, again.errors
+    assert len(store.finished()) == 12
+    assert not before & {line.key for line in read_ledger(here.ledger)[lines:]}
 
 
 def test_a_second_interrupt_does_not_wait_for_checkpoints(here: Cluster) -> None:

@@ -77,6 +77,14 @@ def test_a_trial_runs_where_a_process_holds_its_lock(
     assert (running.score, running.seconds) == (0.4, 10.0)
 
 
+def test_a_clock_that_was_set_back_gives_no_negative_times(
+    store: Store, training: subprocess.Popen[str]
+) -> None:
+    (running,) = study_status(store, TABLE, NOW - 3600).running
+
+    assert running.seconds == 0
+
+
 def test_the_end_is_estimated_from_what_trials_took(
     store: Store, training: subprocess.Popen[str]
 ) -> None:

@@ -102,7 +102,7 @@ class Crashing:
         self.done = Kills()
         self.starts = 0
         self.left: list[psutil.Process] = []
-        self.killed: Counter[str] = Counter()  # by trial, in the time of one driver
+        self.before = 0  # lines of the ledger when the present driver was started
 
     def run(self, wanted: Kills) -> Report:
         """Kill as many as are wanted, let the sweep end, and judge."""
@@ -128,7 +128,7 @@ class Crashing:
 
     def _start(self) -> Driver:
         self.starts += 1
-        self.killed.clear()
+        self.before = len(read_ledger(self.ledger))
         arguments = ["run", f"crash_studies:{self.study}", "--store", str(self.store)]
         arguments += ["--data", f"shapes={self.data}", "--slots", "2"]
         variables = environment(
@@ -143,17 +143,26 @@ class Crashing:
             if line is None:  # the sweep has ended too soon: too many kills for so few trials
                 return driver
             if act in moments.WORKER_MOMENTS:
-                if self._die_at(act, driver):
+                if self._all_may_die() and self._die_at(act, driver):
                     self.done.chosen.append(act)
                     return driver
                 continue
             time.sleep(self.chance.uniform(0, 0.15))
             if act != "worker":
                 return self._end(act, driver)
-            if self.killed[line.key] < DELIVERIES - 1 and _kill(line.process):
-                self.killed[line.key] += 1  # a third time in a row would be the trial's failure
+            if self._may_die(line.key) and _kill(line.process):
                 self.done.workers += 1
                 return driver
+
+    def _may_die(self, key: str) -> bool:
+        """Return whether a trial may cost another process: so many are its failure."""
+        lines = read_ledger(self.ledger)[self.before :]
+        return sum((line.key, line.event) == (key, "started") for line in lines) < DELIVERIES
+
+    def _all_may_die(self) -> bool:
+        lines = read_ledger(self.ledger)[self.before :]
+        ended = {line.key for line in lines if line.event == "finished"}
+        return all(self._may_die(line.key) for line in lines if line.key not in ended)
 
     def _training(self, driver: Driver) -> Line | None:
         """Wait until some more trials begin to train; return the last one, None without any."""

@@ -67,4 +67,5 @@ def of(method: type[Brief], name: str, seeds: int, steps: int = 4) -> Study:
 
 stuck = of(Stuck, "stuck", 3)
 deaf = of(Deaf, "deaf", 1)
+swift = of(Brief, "swift", 12)
 slow = of(Slow, "slow", 2, steps=1200)
