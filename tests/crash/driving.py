@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import psutil  # type: ignore[import-untyped]
 
+from semisweep.engine import LOOPBACK_SWITCH
+
 
 class Line(NamedTuple):
     """A line of the ledger."""
@@ -40,6 +42,7 @@ def environment(path: Path, ledger: Path, **more: str) -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, (str(path), known))),
         "SEMISWEEP_LEDGER": str(ledger),
+        LOOPBACK_SWITCH: "0",  # clusters of tests that are connected to are on loopback too
         **more,
     }
 
