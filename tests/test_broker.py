@@ -76,22 +76,21 @@ def test_deliveries_are_counted_for_each_trial_on_its_own() -> None:
     assert run(scene()) == 1
 
 
-def test_rows_and_outcomes_are_events_and_steps_are_not() -> None:
+def test_what_a_trial_said_last_is_shown_until_its_outcome() -> None:
     async def scene() -> None:
         broker = Broker()
         await broker.put(SLOT, job())
         await broker.take(SLOT, 0)
         row = {"key": "a", "row": {"step": 5, "val.miou": 0.5}}
-        waiting = await is_waiting(broker.event(SLOT))
+        waiting = await is_waiting(broker.outcome(SLOT))
         await broker.tell(SLOT, {"key": "a", "step": 3, "total_steps": 9})
-        assert not waiting.done()
         await broker.tell(SLOT, row)
-        assert await waiting == row
+        assert not waiting.done()
         said = (await broker.snapshot())["a"]
         assert (said["step"], said["row"], said["slot"]) == (3, row["row"], SLOT)
 
         await broker.tell(SLOT, {"key": "a", "status": "finished"})
-        assert await broker.event(SLOT) == {"key": "a", "status": "finished"}
+        assert await waiting == {"key": "a", "status": "finished"}
         assert await broker.snapshot() == {}
 
     run(scene())
@@ -106,8 +105,8 @@ def test_reports_on_another_job_than_the_present_one_are_dropped() -> None:
         await broker.tell(SLOT, {"key": "a", "status": "failed"})
         await broker.tell(SLOT, {"key": "b", "status": "finished"})
         await broker.tell(SLOT, {"key": "b", "status": "failed"})
-        assert await broker.event(SLOT) == {"key": "b", "status": "finished"}
-        waiting = await is_waiting(broker.event(SLOT))
+        assert await broker.outcome(SLOT) == {"key": "b", "status": "finished"}
+        waiting = await is_waiting(broker.outcome(SLOT))
         waiting.cancel()
 
     run(scene())
@@ -123,7 +122,7 @@ def test_closing_a_slot_lets_its_workers_go_and_fails_what_it_had() -> None:
 
         assert await waiting is None
         failed = {"key": "a", "status": "failed", "error": "the worker group has ended"}
-        assert await broker.event(SLOT) == failed
+        assert await broker.outcome(SLOT) == failed
         assert await broker.snapshot() == {}
         await asyncio.gather(broker.wait_spawned(SLOT), broker.wait_training(SLOT))
 
@@ -280,7 +279,7 @@ def test_the_replacement_of_a_lost_actor_finds_its_slot_and_leaves_the_job_runni
         await broker.put("y", job("b"))
         waiting = await is_waiting(broker.take("y", 0))
         await broker.tell("y", {"key": "b", "status": "finished"})
-        assert (await broker.event("y"))["status"] == "finished"
+        assert (await broker.outcome("y"))["status"] == "finished"
         waiting.cancel()
 
     run(scene())

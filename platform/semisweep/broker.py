@@ -20,7 +20,7 @@ class Mailbox:
         self.job: dict[str, Any] | None = None
         self.key = ""
         self.taken: set[int] = set()
-        self.events: list[dict[str, Any]] = []
+        self.outcomes: list[dict[str, Any]] = []
         self.claimed = False
         self.processes: dict[int, tuple[str, int]] = {}  # node and process id of each worker
         self.joined = False
@@ -69,7 +69,7 @@ class Broker:
             box = self._box(slot)
             if box.job is not None and box.key == job["key"]:
                 return
-            box.job, box.key, box.taken, box.events = job, job["key"], set(), []
+            box.job, box.key, box.taken, box.outcomes = job, job["key"], set(), []
             self.changed.notify_all()
 
     async def open(self, slot: str) -> None:
@@ -156,16 +156,17 @@ class Broker:
                 self._end(box, message)
             else:
                 self.running.setdefault(key, {"since": time.time()}).update(message)
-                if "row" in message:
-                    box.events.append(message)
             self.changed.notify_all()
 
-    async def event(self, slot: str) -> dict[str, Any]:
-        """Wait for the slot's next evaluation row or outcome and return it."""
+    async def outcome(self, slot: str) -> dict[str, Any]:
+        """Wait for the outcome of the slot's job and return it.
+
+        Tune hears of nothing else: each result that it is given costs its driver milliseconds.
+        """
         async with self.changed:
             box = self._box(slot)
-            await self.changed.wait_for(lambda: bool(box.events))
-            return box.events.pop(0)
+            await self.changed.wait_for(lambda: bool(box.outcomes))
+            return box.outcomes.pop(0)
 
     async def close(self, slot: str, error: str = "") -> None:
         """Let the slot's workers go; an unfinished job ends as failed."""
@@ -220,6 +221,6 @@ class Broker:
         """Take the outcome of a slot's job."""
         if message["status"] == "busy":
             self.deliveries[box.key] -= 1  # it has cost no process
-        box.events.append(message)
+        box.outcomes.append(message)
         box.job, box.idle_since = None, time.monotonic()
         self.running.pop(box.key, None)

@@ -62,11 +62,6 @@ class TrialFolder:
             raise StoreError(f"a trial must have been described, got no file {self._description}")
         return found
 
-    @property
-    def described(self) -> bool:
-        """Whether `describe` was called."""
-        return self._description.exists()
-
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Wait for, and hold, the sole right to train this trial.

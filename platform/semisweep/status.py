@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
+from semisweep.errors import StoreError
 from semisweep.plan import plan, trial_names
-from semisweep.store import Store
+from semisweep.store import Store, TrialFolder
 
 SAMPLE = 50  # finished trials that say how long one takes
 
@@ -65,17 +66,23 @@ def _running(store: Store, key: str, name: str, now: float) -> Running:
     folder = store.trial(key)
     history = folder.read_history()
     newest = history[-1] if history else {}
-    steps = None
-    if folder.described:
-        steps = folder.description().get("trial", {}).get("training", {}).get("steps")
     return Running(
         key,
         name,
         int(newest.get("step", 0)),
-        steps,
+        _total_steps(folder),
         float(newest.get("val.miou", math.nan)),
         max(0.0, now - (folder.attempted_at or now)),
     )
+
+
+def _total_steps(folder: TrialFolder) -> int | None:
+    try:
+        trial = folder.description().get("trial", {})
+    except StoreError:  # it has only just begun
+        return None
+    steps: int | None = trial.get("training", {}).get("steps")
+    return steps
 
 
 def _trial_seconds(store: Store, finished: Sequence[str]) -> float | None:

@@ -118,8 +118,7 @@ def _slot_class(broker: Any, slots: list[str]) -> Any:
         def step(self) -> dict[str, Any]:
             if self.job is not None:
                 self._begin(self.job)
-            event = self.ray.get(broker.event.remote(self.slot))
-            return {**event, "done": "status" in event}
+            return {**self.ray.get(broker.outcome.remote(self.slot)), "done": True}
 
         def _begin(self, job: dict[str, Any]) -> None:
             # Not before: Tune starts actors for trials that it then gives to another.

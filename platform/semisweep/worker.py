@@ -122,15 +122,17 @@ def _stopping(broker: Any) -> threading.Event:
 
 def _prepare(job: Job) -> Job:
     """Return a job with the device that this worker has for it."""
-    import ray.train.torch
+    import ray
     import torch
 
     torch.set_num_threads(job.threads)
-    if ray.get_gpu_ids() and torch.cuda.is_available():
-        device = ray.train.torch.get_device()
-        torch.cuda.reset_peak_memory_stats(device)
-        return replace(job, device=str(device))
-    return job
+    if not torch.cuda.is_available() or not ray.get_gpu_ids():
+        return job
+    from ray.train.torch import get_device
+
+    device = get_device()
+    torch.cuda.reset_peak_memory_stats(device)
+    return replace(job, device=str(device))
 
 
 def _join_process_group(rank: int, world: int) -> None:
