@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -156,6 +157,18 @@ def test_a_cluster_of_our_own_stays_on_loopback_and_the_user_has_the_last_word(
     assert LOOPBACK_SWITCH not in environment("host:6379")
     monkeypatch.setenv("RAY_DEDUP_LOGS", "0")
     assert environment(None)["RAY_DEDUP_LOGS"] == "0"
+
+
+def test_a_running_cluster_is_shown_the_users_token_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert "RAY_AUTH_MODE" not in environment("host:6379")
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("secret")
+    assert environment("host:6379")["RAY_AUTH_MODE"] == "token"
+    assert "RAY_AUTH_MODE" not in environment(None), "Ray does so itself"
 
 
 def test_an_engine_gives_the_handler_of_termination_back() -> None:

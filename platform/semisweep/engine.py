@@ -12,6 +12,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from semisweep.errors import ClusterError
@@ -118,12 +119,17 @@ class Engine:
 
 
 def environment(address: str | None) -> dict[str, str]:
-    """Return the variables that quiet Ray and keep a cluster of our own on loopback."""
+    """Return the variables that quiet Ray and keep a cluster of our own on loopback.
+
+    With an address, those that show a running cluster the user's token, where there is one.
+    """
     from semisweep.worker import GROUP_ENVIRONMENT
 
     wanted = QUIET | GROUP_ENVIRONMENT
     if not address:
         wanted |= {LOOPBACK_SWITCH: "0"}
+    elif (Path.home() / ".ray" / "auth_token").is_file():
+        wanted |= {"RAY_AUTH_MODE": "token"}  # Ray thinks of it for clusters that it finds itself
     return {name: os.environ.get(name, value) for name, value in wanted.items()}
 
 

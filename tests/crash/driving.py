@@ -42,6 +42,7 @@ def environment(path: Path, ledger: Path, **more: str) -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, (str(path), known))),
         "SEMISWEEP_LEDGER": str(ledger),
+        "RAY_AUTH_MODE": "token",
         LOOPBACK_SWITCH: "0",  # clusters of tests that are connected to are on loopback too
         **more,
     }
