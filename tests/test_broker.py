@@ -194,6 +194,17 @@ def test_stopping_hands_out_nothing_more_and_waits_for_what_runs() -> None:
     run(scene())
 
 
+def test_stopping_does_not_wait_for_a_trial_whose_process_is_gone() -> None:
+    async def scene() -> None:
+        broker = Broker()
+        await broker.put(SLOT, job())
+        await broker.take(SLOT, 0)
+        await broker.spawn(SLOT)
+        await broker.stop()
+
+    run(scene())
+
+
 def test_a_slot_is_quiet_since_its_workers_last_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)

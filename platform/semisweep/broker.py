@@ -88,6 +88,7 @@ class Broker:
         async with self.changed:
             box = self._box(slot)
             box.processes[rank], box.taken = (node, process), set()
+            self.running.pop(box.key, None)
             self.changed.notify_all()
 
     async def wait_spawned(self, slot: str, seconds: float | None = None) -> bool:
