@@ -6,9 +6,11 @@ needs to survive the driver, because running again runs what has no result.
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 import threading
+import time
 from typing import Any
 
 from semisweep.engine import SLOT_CPU, Engine
@@ -16,6 +18,11 @@ from semisweep.handout import Handout, Source
 from semisweep.steward import Watch, steward
 
 SPAWN_SECONDS = 1.0
+ROOM_SECONDS = 60.0
+NO_ROOM = (
+    f"no worker has started for {ROOM_SECONDS:.0f} s: the cluster has no room for one yet "
+    "(other sweeps?); this one waits"
+)
 
 
 def sweep(
@@ -63,9 +70,13 @@ def _spawned(engine: Engine, handout: Handout, first: str) -> bool:
     Tune's own actors start while it is importing: earlier they would slow it. Where the cluster is
     busy with other sweeps, they may bring all results before there is room for a worker.
     """
+    note_at = time.monotonic() + ROOM_SECONDS
     while not engine.ray.get(engine.broker.wait_spawned.remote(first, SPAWN_SECONDS)):
         if not handout.look() and handout.ended:
             return False
+        if time.monotonic() > note_at:
+            note_at = math.inf
+            print(NO_ROOM, file=sys.stderr)
     return True
 
 
