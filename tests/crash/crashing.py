@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,13 +101,23 @@ class Crashing:
         moments.TOKENS.mkdir()
         self.chance = random.Random(seed)
         self.done = Kills()
-        self.starts = 0
-        self.left: list[psutil.Process] = []
+        self.drivers: list[Driver] = []
         self.before = 0  # lines of the ledger when the present driver was started
 
     def run(self, wanted: Kills) -> Report:
         """Kill as many as are wanted, let the sweep end, and judge."""
         started = time.monotonic()
+        try:
+            self._crash(wanted)
+        finally:
+            for driver in self.drivers:
+                driver.children()
+                for process in [driver.process, *driver.family]:
+                    with suppress(psutil.NoSuchProcess):
+                        process.kill()
+        return self._judge(time.monotonic() - started)
+
+    def _crash(self, wanted: Kills) -> None:
         acts = ["worker"] * wanted.workers + ["driver"] * wanted.drivers
         acts += ["raylet"] * wanted.raylets
         acts += [name for name in wanted.chosen if name in moments.WORKER_MOMENTS]
@@ -120,21 +131,17 @@ class Crashing:
         for name in wanted.chosen:
             if name in moments.DRIVER_MOMENTS:
                 self._kill_compacting(name)
-        assert self._to_the_end(self._start()).process.returncode == 0
-        for process in self.left:
-            if process.is_running():
-                process.kill()
-        return self._judge(time.monotonic() - started)
+        self._to_the_end(self._start())
 
     def _start(self) -> Driver:
-        self.starts += 1
         self.before = len(read_ledger(self.ledger))
         arguments = ["run", f"crash_studies:{self.study}", "--store", str(self.store)]
         arguments += ["--data", f"shapes={self.data}", "--slots", "2"]
         variables = environment(
             Path(__file__).parent, self.ledger, CRASH_TOKENS=str(moments.TOKENS)
         )
-        return Driver(command(*arguments), self.root, variables)
+        self.drivers.append(Driver(command(*arguments), self.root, variables))
+        return self.drivers[-1]
 
     def _do(self, act: str, driver: Driver) -> Driver:
         """Kill something while the sweep runs; return its driver, which may be a new one."""
@@ -201,12 +208,10 @@ class Crashing:
             raylet.kill()
             self.done.raylets += 1
         driver.wait(RUN_SECONDS)
-        self.left += driver.family
         return self._start()
 
     def _to_the_end(self, driver: Driver) -> Driver:
         code = driver.wait(RUN_SECONDS)
-        self.left += driver.family
         assert code == 0, driver.errors[-3000:]
         return driver
 
@@ -235,7 +240,7 @@ class Crashing:
             trials=len(keys),
             done=self.done,
             seconds=seconds,
-            drivers_started=self.starts,
+            drivers_started=len(self.drivers),
             begun=sum(line.event == "training" for line in lines),
             run_again=sorted(again),
             finished_twice=[key for key, count in finished.items() if count > 1],
