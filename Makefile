@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: quickstart test lint format benchmark encoder clean
+.PHONY: quickstart test test-crash test-once lint format benchmark encoder clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/semisweep run quickstart
@@ -13,6 +13,14 @@ quickstart: $(VENV)/installed
 test: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "not ray" --numprocesses 2 --dist loadfile
 	$(ONE_THREAD) $(BIN)/python -m pytest -m ray
+
+# A sweep of 200 trials through 100 SIGKILLs of drivers, workers and raylets; half an hour.
+test-crash: $(VENV)/installed
+	$(ONE_THREAD) $(BIN)/python tests/crash/crashing.py
+
+# Twenty times nine sweeps at once that want the same 64 trials; half an hour.
+test-once: $(VENV)/installed
+	$(ONE_THREAD) $(BIN)/python tests/crash/rush.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -26,6 +34,7 @@ format: $(VENV)/installed
 # What a trial costs beyond its training, the contrastive losses, and questions to a large store.
 benchmark: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python tests/benchmarks/trial_overhead.py
+	$(ONE_THREAD) $(BIN)/python tests/benchmarks/thousand_trials.py
 	for name in iterations css_contrast u2pl_contrast queries; do \
 		$(ONE_THREAD) $(BIN)/python tests/benchmarks/$$name.py || exit 1; \
 	done

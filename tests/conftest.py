@@ -106,6 +106,28 @@ def refused() -> Callable[..., None]:
 
 
 @pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Mount something at a folder for the time of a test, or skip."""
+    places: list[Path] = []
+
+    def mount(*arguments: str) -> Path:
+        place = tmp_path / f"mounted{len(places)}"
+        place.mkdir()
+        try:
+            run = subprocess.run(["mount", *arguments, str(place)], capture_output=True, text=True)
+        except FileNotFoundError:
+            pytest.skip("there is no mount command")
+        if run.returncode:
+            pytest.skip(f"mounting is not allowed here: {run.stderr.strip()}")
+        places.append(place)
+        return place
+
+    yield mount
+    for place in places:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.fixture
 def kept_store(tmp_path: Path) -> Iterator[Path]:
     """A store with a result and a failure, which a test must leave exactly as they are."""
     from semisweep.store import Store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
@@ -75,22 +76,21 @@ def test_deliveries_are_counted_for_each_trial_on_its_own() -> None:
     assert run(scene()) == 1
 
 
-def test_rows_and_outcomes_are_events_and_steps_are_not() -> None:
+def test_what_a_trial_said_last_is_shown_until_its_outcome() -> None:
     async def scene() -> None:
         broker = Broker()
         await broker.put(SLOT, job())
         await broker.take(SLOT, 0)
         row = {"key": "a", "row": {"step": 5, "val.miou": 0.5}}
-        waiting = await is_waiting(broker.event(SLOT))
+        waiting = await is_waiting(broker.outcome(SLOT))
         await broker.tell(SLOT, {"key": "a", "step": 3, "total_steps": 9})
-        assert not waiting.done()
         await broker.tell(SLOT, row)
-        assert await waiting == row
+        assert not waiting.done()
         said = (await broker.snapshot())["a"]
         assert (said["step"], said["row"], said["slot"]) == (3, row["row"], SLOT)
 
         await broker.tell(SLOT, {"key": "a", "status": "finished"})
-        assert await broker.event(SLOT) == {"key": "a", "status": "finished"}
+        assert await waiting == {"key": "a", "status": "finished"}
         assert await broker.snapshot() == {}
 
     run(scene())
@@ -105,8 +105,8 @@ def test_reports_on_another_job_than_the_present_one_are_dropped() -> None:
         await broker.tell(SLOT, {"key": "a", "status": "failed"})
         await broker.tell(SLOT, {"key": "b", "status": "finished"})
         await broker.tell(SLOT, {"key": "b", "status": "failed"})
-        assert await broker.event(SLOT) == {"key": "b", "status": "finished"}
-        waiting = await is_waiting(broker.event(SLOT))
+        assert await broker.outcome(SLOT) == {"key": "b", "status": "finished"}
+        waiting = await is_waiting(broker.outcome(SLOT))
         waiting.cancel()
 
     run(scene())
@@ -122,11 +122,147 @@ def test_closing_a_slot_lets_its_workers_go_and_fails_what_it_had() -> None:
 
         assert await waiting is None
         failed = {"key": "a", "status": "failed", "error": "the worker group has ended"}
-        assert await broker.event(SLOT) == failed
+        assert await broker.outcome(SLOT) == failed
         assert await broker.snapshot() == {}
-        await broker.put(SLOT, job("b"))
-        assert await broker.event(SLOT) == {**failed, "key": "b"}
         await asyncio.gather(broker.wait_spawned(SLOT), broker.wait_training(SLOT))
+
+    run(scene())
+
+
+def test_a_slot_that_was_closed_keeps_its_next_job_for_the_next_group() -> None:
+    async def scene() -> None:
+        broker = Broker()
+        assert await broker.let_go(SLOT)
+        assert await broker.take(SLOT, 0) is None
+        await broker.put(SLOT, job())
+        assert not (await broker.slots())[SLOT]["taken"]
+        await broker.open(SLOT)
+        await broker.join(SLOT)
+        assert await broker.take(SLOT, 0) == {**job(), "delivery": 1}
+
+    run(scene())
+
+
+def test_a_slot_with_a_job_is_not_let_go() -> None:
+    async def scene() -> None:
+        broker = Broker()
+        await broker.put(SLOT, job())
+        assert not await broker.let_go(SLOT)
+        assert await broker.take(SLOT, 0) is not None
+
+    run(scene())
+
+
+def test_a_trial_that_was_busy_elsewhere_has_cost_no_delivery() -> None:
+    async def scene() -> list[int]:
+        broker, deliveries = Broker(), []
+        for _ in range(3):
+            await broker.put(SLOT, job())
+            deliveries.append((await broker.take(SLOT, 0) or {})["delivery"])
+            await broker.tell(SLOT, {"key": "a", "status": "busy"})
+        return deliveries
+
+    assert run(scene()) == [1, 1, 1]
+
+
+def test_deliveries_are_counted_over_the_slots_that_a_trial_was_given_to() -> None:
+    async def scene() -> int:
+        broker = Broker()
+        for slot in ("x", "y"):
+            await broker.put(slot, job())
+            taken = await broker.take(slot, 0)
+            await broker.close(slot, "the worker group has ended")
+        assert taken is not None
+        return int(taken["delivery"])
+
+    assert run(scene()) == 2
+
+
+def test_stopping_hands_out_nothing_more_and_waits_for_what_runs() -> None:
+    async def scene() -> None:
+        broker = Broker()
+        await broker.put(SLOT, job())
+        await broker.take(SLOT, 0)
+        heard = await is_waiting(broker.wait_stopping())
+        stopped = await is_waiting(broker.stop())
+        await heard
+        await broker.tell(SLOT, {"key": "a", "status": "interrupted"})
+        await stopped
+        await broker.put(SLOT, job("b"))
+        assert await broker.take(SLOT, 0) is None
+
+    run(scene())
+
+
+def test_stopping_does_not_wait_for_a_trial_whose_process_is_gone() -> None:
+    async def scene() -> None:
+        broker = Broker()
+        await broker.put(SLOT, job())
+        await broker.take(SLOT, 0)
+        await broker.spawn(SLOT)
+        await broker.stop()
+
+    run(scene())
+
+
+def test_a_slot_is_quiet_since_its_workers_last_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    async def scene() -> list[float]:
+        nonlocal now
+        broker, found = Broker(), []
+        await broker.spawn(SLOT, 1, "node", 42)
+        await broker.put(SLOT, job())
+        for seconds in (5, 7):
+            now += seconds
+            found.append((await broker.slots())[SLOT]["quiet_seconds"])
+            await broker.take(SLOT, 0) if not found[1:] else await broker.tell(SLOT, {"key": "a"})
+        now += 3
+        found.append((await broker.slots())[SLOT]["quiet_seconds"])
+        assert (await broker.slots())[SLOT]["processes"] == [("node", 42)]
+        return found
+
+    assert run(scene()) == [0, 7, 3], "a job that waits for a worker is not a worker that hangs"
+
+
+def test_a_new_process_does_not_inherit_the_quiet_of_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise one that takes its time to import would be killed as well."""
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    async def scene() -> list[tuple[float, list[tuple[str, int]]]]:
+        nonlocal now
+        broker, found = Broker(), []
+
+        async def look() -> None:
+            nonlocal now
+            now += 10
+            said = (await broker.slots())[SLOT]
+            found.append((said["quiet_seconds"], said["processes"]))
+
+        await broker.spawn(SLOT, 0, "node", 1)
+        await broker.put(SLOT, job())
+        await broker.take(SLOT, 0)
+        await look()
+        await broker.killed(SLOT)
+        await look()
+        await broker.spawn(SLOT, 0, "node", 2)
+        await look()
+        assert (await broker.take(SLOT, 0) or {})["delivery"] == 2
+        return found
+
+    assert run(scene()) == [(10, [("node", 1)]), (10, []), (0, [("node", 2)])]
+
+
+def test_waiting_for_a_worker_may_have_a_limit() -> None:
+    async def scene() -> None:
+        broker = Broker()
+        assert not await broker.wait_spawned(SLOT, 0.01)
+        await broker.spawn(SLOT)
+        assert await broker.wait_spawned(SLOT, 0.01)
 
     run(scene())
 
@@ -154,7 +290,7 @@ def test_the_replacement_of_a_lost_actor_finds_its_slot_and_leaves_the_job_runni
         await broker.put("y", job("b"))
         waiting = await is_waiting(broker.take("y", 0))
         await broker.tell("y", {"key": "b", "status": "finished"})
-        assert (await broker.event("y"))["status"] == "finished"
+        assert (await broker.outcome("y"))["status"] == "finished"
         waiting.cancel()
 
     run(scene())

@@ -142,7 +142,9 @@ def test_status_counts_the_trials_of_every_study(call: Call, kept_store: Path) -
     said = call("status", "--store", kept_store)
 
     assert said.code == 0
-    assert said.out.splitlines()[1].split() == ["quickstart", "paper", "1", "1", "0"]
+    assert said.out.splitlines()[1].split() == [
+        *("quickstart", "paper", "1", "1", "0", "0", "complete")
+    ]
 
 
 @pytest.fixture

@@ -7,10 +7,18 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
-from semisweep.engine import LOOPBACK_SWITCH, Engine, check_address, environment, fit_slots
+from semisweep.engine import (
+    LOOPBACK_SWITCH,
+    WORKER_CPU,
+    Engine,
+    check_address,
+    environment,
+    fit_slots,
+)
 from semisweep.errors import ClusterError
 from semisweep.request import Resources
 
@@ -33,7 +41,7 @@ GPUS = {"CPU": 16.0, "GPU": 4.0}
 def test_as_many_slots_run_as_fit_or_as_are_asked_for(
     have: Mapping[str, float], resources: Resources, slots: int
 ) -> None:
-    found, worker = fit_slots(have, resources)
+    found, worker = fit_slots([have], resources)
 
     assert found == slots
     for kind, share in worker.items():
@@ -42,25 +50,45 @@ def test_as_many_slots_run_as_fit_or_as_are_asked_for(
 
 
 def test_workers_leave_room_for_the_actors_of_as_many_slots() -> None:
-    from semisweep.sweep import SLOT_CPU
+    from semisweep.engine import SLOT_CPU
 
     for cores in (1, 2, 64):
-        slots, worker = fit_slots({"CPU": float(cores)}, Resources())
+        slots, worker = fit_slots([{"CPU": float(cores)}], Resources())
         assert slots * (worker["CPU"] + SLOT_CPU) <= cores
+
+
+def test_fractions_of_gpus_let_workers_share_one_as_long_as_there_are_cpus() -> None:
+    assert fit_slots([GPUS], Resources(gpus=0.25)) == (16, {"CPU": WORKER_CPU, "GPU": 0.25})
+    assert fit_slots([GPUS], Resources(gpus=0.5, workers=2))[0] == 4
+    assert fit_slots([{"CPU": 3.0, "GPU": 1.0}], Resources(gpus=0.25))[0] == 3
+    assert fit_slots([GPUS], Resources(gpus=2))[0] == 2
+    assert fit_slots([GPUS], Resources(gpus=0)) == (16, {"CPU": WORKER_CPU})
+
+
+def test_a_worker_must_fit_one_node_and_a_slots_workers_may_be_on_several() -> None:
+    halves = [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0, "GPU": 1.0}, {"CPU": 4.0}]
+
+    assert fit_slots(halves, Resources(workers=2))[0] == 1
+    assert fit_slots(halves, Resources(gpus=0.75))[0] == 2, "what is left over of each is lost"
+    with pytest.raises(ClusterError, match="at most 0 slots"):
+        fit_slots(halves, Resources(gpus=2))
 
 
 @pytest.mark.parametrize(
     ("have", "resources", "message"),
     [
-        (CPUS, Resources(slots=9), r"8 CPUs, got slots=9, workers=1; at most 8 slots"),
-        (CPUS, Resources(workers=9), r"8 CPUs, got slots=1, workers=9; at most 0 slots"),
-        (CPUS, Resources(slots=3, workers=3), r"got slots=3, workers=3; at most 2 slots"),
-        (GPUS, Resources(slots=5), r"4 GPUs, got slots=5"),
-        ({}, Resources(), r"0 CPUs"),
+        ([CPUS], Resources(slots=9), r"nodes, 8 CPUs, got slots=9, workers=1; at most 8 slots"),
+        ([CPUS], Resources(workers=9), r"8 CPUs, got slots=1, workers=9; at most 0 slots"),
+        ([CPUS], Resources(slots=3, workers=3), r"got slots=3, workers=3; at most 2 slots"),
+        ([CPUS, CPUS], Resources(slots=17), r"8 CPUs \+ 8 CPUs, got slots=17"),
+        ([GPUS], Resources(slots=5), r"\(1 CPU, 1 GPU\) .* 16 CPUs and 4 GPUs, got slots=5"),
+        ([CPUS], Resources(gpus=0.5), r"\(1 CPU, 0.5 GPU\) .*8 CPUs and 0 GPUs.*at most 0 slots"),
+        ([GPUS], Resources(gpus=1.5), r"a fraction of one, or a whole number, got gpus=1.5"),
+        ([], Resources(), r"no node"),
     ],
 )
 def test_what_cannot_fit_is_refused_with_what_can(
-    have: Mapping[str, float], resources: Resources, message: str
+    have: list[Mapping[str, float]], resources: Resources, message: str
 ) -> None:
     with pytest.raises(ClusterError, match=message):
         fit_slots(have, resources)
@@ -129,6 +157,18 @@ def test_a_cluster_of_our_own_stays_on_loopback_and_the_user_has_the_last_word(
     assert LOOPBACK_SWITCH not in environment("host:6379")
     monkeypatch.setenv("RAY_DEDUP_LOGS", "0")
     assert environment(None)["RAY_DEDUP_LOGS"] == "0"
+
+
+def test_a_running_cluster_is_shown_the_users_token_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert "RAY_AUTH_MODE" not in environment("host:6379")
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("secret")
+    assert environment("host:6379")["RAY_AUTH_MODE"] == "token"
+    assert "RAY_AUTH_MODE" not in environment(None), "Ray does so itself"
 
 
 def test_an_engine_gives_the_handler_of_termination_back() -> None:

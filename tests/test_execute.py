@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,124 @@ def test_other_images_than_those_of_the_plan_are_refused(
     assert f"at {other} must be those the sweep was planned with" in outcome.error
 
 
+def test_a_trial_that_is_interrupted_leaves_a_checkpoint_and_goes_on_from_it(
+    root: Path, store: Store, ledger: Path, tmp_path: Path
+) -> None:
+    """After three of six steps, which is no step of an evaluation."""
+    trial = dataclasses.replace(TRIAL, training=dataclasses.replace(TRIAL.training, steps=6))
+    job = job_of(trial, root, store)
+    folder, asked = store.trial(job.key), 0
+
+    def interrupted() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 2
+
+    assert execute(job, nothing, interrupted=interrupted) == Outcome(job.key, "interrupted")
+    checkpoint = folder.read_checkpoint()
+    assert checkpoint is not None
+    assert checkpoint[0] == 2
+    assert not folder.in_training
+    assert folder.failure() is None
+    assert execute(job, nothing).status == "finished"
+    assert events(ledger) == ["started", "training", "started", "training", "finished"]
+    undisturbed = Store.open(tmp_path / "undisturbed", create=True)
+    assert execute(job_of(trial, root, undisturbed), nothing).status == "finished"
+    assert export(store) == export(undisturbed)
+
+
+def test_a_full_disk_is_no_failure_of_the_trial_which_goes_on_when_there_is_room(
+    root: Path, mounted: Callable[..., Path]
+) -> None:
+    store = Store.open(mounted("-t", "tmpfs", "-o", "size=32m", "tmpfs") / "store", create=True)
+    job = job_of(TRIAL, root, store)
+    ballast = store.root / "ballast"
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(2**14))
+
+    full = execute(job, nothing)
+    assert (full.status, full.unexpected) == ("unwritable", False)
+    assert "No space left on device; free some space and run again" in full.error
+    assert store.failures() == {}
+    ballast.unlink()
+    assert execute(job, nothing).status == "finished"
+
+
+def test_a_store_that_became_read_only_is_no_failure_of_the_trial(
+    root: Path, store: Store, mounted: Callable[..., Path]
+) -> None:
+    place = mounted("--bind", str(store.root))
+    if subprocess.run(["mount", "-o", "remount,ro,bind", str(place)]).returncode:
+        pytest.skip("remounting read-only is not allowed here")
+
+    outcome = execute(job_of(TRIAL, root, Store.open(place)), nothing)
+
+    assert outcome.status == "unwritable"
+    assert "Read-only file system; choose another folder" in outcome.error
+
+
+RESIDENT = """
+import dataclasses, os, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from semisweep.execute import execute
+from semisweep.launch import job_for
+from semisweep.process_state import ProcessState
+from semisweep.request import Request, Roots
+from semisweep.store import Store
+from semisweep.study import Splits, resolve
+from weighty import weighty
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+store, splits = Store.open(sys.argv[1], create=True), Splits(Roots(Path(sys.argv[2])))
+request = Request(roots=splits.roots, store=sys.argv[1])
+state = ProcessState.capture()
+for key, trial in resolve(weighty, "mini", splits).trials.items():
+    job = job_for(key, trial, store, splits, request)
+    assert execute(job, lambda said: None).status == "finished"
+    state.restore()
+    print(resident(), flush=True)
+"""
+WEIGHTY = """
+import dataclasses
+import torch
+from crash_studies import Brief, make
+from semisweep.study import Row
+
+class Weighty(Brief):
+    def __init__(self, config, classes, seed=0):
+        super().__init__(config, classes, seed)
+        self.register_buffer("ballast", torch.ones(2**18))
+        self.ring = [self]
+
+weighty = dataclasses.replace(
+    make("weighty", 50), base="weighty", rows=[Row(name="weighty", method=Weighty)]
+)
+"""
+LEFT_MEBIBYTES = 8  # by forty trials, each of which has at least three of its own in a cycle
+
+
+def test_several_trials_of_one_process_leave_no_memory_behind(root: Path, tmp_path: Path) -> None:
+    """Ten trials for caches and allocators to settle, and forty more."""
+    (tmp_path / "weighty.py").write_text(WEIGHTY)
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    run = subprocess.run(
+        [sys.executable, "-c", RESIDENT, str(tmp_path / "store"), str(root.parent)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    sizes = [int(line) for line in run.stdout.split()]
+
+    assert len(sizes) == 50, run.stderr
+    assert (max(sizes[-5:]) - max(sizes[5:10])) / 2**20 < LEFT_MEBIBYTES, sizes
+
+
 # Imports once, and then forks a process for every job that it is given.
 FORKER = """
 import json, os, sys
@@ -254,10 +373,10 @@ for line in sys.stdin:
     if child == 0:
         os.environ["SEMISWEEP_LEDGER"] = message["ledger"]
         status = execute(Job(**message["job"]), lambda said: None).status
-        os._exit(["finished", "known", "failed"].index(status))
+        os._exit(["finished", "known", "busy"].index(status))
     print(child, flush=True)
 """
-FINISHED, KNOWN = 0, 1
+FINISHED, KNOWN, BUSY = 0, 1, 2
 
 
 class Forker:
@@ -392,6 +511,7 @@ def test_of_two_processes_that_are_given_the_same_trial_exactly_one_trains(
     job = dataclasses.replace(job, store=str(store.root))
     children = [forker.start(job, ledger) for _ in range(2)]
 
-    assert sorted(forker.wait(child) for child in children) == [FINISHED, KNOWN]
+    assert sorted(forker.wait(child) for child in children) == [FINISHED, BUSY]
+    assert forker.wait(forker.start(job, ledger)) == KNOWN
     assert events(ledger) == ["started", "training", "finished"]
     assert export(store) == export(expected)

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -101,28 +101,6 @@ def test_a_key_cannot_leave_the_store(store: Store, key: str) -> None:
 
 
 # File systems that refuse
-
-
-@pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Mount something at a folder for the time of a test, or skip."""
-    places: list[Path] = []
-
-    def mount(*arguments: str) -> Path:
-        place = tmp_path / f"mounted{len(places)}"
-        place.mkdir()
-        try:
-            run = subprocess.run(["mount", *arguments, str(place)], capture_output=True, text=True)
-        except FileNotFoundError:
-            pytest.skip("there is no mount command")
-        if run.returncode:
-            pytest.skip(f"mounting is not allowed here: {run.stderr.strip()}")
-        places.append(place)
-        return place
-
-    yield mount
-    for place in places:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_read_only_store_is_refused_for_running_and_can_be_read(

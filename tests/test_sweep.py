@@ -7,18 +7,16 @@ waited for, and ended by its process id.
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil  # type: ignore[import-untyped]
 import pytest
+from driving import Driver, Line, command, environment, read_ledger
 
 from semisweep.catalogue import find_study
 from semisweep.data.shapes import make
@@ -123,15 +121,6 @@ rates = Search(
 '''
 
 
-class Line(NamedTuple):
-    """A line of the ledger."""
-
-    key: str
-    event: str
-    process: int
-    at: float
-
-
 class Place:
     """A folder with a data set, a store, a ledger and a module of studies."""
 
@@ -145,22 +134,14 @@ class Place:
 
     def start(self, study: str, store: str, *options: str) -> Driver:
         """Start `semisweep run` as a user does."""
-        code = "from semisweep.cli import main; main()"
         arguments = ["run", f"tiny_studies:{study}", "--store", str(self.root / store)]
         arguments += ["--data", f"shapes={self.data}", *options]
-        known = os.environ.get("PYTHONPATH")
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(self.root), known))),
-            "SEMISWEEP_LEDGER": str(self.ledger),
-            "MORTAL": str(self.root),
-        }
-        return Driver([sys.executable, "-c", code, *arguments], self.root, environment)
+        variables = environment(self.root, self.ledger, MORTAL=str(self.root))
+        return Driver(command(*arguments), self.root, variables)
 
     def lines(self) -> list[Line]:
         """Return what the ledger says."""
-        parts = (line.split() for line in self.ledger.read_text().splitlines())
-        return [Line(key, event, int(pid), float(at)) for key, event, pid, at in parts]
+        return read_ledger(self.ledger)
 
     def keys(self, event: str) -> list[str]:
         """Return the keys of an event, in order."""
@@ -173,54 +154,6 @@ class Place:
     def steps(self, seed: int) -> list[int]:
         """Return which steps the mortal trial of a seed began, in all its processes."""
         return [int(step) for step in (self.root / f"steps-{seed}").read_text().split()]
-
-
-class Driver:
-    """A running `semisweep run`."""
-
-    def __init__(self, command: list[str], folder: Path, environment: dict[str, str]) -> None:
-        self.started = time.time()
-        self.process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.family: list[psutil.Process] = []
-        self.output = self.errors = ""
-
-    def until(self, true: Callable[[], bool], seconds: float = 180) -> None:
-        """Wait until something is true while the driver runs."""
-        end = time.monotonic() + seconds
-        while not true():
-            if self.process.poll() is not None or time.monotonic() > end:
-                self.process.kill()
-                raise AssertionError(self.process.communicate())
-            time.sleep(0.02)
-
-    def send(self, number: int) -> None:
-        """Send a signal, remembering the processes that the driver has."""
-        self.family = list(psutil.Process(self.process.pid).children(recursive=True))
-        self.process.send_signal(number)
-
-    def wait(self, seconds: float = 240) -> int:
-        """Wait for the end of the driver, and return its exit code."""
-        try:
-            self.output, self.errors = self.process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
-        code: int = self.process.returncode
-        return code
-
-    def end_family(self, seconds: float = 20) -> list[psutil.Process]:
-        """Wait for the processes of a driver that is gone; end and return those that stay."""
-        _, alive = psutil.wait_procs(self.family, timeout=seconds)
-        for process in alive:
-            process.kill()
-        return list(alive)
 
 
 @pytest.fixture(scope="module")

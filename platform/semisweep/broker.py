@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import Any
 
 
@@ -19,14 +20,14 @@ class Mailbox:
         self.job: dict[str, Any] | None = None
         self.key = ""
         self.taken: set[int] = set()
-        self.deliveries = 0
-        self.events: list[dict[str, Any]] = []
+        self.outcomes: list[dict[str, Any]] = []
         self.claimed = False
-        self.spawned = False
+        self.processes: dict[int, tuple[str, int]] = {}  # node and process id of each worker
         self.joined = False
         self.training = False
         self.closed = False
-        self.error = ""
+        self.idle_since = time.monotonic()
+        self.heard = time.monotonic()  # when its workers last had come further
 
 
 class Broker:
@@ -35,6 +36,8 @@ class Broker:
     def __init__(self) -> None:
         self.boxes: dict[str, Mailbox] = {}
         self.running: dict[str, dict[str, Any]] = {}
+        self.deliveries: Counter[str] = Counter()
+        self.stopping = False
         self.changed = asyncio.Condition()
 
     def _box(self, slot: str) -> Mailbox:
@@ -66,86 +69,159 @@ class Broker:
             box = self._box(slot)
             if box.job is not None and box.key == job["key"]:
                 return
-            box.job, box.key, box.taken, box.deliveries, box.events = job, job["key"], set(), 0, []
-            if box.closed:
-                box.events.append({"key": job["key"], "status": "failed", "error": box.error})
+            box.job, box.key, box.taken, box.outcomes = job, job["key"], set(), []
             self.changed.notify_all()
 
-    async def spawn(self, slot: str) -> None:
-        """Note that a worker's process is there, though it has still to import what it needs."""
-        async with self.changed:
-            self._box(slot).spawned = True
-            self.changed.notify_all()
-
-    async def wait_spawned(self, slot: str) -> None:
-        """Wait until a worker's process is there, or the slot is closed."""
+    async def open(self, slot: str) -> None:
+        """Note that a slot gets a new group of workers."""
         async with self.changed:
             box = self._box(slot)
-            await self.changed.wait_for(lambda: box.spawned or box.closed)
+            box.closed = box.joined = box.training = False
+            box.processes = {}
+            box.idle_since = time.monotonic()
+
+    async def spawn(self, slot: str, rank: int = 0, node: str = "", process: int = 0) -> None:
+        """Note that a worker's process is there, though it has still to import what it needs.
+
+        The one before it is gone, and with it who had taken the slot's job.
+        """
+        async with self.changed:
+            box = self._box(slot)
+            box.processes[rank], box.taken = (node, process), set()
+            self.running.pop(box.key, None)
+            self.changed.notify_all()
+
+    async def wait_spawned(self, slot: str, seconds: float | None = None) -> bool:
+        """Wait until a worker's process is there, or the slot is closed; return whether it is so.
+
+        With `seconds`, wait no longer.
+        """
+        async with self.changed:
+            box = self._box(slot)
+            arrival = self.changed.wait_for(lambda: bool(box.processes) or box.closed)
+            try:
+                await asyncio.wait_for(arrival, seconds)
+            except TimeoutError:
+                return False
+            return True
 
     async def join(self, slot: str) -> None:
         """Note that a group of workers starts; an unfinished job is to be handed out again."""
         async with self.changed:
             box = self._box(slot)
             box.taken, box.joined = set(), True
+            box.heard = time.monotonic()
             self.changed.notify_all()
 
-    async def wait_training(self, slot: str) -> None:
-        """Wait until the slot's workers train, or the slot is closed."""
+    async def killed(self, slot: str) -> None:
+        """Note that a slot's processes were killed; Ray Train starts new ones."""
+        async with self.changed:
+            box = self._box(slot)
+            box.processes, box.heard = {}, time.monotonic()
+
+    async def wait_training(self, slot: str) -> bool:
+        """Wait until the slot's workers train, or the slot is closed; return whether they do."""
         async with self.changed:
             box = self._box(slot)
             await self.changed.wait_for(lambda: box.training or box.closed)
+            return box.training
 
     async def take(self, slot: str, rank: int) -> dict[str, Any] | None:
         """Wait for the slot's next job and return it, once a worker; None: no more will come."""
         async with self.changed:
             box = self._box(slot)
             await self.changed.wait_for(
-                lambda: box.closed or (box.job is not None and rank not in box.taken)
+                lambda: (
+                    self.stopping or box.closed or (box.job is not None and rank not in box.taken)
+                )
             )
-            if box.closed or box.job is None:
+            if self.stopping or box.closed or box.job is None:
                 return None
+            key = box.key
             if not box.taken:
-                box.deliveries += 1
+                self.deliveries[key] += 1
             box.taken.add(rank)
-            self.running[box.job["key"]] = {"since": time.time(), "slot": slot}
-            return {**box.job, "delivery": box.deliveries}
+            box.heard = time.monotonic()
+            self.running[key] = {"since": time.time(), "slot": slot}
+            return {**box.job, "delivery": self.deliveries[key]}
 
     async def tell(self, slot: str, message: dict[str, Any]) -> None:
         """Take a worker's report: an evaluation row, an outcome, or how far it has come."""
         async with self.changed:
             box = self._box(slot)
             key = message["key"]
-            if box.job is None or box.job["key"] != key:
+            if box.job is None or box.key != key:
                 return  # a report of a worker that was given up on
-            box.training = True
-            self.running.setdefault(key, {"since": time.time()}).update(message)
-            if "row" in message or "status" in message:
-                box.events.append(message)
+            box.training, box.heard = True, time.monotonic()
             if "status" in message:
-                box.job = None
-                self.running.pop(key, None)
+                self._end(box, message)
+            else:
+                self.running.setdefault(key, {"since": time.time()}).update(message)
             self.changed.notify_all()
 
-    async def event(self, slot: str) -> dict[str, Any]:
-        """Wait for the slot's next evaluation row or outcome and return it."""
+    async def outcome(self, slot: str) -> dict[str, Any]:
+        """Wait for the outcome of the slot's job and return it.
+
+        Tune hears of nothing else: each result that it is given costs its driver milliseconds.
+        """
         async with self.changed:
             box = self._box(slot)
-            await self.changed.wait_for(lambda: bool(box.events))
-            return box.events.pop(0)
+            await self.changed.wait_for(lambda: bool(box.outcomes))
+            return box.outcomes.pop(0)
 
     async def close(self, slot: str, error: str = "") -> None:
         """Let the slot's workers go; an unfinished job ends as failed."""
         async with self.changed:
             box = self._box(slot)
-            box.closed, box.error = True, error or "the slot was closed"
+            box.closed = True
             if box.job is not None:
-                failed = {"key": box.job["key"], "status": "failed", "error": box.error}
-                box.events.append(failed)
-                self.running.pop(box.job["key"], None)
-                box.job = None
+                reason = error or "the slot was closed"
+                self._end(box, {"key": box.key, "status": "failed", "error": reason})
             self.changed.notify_all()
+
+    async def let_go(self, slot: str) -> bool:
+        """Let the workers of a slot go that has no job; return whether that is so."""
+        async with self.changed:
+            box = self._box(slot)
+            if box.job is None:
+                box.closed = True
+                self.changed.notify_all()
+            return box.closed
+
+    async def stop(self) -> None:
+        """Hand out nothing more, and wait until every trial that runs has stopped or ended."""
+        async with self.changed:
+            self.stopping = True
+            self.changed.notify_all()
+            await self.changed.wait_for(lambda: not self.running)
+
+    async def wait_stopping(self) -> None:
+        """Wait until all are to stop."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.stopping)
 
     async def snapshot(self) -> dict[str, dict[str, Any]]:
         """Return what each running trial said last, by key."""
         return self.running
+
+    async def slots(self) -> dict[str, dict[str, Any]]:
+        """Return of each slot its job, whether a worker has it, and for how long all was quiet."""
+        now = time.monotonic()
+        return {
+            slot: {
+                "job": box.job,
+                "taken": bool(box.taken),
+                "processes": list(box.processes.values()),
+                "idle_seconds": 0.0 if box.job is not None else now - box.idle_since,
+                "quiet_seconds": now - box.heard if box.taken and box.job is not None else 0.0,
+            }
+            for slot, box in self.boxes.items()
+        }
+
+    def _end(self, box: Mailbox, message: dict[str, Any]) -> None:
+        """Take the outcome of a slot's job."""
+        if message["status"] == "busy":
+            self.deliveries[box.key] -= 1  # it has cost no process
+        box.outcomes.append(message)
+        box.job, box.idle_since = None, time.monotonic()
+        self.running.pop(box.key, None)

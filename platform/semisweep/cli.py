@@ -69,6 +69,19 @@ for command in (check, compact, data, diff, evaluate, gc, predict, status):
 @click.option("--slots", type=click.IntRange(1), help="Trials at a time; as many as fit.")
 @click.option("--workers", type=click.IntRange(1), default=1, help="Ray Train workers a trial.")
 @click.option("--threads", type=click.IntRange(1), default=1, help="CPU threads a worker.")
+@click.option(
+    "--gpus",
+    type=click.FloatRange(0),
+    help="GPUs a worker, such as 0.25; one where there are any.",
+)
+@click.option("--fresh-workers", is_flag=True, help="New worker processes for every trial.")
+@click.option(
+    "--hung-minutes",
+    type=click.FloatRange(0),
+    default=30,
+    show_default=True,
+    help="Kill workers that get no further for so long; 0: never.",
+)
 @click.option("--address", help="A running Ray cluster: host:port or auto. Without it, one here.")
 @click.option("--retry-failed", is_flag=True, help="Run failed trials again.")
 def run(study: str, **options: Any) -> int:

@@ -89,6 +89,7 @@ def make_request(
     threads: int = 1,
     address: str | None = None,
     retry_failed: bool = False,
+    **resources: Any,
 ) -> Request:
     """Return what the options of a command ask for; raise `StoreError`, `ConfigError`."""
     import os
@@ -105,6 +106,8 @@ def make_request(
         roots=Roots(default, {name: Path(path) for name, path in data}),
         seeds=seeds,
         changes={name: parse_value(text) for name, text in changes},
-        resources=Resources(slots=slots, workers=workers, address=address, threads=threads),
+        resources=Resources(
+            slots=slots, workers=workers, address=address, threads=threads, **resources
+        ),
         retry_failed=retry_failed,
     )

@@ -24,16 +24,12 @@ PROTOCOL_HELP = (
 @click.command()
 @store_option
 def status(store: str) -> None:
-    """Say how far the studies of a store have come."""
-    from semisweep.plan import plan as make_plan
+    """Say how far the studies of a store have come, also while another process is at it."""
+    from semisweep.status import status_lines
     from semisweep.store import Store
 
-    opened = Store.open(store)
-    click.echo(f"{'study':32} {'finished':>9} {'failed':>7} {'missing':>8}")
-    for name, scale in opened.studies():
-        state = make_plan([opened.read_study(name, scale) or {}], opened)
-        counts = (len(state.finished), len(state.failed), len(state.missing))
-        click.echo(f"{name + ' ' + scale:32} {counts[0]:9} {counts[1]:7} {counts[2]:8}")
+    for line in status_lines(Store.open(store)):
+        click.echo(line)
 
 
 @click.command()

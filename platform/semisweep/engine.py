@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
-import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from semisweep.errors import ClusterError
 from semisweep.groups import Groups
 from semisweep.request import Resources
+from semisweep.signals import Signals
 
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -32,8 +33,10 @@ QUIET = {
 }
 # Despite its name it rules on every system whether a cluster may reach beyond 127.0.0.1.
 LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+SLOT_CPU = 0.001  # what a slot's Tune actor takes; its workers leave room for it
 WORKER_CPU = 0.99  # leaves room for the slots' Tune actors
 ADDRESS_SECONDS = 5.0
+STOP_SECONDS = 20.0  # for running trials to write their checkpoints
 # What a client of HTTP/2, which gRPC speaks, says first, and the head of its (empty) settings,
 # which are frames of type 4. The other side answers with settings of its own.
 HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
@@ -48,18 +51,20 @@ class Engine:
         self.broker: Any = None
         self.groups: Groups
         self.slots = 0
-        self._termination: Any = None
+        self._signals = Signals()
+        self._hurried = False
 
     def __enter__(self) -> Engine:
-        self._termination = signal.getsignal(signal.SIGTERM)
+        self._signals.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.ray is not None:
+            self._signals.ignore()  # what is left takes seconds, and must not be left half done
             if hasattr(self, "groups"):
-                self.groups.close()
+                self.groups.close(*([0.0] if self._hurried else []))
             self.ray.shutdown()
-        _on_termination(self._termination)
+        self._signals.__exit__()
 
     def connect(self) -> None:
         """Connect or start Ray, and the first slot's workers before it is known what they will do.
@@ -72,31 +77,37 @@ class Engine:
         if address:
             check_address(address)
         os.environ.update(environment(address))
-        _on_termination(_interrupt)
+        self._signals.take()
         import ray
 
-        from semisweep.broker import Broker
-
         try:
-            with ThreadPoolExecutor(1) as beside:
+            with ThreadPoolExecutor(1) as beside, self._signals.held():
                 imported = beside.submit(_import_heavy)
                 # In this thread: Ray's processes end with the thread that started them.
                 self.ray = ray  # from here on there is something to shut down
                 ray.init(**self._options())
-                _on_termination(_interrupt)  # Ray has put its own in place, which ends all at once
-                make = ray.remote(Broker).options(num_cpus=0, max_concurrency=1000)
-                self.broker = make.remote()
                 imported.result()
-        except SystemExit:  # that of Ray's own handler
-            raise KeyboardInterrupt from None
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ClusterError(
                 f"a Ray cluster must answer, got address={address or 'local'}: {error}"
             ) from None
-        have = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        self.slots, worker = fit_slots(have, self.resources)
-        self.groups = Groups(ray, self.broker, self.resources, worker)
+        self._begin()
+
+    def _begin(self) -> None:
+        from semisweep.broker import Broker
+
+        self.slots, worker = fit_slots(node_resources(self.ray), self.resources)
+        make = self.ray.remote(Broker).options(num_cpus=0, max_concurrency=1000)
+        self.broker = make.remote()
+        self.groups = Groups(self.ray, self.broker, self.resources, worker)
         self.groups.start(self.groups.reserve(1)[0])
+
+    def stop(self) -> None:
+        """Wait until running trials have written checkpoints, for a while; a signal ends that."""
+        self._hurried = True
+        with suppress(self.ray.exceptions.RayError):  # such as a timeout: then without
+            self.ray.get(self.broker.stop.remote(), timeout=STOP_SECONDS)
+            self._hurried = False
 
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -108,23 +119,18 @@ class Engine:
         return options | local | {"num_cpus": max(cores, wanted)}
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _on_termination(handler: Any) -> None:
-    """Let SIGTERM call `handler`, where this thread may say so."""
-    if threading.current_thread() is threading.main_thread() and handler is not None:
-        signal.signal(signal.SIGTERM, handler)
-
-
 def environment(address: str | None) -> dict[str, str]:
-    """Return the variables that quiet Ray and keep a cluster of our own on loopback."""
+    """Return the variables that quiet Ray and keep a cluster of our own on loopback.
+
+    With an address, those that show a running cluster the user's token, where there is one.
+    """
     from semisweep.worker import GROUP_ENVIRONMENT
 
     wanted = QUIET | GROUP_ENVIRONMENT
     if not address:
         wanted |= {LOOPBACK_SWITCH: "0"}
+    elif (Path.home() / ".ray" / "auth_token").is_file():
+        wanted |= {"RAY_AUTH_MODE": "token"}  # Ray thinks of it for clusters that it finds itself
     return {name: os.environ.get(name, value) for name, value in wanted.items()}
 
 
@@ -134,21 +140,58 @@ def _import_heavy() -> None:
     import semisweep.slot_trainer  # noqa: F401
 
 
-def fit_slots(have: Mapping[str, float], resources: Resources) -> tuple[int, dict[str, float]]:
-    """Return how many slots run at a time and what each worker asks for; refuse what cannot fit."""
-    kind = "GPU" if have.get("GPU", 0) >= 1 else "CPU"
-    room = int(have.get(kind, 0)) // resources.workers
+def node_resources(ray: Any) -> list[dict[str, float]]:
+    """Return what each living node of the cluster has."""
+    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+
+
+def fit_slots(
+    nodes: Sequence[Mapping[str, float]], resources: Resources
+) -> tuple[int, dict[str, float]]:
+    """Return how many slots run at a time and what each worker asks for; refuse what cannot fit.
+
+    A worker is on one node; the workers of a slot may be on several.
+    """
+    worker = worker_resources(nodes, resources)
+    places = sum(_places(node, worker) for node in nodes)
+    room = places // resources.workers
     wanted = resources.slots or room
     if room < 1 or wanted > room:
+        asked = ", ".join(f"{_asked(share):g} {kind}" for kind, share in worker.items())
+        have = " + ".join(_described(node, worker) for node in nodes) or "no node"
         raise ClusterError(
-            f"slots x workers must fit the cluster's {have.get(kind, 0):g} {kind}s, "
+            f"slots x workers x ({asked}) must fit the cluster's nodes, {have}, "
             f"got slots={wanted or 1}, workers={resources.workers}; "
             f"at most {room} slots of {resources.workers} workers fit"
         )
-    worker = {"CPU": WORKER_CPU}
-    if kind == "GPU":
-        worker["GPU"] = 1
     return wanted, worker
+
+
+def worker_resources(
+    nodes: Sequence[Mapping[str, float]], resources: Resources
+) -> dict[str, float]:
+    """Return what each worker asks for: a CPU, and of GPUs what is wanted or one where some are."""
+    gpus = resources.gpus
+    if gpus is None:
+        gpus = 1.0 if any(node.get("GPU", 0) >= 1 for node in nodes) else 0.0
+    if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
+        raise ClusterError(
+            f"GPUs a worker must be a fraction of one, or a whole number, got gpus={gpus:g}"
+        )
+    return {"CPU": WORKER_CPU} | ({"GPU": gpus} if gpus else {})
+
+
+def _places(node: Mapping[str, float], worker: Mapping[str, float]) -> int:
+    """Return how many workers a node has room for."""
+    return min(int(node.get(kind, 0) / _asked(share) + 1e-9) for kind, share in worker.items())
+
+
+def _asked(share: float) -> float:
+    return 1.0 if share == WORKER_CPU else share  # the rest of a CPU is for the slots' Tune actors
+
+
+def _described(node: Mapping[str, float], worker: Mapping[str, float]) -> str:
+    return " and ".join(f"{node.get(kind, 0):g} {kind}s" for kind in worker)
 
 
 def check_address(address: str) -> None:

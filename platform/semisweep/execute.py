@@ -9,43 +9,63 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from semisweep import distributed
 from semisweep.config import flatten
-from semisweep.data.dataset import open_dataset
+from semisweep.data.dataset import DataSet, open_dataset
 from semisweep.data.splits import Split, make_split
-from semisweep.errors import DataError, SemisweepError, TrainingError
+from semisweep.errors import DataError, SemisweepError, StoreError, TrainingError
 from semisweep.job import Job, Outcome
 from semisweep.provenance import machine, provenance
 from semisweep.store import Store, TrialFolder
-from semisweep.trainer import Report, Training, fit, from_bytes
+from semisweep.trainer import Report, Training, TrainingInterrupted, fit, from_bytes
 from semisweep.trial import Trial, decode_trial, trial_identity, trial_key
 
 LEDGER = "SEMISWEEP_LEDGER"
 DELIVERIES = 3
+BUSY = "another process trains it"
 logger = logging.getLogger(__name__)
 
 
-def execute(job: Job, report: Report, *, raise_errors: bool = False) -> Outcome:
+def execute(
+    job: Job,
+    report: Report,
+    *,
+    raise_errors: bool = False,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Outcome:
     """Bring a trial to its result, going on from its newest checkpoint; failures become rows.
 
     Every worker of a group calls this with the same job; the first one reads and writes the store.
-    The lock is the kernel's: it is free again as soon as the process that holds it is gone. A
-    failure on one of several workers leaves the others waiting for it: the group is to be renewed
-    then.
+    The lock is the kernel's: it is free again as soon as the process that holds it is gone. While
+    another process has it the outcome is "busy" and nothing is waited for. A failure on one of
+    several workers leaves the others waiting for it: the group is to be renewed then. A store that
+    cannot be written is no failure of the trial: the outcome is "unwritable".
+
+    `interrupted` is asked after every step whether to write a checkpoint and end so.
     """
-    rank, world = distributed.world()
-    first = rank == 0
+    try:
+        return _execute(job, report, raise_errors, interrupted)
+    except StoreError as error:
+        if raise_errors:
+            raise
+        return Outcome(job.key, "unwritable", str(error), unexpected=distributed.world()[1] > 1)
+
+
+def _execute(
+    job: Job, report: Report, raise_errors: bool, interrupted: Callable[[], bool]
+) -> Outcome:
+    first = distributed.world()[0] == 0
     folder = Store.open(job.store).trial(job.key)
-    with folder.lock() if first else _nothing():
-        if distributed.share(folder.finished if first else None):
-            if first:
-                folder.clean()
-            return Outcome(job.key, "known")
+    with folder.try_lock() if first else _nothing() as held:
+        there = distributed.share(_what_is_there(folder, held) if first else None)
+        if there:
+            return Outcome(job.key, there, BUSY if there == "busy" else "")
         attempt = distributed.share(folder.start_attempt() if first else None)
         note(job.key, "started", first)
         try:
@@ -54,17 +74,13 @@ def execute(job: Job, report: Report, *, raise_errors: bool = False) -> Outcome:
                     f"a trial may end the processes that train it {DELIVERIES} times, "
                     f"got delivery={job.delivery} (out of memory?); --retry-failed starts it anew"
                 )
-            row = _train(job, folder, attempt, report)
-        except SemisweepError as error:
-            if raise_errors:
-                raise
-            return _failed(job, folder, str(error), attempt, unexpected=world > 1)
+            row = _train(job, folder, attempt, report, interrupted)
+        except TrainingInterrupted:
+            return Outcome(job.key, "interrupted")
         except Exception as error:
-            if raise_errors:
+            if raise_errors or is_unwritable(error):
                 raise
-            logger.exception("trial %s failed", job.key)
-            text = "".join(traceback.format_exception(error)).rstrip()
-            return _failed(job, folder, text, attempt, unexpected=True)
+            return _failed(job, folder, attempt, error)
         if first:
             folder.complete(row)
             folder.forget_failure()
@@ -73,9 +89,26 @@ def execute(job: Job, report: Report, *, raise_errors: bool = False) -> Outcome:
         return Outcome(job.key, "finished")
 
 
-def _train(job: Job, folder: TrialFolder, attempt: int, report: Report) -> dict[str, Any]:
+def is_unwritable(error: Exception) -> bool:
+    """Return whether the store's disk refuses: no fault of a trial, which can go on another day."""
+    return isinstance(error, StoreError) and isinstance(error.__cause__, OSError)
+
+
+def _what_is_there(folder: TrialFolder, held: bool) -> str:
+    """Return "busy" or "known" for a trial that is not to be trained here, else nothing."""
+    if not held:
+        return "busy"
+    if not folder.finished:
+        return ""
+    folder.clean()
+    return "known"
+
+
+def _train(
+    job: Job, folder: TrialFolder, attempt: int, report: Report, interrupted: Callable[[], bool]
+) -> dict[str, Any]:
     trial = decode_trial(job.trial)
-    dataset = open_dataset(trial.data.name, Path(job.data_root))
+    dataset = _dataset(trial.data.name, job.data_root)
     split = make_split(dataset, trial.data)
     first = distributed.world()[0] == 0
     if trial_key(trial, split) != job.key:
@@ -91,7 +124,7 @@ def _train(job: Job, folder: TrialFolder, attempt: int, report: Report) -> dict[
     report({"step": training.step, "total_steps": training.total_steps})
     note(job.key, "training", first)
     started = time.time()
-    metrics = fit(training, folder, report)
+    metrics = fit(training, folder, report, interrupted=interrupted)
     return _row(job, trial, split, training, metrics) | {
         "run.attempts": attempt,
         "run.seconds": training.seconds,
@@ -99,6 +132,12 @@ def _train(job: Job, folder: TrialFolder, attempt: int, report: Report) -> dict[
         "run.finished_at": time.time(),
         "run.final_attempt_seconds": time.time() - started,
     }
+
+
+@lru_cache(maxsize=2)
+def _dataset(name: str, root: str) -> DataSet:
+    """Return a data set, the same for trials that follow each other: it knows what it has read."""
+    return open_dataset(name, Path(root))
 
 
 def _resume(training: Training, folder: TrialFolder, first: bool) -> None:
@@ -137,10 +176,15 @@ def _row(
     return row | dict(metrics) | provenance(trial.method) | machine()
 
 
-def _failed(job: Job, folder: TrialFolder, error: str, attempt: int, unexpected: bool) -> Outcome:
-    folder.fail({"key": job.key, "error": error, "attempts": attempt, "trial": job.trial})
+def _failed(job: Job, folder: TrialFolder, attempt: int, error: Exception) -> Outcome:
+    """Keep why a trial failed: one line for what users can mend, a traceback for all else."""
+    ours = not isinstance(error, SemisweepError)
+    text = "".join(traceback.format_exception(error)).rstrip() if ours else str(error)
+    if ours:
+        logger.error("trial %s failed", job.key, exc_info=error)
+    folder.fail({"key": job.key, "error": text, "attempts": attempt, "trial": job.trial})
     note(job.key, "failed")
-    return Outcome(job.key, "failed", error, unexpected)
+    return Outcome(job.key, "failed", text, unexpected=ours or distributed.world()[1] > 1)
 
 
 def peak_memory(device: str) -> int:
@@ -163,5 +207,5 @@ def note(key: str, event: str, first: bool = True) -> None:
 
 
 @contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+def _nothing() -> Iterator[bool]:
+    yield False

@@ -10,7 +10,7 @@ evaluation-<digest>.parquet        one row a further evaluation
 failure.json                       why the trial failed
 result.parquet                     one row; its existence is completion
 
-Whoever trains holds `lock()`. Nothing is pickled.
+Whoever trains holds `lock()` or `try_lock()`. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -68,13 +68,46 @@ class TrialFolder:
 
         The kernel frees it when this process and those it forked meanwhile are dead.
         """
+        with self._locked(fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def try_lock(self) -> Iterator[bool]:
+        """Hold the sole right to train this trial, and yield True; yield False if another has it.
+
+        Never waits. Within the body nothing differs from `lock()`, once True was yielded.
+        """
+        with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
+            yield held
+
+    @property
+    def in_training(self) -> bool:
+        """Whether some process holds the right to train this trial; looking takes nothing."""
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDONLY)
+        except OSError:  # nobody has ever asked for it, or none may look
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    @contextmanager
+    def _locked(self, operation: int) -> Iterator[bool]:
         with files.writing(self.path):
             files.make_folder(self.path)
             descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
+            held = True
             with files.writing(self.path):
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
+                try:
+                    fcntl.flock(descriptor, operation)
+                except BlockingIOError:
+                    held = False
+            yield held
         finally:
             os.close(descriptor)
 
@@ -97,6 +130,17 @@ class TrialFolder:
         """How many attempts were started."""
         found = (re.fullmatch(r"attempt-(\d+)", entry.name) for entry in files.scan(self.path))
         return max((int(match[1]) for match in found if match), default=0)
+
+    @property
+    def attempted_at(self) -> float | None:
+        """When the newest attempt was started, in seconds since 1970; None without one."""
+        number = self.attempts
+        if not number:
+            return None
+        try:
+            return (self.path / f"attempt-{number:04d}").stat().st_mtime
+        except FileNotFoundError:
+            return None
 
     def append_history(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Add rows to the history, durably. NaN and Inf are kept as null, which reads as NaN."""

@@ -25,6 +25,7 @@ class Groups:
         self.ray, self.broker, self.resources, self.worker = ray, broker, resources, worker
         self.names: list[str] = []
         self._threads: list[threading.Thread] = []
+        self._alive: set[str] = set()
         self._controllers: list[Any] = []
         self._closed = False
         self._guard = threading.Lock()
@@ -36,21 +37,33 @@ class Groups:
         return self.names
 
     def start(self, name: str) -> None:
-        """Start the group of a slot in a thread that waits for its end."""
+        """Start the group of a slot in a thread that waits for its end, unless it has one."""
+        with self._guard:
+            if self._closed or name in self._alive:
+                return
+            self._alive.add(name)
         self._begin(lambda: self._keep(name))
 
+    def is_alive(self, name: str) -> bool:
+        """Return whether a slot has a group, or is about to have one."""
+        with self._guard:
+            return name in self._alive
+
     def follow(self, first: str, names: Sequence[str], first_up: threading.Event) -> None:
-        """Set `first_up` and start the groups of `names` when that of slot `first` trains."""
+        """Set `first_up` and start the groups of `names` when that of slot `first` trains.
+
+        Where it ends without, they are left to be started when they have work.
+        """
 
         def wait() -> None:
-            self.ray.get(self.broker.wait_training.remote(first))
+            trains = self.ray.get(self.broker.wait_training.remote(first))
             first_up.set()
-            for name in names:
+            for name in names if trains else ():
                 self.start(name)
 
         self._begin(wait)
 
-    def close(self) -> None:
+    def close(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """Let all groups go; those that are in mid-training or still starting are ended.
 
         No thread may be left that uses Ray: one that does so after Ray's shutdown ends the process.
@@ -59,7 +72,7 @@ class Groups:
             self._closed = True
         for name in self.names:
             self.broker.close.remote(name)
-        self._join(GRACE_SECONDS)
+        self._join(grace_seconds)
         with self._guard:
             for controller in self._controllers:
                 self.ray.kill(controller)
@@ -90,12 +103,17 @@ class Groups:
         error = ""
         for _ in range(STARTS):
             try:
+                self.ray.get(self.broker.open.remote(name))
                 self._run(name)
+                error = ""
             except Exception as caught:  # whatever it was must end the trial that waits for it
                 error = f"the worker group of {name} has ended: {caught}"
             if self._closed or not error:
                 break
-        self.broker.close.remote(name, error)
+        if error:
+            self.broker.close.remote(name, error)
+        with self._guard:
+            self._alive.discard(name)
 
     def _run(self, name: str) -> None:
         from semisweep.worker import start_group
@@ -103,9 +121,8 @@ class Groups:
         start_group(
             self.broker,
             name,
-            self.resources.workers,
+            self.resources,
             self.worker,
             self._scratch.name,
-            autoscaling=self.resources.address is not None,
             started=self._started,
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
+
+WAIT: Final[dict[str, Any]] = {}  # what a source says that has no job until one has ended
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: `status` is finished, failed or known (it had its result already)."""
+    """How a job ended.
+
+    `status` is finished, failed, known (it had its result already), busy (another process trains
+    it), interrupted (it has a checkpoint to go on from) or unwritable (the store is).
+    """
 
     key: str
     status: str

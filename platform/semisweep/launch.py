@@ -10,7 +10,7 @@ from semisweep.catalogue import find_study, short
 from semisweep.compaction import compact_after_sweep
 from semisweep.engine import Engine
 from semisweep.job import Job
-from semisweep.plan import plan
+from semisweep.plan import plan, trial_names
 from semisweep.progress import SweepProgress
 from semisweep.request import Request
 from semisweep.store import Store
@@ -66,7 +66,8 @@ def run_study(study: Study, request: Request, engine: Engine, splits: Splits) ->
         return
     with SweepProgress(len(missing), trial_names(resolved.table)) as progress:
         jobs = [job_for(key, resolved.trials[key], store, splits, request) for key in missing]
-        sweep(Grid(jobs, progress, store, resolved.table["metric"]), engine, progress.watch)
+        source = Grid(jobs, progress, store, resolved.table["metric"])
+        sweep(source, engine, progress.watch, retries=request.retry_failed)
 
 
 def job_for(key: str, trial: Trial, store: Store, splits: Splits, request: Request) -> Job:
@@ -114,13 +115,3 @@ def outcome_note(store: Store, key: str, metric: str, error: str) -> str:
     if row is None:
         return error.strip().splitlines()[-1] if error.strip() else "no result"
     return f"{metric} {100 * float(row[metric]):.2f}  {float(row['run.seconds']):.0f} s"
-
-
-def trial_names(table: Mapping[str, Any]) -> dict[str, str]:
-    """Return "row, column, replicate" for each key of a resolved study."""
-    several = len(table["columns"]) > 1
-    return {
-        key: ", ".join([cell["row"], *([cell["column"]] if several else []), replicate])
-        for cell in reversed(table["cells"])
-        for replicate, key in cell["trials"].items()
-    }

@@ -68,3 +68,14 @@ def plan_studies(names: Iterable[str], request: Request) -> Plan:
         splits = check_study(study, request)
         tables.append(resolve(study, request.scale, splits, request.changes, request.seeds).table)
     return plan(tables, store)
+
+
+def trial_names(table: Mapping[str, Any]) -> dict[str, str]:
+    """Return "row, column, replicate" for each key of a resolved table, "#number" of a search."""
+    several = len(table.get("columns", ())) > 1
+    names = {
+        key: ", ".join([cell["row"], *([cell["column"]] if several else []), replicate])
+        for cell in reversed(table.get("cells", ()))
+        for replicate, key in cell["trials"].items()
+    }
+    return names | {entry["key"]: f"#{entry['number']}" for entry in table.get("trials", ())}

@@ -39,8 +39,8 @@ class SweepProgress:
     def __exit__(self, *_: object) -> None:
         self.bars.stop()
 
-    def watch(self, running: Mapping[str, Mapping[str, Any]]) -> None:
-        """Show what each running trial said last."""
+    def watch(self, running: Mapping[str, Mapping[str, Any]], elsewhere: int = 0) -> None:
+        """Show what each running trial said last, and how many other sweeps train."""
         for key in [key for key in self.tasks if key not in running]:
             self.bars.remove_task(self.tasks.pop(key))
         for key, said in running.items():
@@ -52,9 +52,10 @@ class SweepProgress:
                 total=said.get("total_steps"),
                 note=describe(said),
             )
-        self.bars.update(self.overall, note=f"{self.done} of {self.total}")
+        others = f", {elsewhere} trained by other sweeps" if elsewhere else ""
+        self.bars.update(self.overall, note=f"{self.done} of {self.total}{others}")
         if time.monotonic() - self.last_line > LINE_SECONDS:
-            self._line(f"{self.done} of {self.total} done" + self._running(running))
+            self._line(f"{self.done} of {self.total} done{others}" + self._running(running))
 
     def finished(self, key: str, status: str, note: str) -> None:
         """Show that a trial has ended."""

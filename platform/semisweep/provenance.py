@@ -19,15 +19,21 @@ def provenance(method: str) -> dict[str, str]:
     """Return the columns that tell which code made a result; `method` is "package.module:Class"."""
     packages = ("semisweep", method.partition(":")[0].partition(".")[0])
     home = _folder("semisweep")
-    columns = {"source.version": metadata.version("semisweep"), "source.digest": source(packages)}
+    columns = {"source.version": version("semisweep"), "source.digest": source(packages)}
     columns |= {f"source.{name}": value for name, value in git(home).items()}
-    columns |= {f"library.{name}": metadata.version(name) for name in LIBRARIES}
+    columns |= {f"library.{name}": version(name) for name in LIBRARIES}
     return columns | {"library.python": platform.python_version()}
 
 
 def machine() -> dict[str, str]:
     """Return the volatile columns that tell where a trial ran."""
     return {"run.host": socket.gethostname(), "run.platform": platform.platform(terse=True)}
+
+
+@cache
+def version(distribution: str) -> str:
+    """Return the installed version of a distribution; looking it up takes milliseconds."""
+    return metadata.version(distribution)
 
 
 @cache

@@ -22,12 +22,18 @@ class Roots:
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """How the machine or cluster is used: `slots` trials at a time, each on `workers` workers."""
+    """How the machine or cluster is used: `slots` trials at a time, each on `workers` workers.
+
+    `gpus` a worker: a fraction lets several workers share one, None is one where there are any.
+    """
 
     slots: int | None = None
     workers: int = 1
     address: str | None = None
     threads: int = 1
+    gpus: float | None = None
+    fresh_workers: bool = False  # new processes for every trial
+    hung_minutes: float = 30.0  # without progress, after which a worker is killed; 0 is never
 
 
 @dataclass(frozen=True, kw_only=True)

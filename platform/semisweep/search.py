@@ -34,7 +34,8 @@ def run_search(search: Search, request: Request, engine: Engine) -> None:
     if source.total:
         with SweepProgress(source.total, source.names) as progress:
             source.progress = progress
-            sweep(source, engine, progress.watch)
+            # A suggestion sees what was finished before it.
+            sweep(source, engine, progress.watch, in_order=True, retries=request.retry_failed)
 
 
 class Suggestions:

@@ -6,53 +6,87 @@ needs to survive the driver, because running again runs what has no result.
 
 from __future__ import annotations
 
+import math
+import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+import time
+from typing import Any
 
-from semisweep.engine import Engine
+from semisweep.engine import SLOT_CPU, Engine
+from semisweep.handout import Handout, Source
+from semisweep.steward import Watch, steward
 
-SLOT_CPU = 0.001  # what a slot's Tune actor takes; its workers leave room for it
-CONNECT_SECONDS = 20.0
-
-
-class Source(Protocol):
-    """Where a sweep's jobs come from and its outcomes go to."""
-
-    total: int
-
-    def next(self) -> dict[str, Any] | None:
-        """Return the next job, or None when there are no more."""
-
-    def done(self, key: str, status: str, error: str) -> None:
-        """Take the outcome of a job."""
+SPAWN_SECONDS = 1.0
+ROOM_SECONDS = 60.0
+NO_ROOM = (
+    f"no worker has started for {ROOM_SECONDS:.0f} s: the cluster has no room for one yet "
+    "(other sweeps?); this one waits"
+)
 
 
-Watch = Callable[[Mapping[str, Mapping[str, Any]]], None]
-
-
-def sweep(source: Source, engine: Engine, watch: Watch) -> None:
+def sweep(
+    source: Source,
+    engine: Engine,
+    watch: Watch,
+    *,
+    in_order: bool = False,
+    retries: bool = True,
+) -> None:
     """Run the jobs of `source` on Ray until there are no more.
 
-    `watch` is called about once a second with what each running trial said last. Further slots
-    start when the first one trains: on few cores it begins the sooner for it.
+    `watch` is called about once a second with what each running trial said last, and with how many
+    are trained by other sweeps. Further slots start when the first one trains: on few cores it
+    begins the sooner for it. An interrupt lets running trials write checkpoints first; a second one
+    does not wait for them. Raises `StoreError` when the store can no longer be written.
+    `in_order` and `retries` are those of `Handout`.
     """
-    engine.connect()
-    first, ray, broker = engine.groups.names[0], engine.ray, engine.broker
-    rest = min(engine.slots, source.total) - 1
-    slots = engine.groups.reserve(rest)
+    handout = Handout(source, in_order=in_order, retries=retries)
     first_up = threading.Event()
+    if not handout.look() and handout.ended:
+        _raise_error(handout)
+        return
+    engine.connect()
+    first = engine.groups.names[0]
+    slots = engine.groups.reserve(min(engine.slots, source.total) - 1)
     engine.groups.follow(first, slots[1:], first_up)
-    with tempfile.TemporaryDirectory(prefix="sweep-") as scratch, _watching(engine, watch):
-        # Tune's own actors start while the first worker is importing: earlier they would slow it.
-        ray.get(broker.wait_spawned.remote(first))
-        _tune(source, slots, broker, scratch, first_up)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="sweep-") as scratch,
+            steward(engine, handout, watch, first_up),
+        ):
+            if _spawned(engine, handout, first):
+                _tune(handout, slots, engine.broker, scratch, first_up)
+    except KeyboardInterrupt:
+        print("stopping: running trials write checkpoints; again ends at once", file=sys.stderr)
+        engine.stop()
+        raise
+    _raise_error(handout)
+
+
+def _spawned(engine: Engine, handout: Handout, first: str) -> bool:
+    """Wait for the first worker's process; return whether there is still something to run.
+
+    Tune's own actors start while it is importing: earlier they would slow it. Where the cluster is
+    busy with other sweeps, they may bring all results before there is room for a worker.
+    """
+    note_at = time.monotonic() + ROOM_SECONDS
+    while not engine.ray.get(engine.broker.wait_spawned.remote(first, SPAWN_SECONDS)):
+        if not handout.look() and handout.ended:
+            return False
+        if time.monotonic() > note_at:
+            note_at = math.inf
+            print(NO_ROOM, file=sys.stderr)
+    return True
+
+
+def _raise_error(handout: Handout) -> None:
+    if handout.error is not None:
+        raise handout.error
 
 
 def _tune(
-    source: Source, slots: list[str], broker: Any, scratch: str, first_up: threading.Event
+    handout: Handout, slots: list[str], broker: Any, scratch: str, first_up: threading.Event
 ) -> None:
     from ray import tune
 
@@ -61,7 +95,7 @@ def _tune(
             _slot_class(broker, slots), tune.PlacementGroupFactory([{"CPU": SLOT_CPU}])
         ),
         tune_config=tune.TuneConfig(
-            search_alg=_feed(source, first_up),
+            search_alg=_feed(handout, first_up),
             num_samples=-1,
             max_concurrent_trials=len(slots),
             reuse_actors=True,
@@ -95,8 +129,7 @@ def _slot_class(broker: Any, slots: list[str]) -> Any:
         def step(self) -> dict[str, Any]:
             if self.job is not None:
                 self._begin(self.job)
-            event = self.ray.get(broker.event.remote(self.slot))
-            return {**event, "done": "status" in event}
+            return {**self.ray.get(broker.outcome.remote(self.slot)), "done": True}
 
         def _begin(self, job: dict[str, Any]) -> None:
             # Not before: Tune starts actors for trials that it then gives to another.
@@ -118,17 +151,17 @@ def _slot_class(broker: Any, slots: list[str]) -> Any:
     return Slot
 
 
-def _feed(source: Source, first_up: threading.Event) -> Any:
-    """Return the Tune searcher that hands out the source's jobs and takes back outcomes.
+def _feed(handout: Handout, first_up: threading.Event) -> Any:
+    """Return the Tune searcher that hands out jobs and takes back outcomes.
 
     It holds the second job back until the first slot is up, for as long the second cannot run.
     """
     from ray.tune.search import Searcher
 
     class Feed(Searcher):
-        def __init__(self, source: Source, first_up: threading.Event) -> None:
+        def __init__(self, handout: Handout, first_up: threading.Event) -> None:
             super().__init__(metric="training_iteration", mode="max")
-            self.source, self.first_up = source, first_up
+            self.handout, self.first_up = handout, first_up
             self.jobs: dict[str, str] = {}
 
         def __getstate__(self) -> dict[str, Any]:
@@ -137,9 +170,9 @@ def _feed(source: Source, first_up: threading.Event) -> Any:
         def suggest(self, trial_id: str) -> Any:  # Ray's own type forgets that it may be FINISHED
             if self.jobs and not self.first_up.is_set():
                 return None
-            job = self.source.next()
+            job = self.handout.take()
             if job is None:
-                return Searcher.FINISHED
+                return Searcher.FINISHED if self.handout.ended else None
             self.jobs[trial_id] = job["key"]
             return {"job": job}
 
@@ -148,7 +181,7 @@ def _feed(source: Source, first_up: threading.Event) -> Any:
         ) -> None:
             said = result or {}
             status = said.get("status", "failed")
-            self.source.done(self.jobs[trial_id], status, said.get("error", "the slot was lost"))
+            self.handout.done(self.jobs[trial_id], status, said.get("error", "the slot was lost"))
 
         def save(self, checkpoint_path: str) -> None:
             """Keep nothing: the store is the state of the search."""
@@ -156,23 +189,4 @@ def _feed(source: Source, first_up: threading.Event) -> Any:
         def restore(self, checkpoint_path: str) -> None:
             """Restore nothing: the store is the state of the search."""
 
-    return Feed(source, first_up)
-
-
-@contextmanager
-def _watching(engine: Engine, watch: Watch) -> Iterator[None]:
-    ray, broker = engine.ray, engine.broker
-    ended = threading.Event()
-
-    def poll() -> None:
-        while not ended.wait(1.0):
-            with suppress(ray.exceptions.RayError):  # one picture less; the next is a second away
-                watch(ray.get(broker.snapshot.remote(), timeout=CONNECT_SECONDS))
-
-    thread = threading.Thread(target=poll, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join(timeout=5)
+    return Feed(handout, first_up)

@@ -47,6 +47,10 @@ class Folder(Protocol):
     def read_weights(self, name: str, step: int | None = None) -> bytes: ...
 
 
+class TrainingInterrupted(Exception):
+    """Ends a training that is to go on another time, once its checkpoint is written."""
+
+
 class Training:
     """The complete state of one trial on one worker."""
 
@@ -223,12 +227,14 @@ def fit(
     report: Report,
     *,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> dict[str, float]:
     """Train from where `training` stands to the end and return the metrics of last and best.
 
     After each evaluation the history row is appended first and the checkpoint written after it, so
     that a checkpoint never knows of a row that is not there; rows beyond a checkpoint are cut on
-    resume. Only the first worker writes and reports.
+    resume. Only the first worker writes and reports. It asks `interrupted` after each step whether
+    to end with a checkpoint and `TrainingInterrupted`; other workers then wait for it in vain.
     """
     writes = training.rank == 0
     evaluations = set(training.evaluation_steps())
@@ -244,10 +250,13 @@ def fit(
                 _keep_best(training, folder, row)
                 folder.append_history([row])
                 report({"row": row})
-        if writes and (due or now - saved > checkpoint_seconds):
+        leaves = writes and interrupted()
+        if writes and (due or leaves or now - saved > checkpoint_seconds):
             training.seconds += now - started
             started = saved = now
             folder.write_checkpoint(training.step, to_bytes(training.state()))
+        if leaves:
+            raise TrainingInterrupted
         if writes and (due or now - told > PROGRESS_SECONDS):
             told = now
             report({"step": training.step, "total_steps": training.total_steps})

@@ -6,8 +6,17 @@ hundredths: so the loop keeps its group until the broker lets it go.
 
 from __future__ import annotations
 
+import os
+import threading
+import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from semisweep.job import Job
+    from semisweep.request import Resources
 
 GROUP_ENVIRONMENT = {
     "RAY_TRAIN_V2_ENABLED": "1",
@@ -24,15 +33,15 @@ class GroupRenewed(RuntimeError):
 def start_group(
     broker: Any,
     slot: str,
-    workers: int,
-    resources: Mapping[str, float],
+    resources: Resources,
+    worker: Mapping[str, float],
     storage: str,
-    autoscaling: bool,
     started: Callable[[Any], None],
 ) -> None:
     """Run a group of Ray Train workers until the broker closes the slot; blocks.
 
-    `started` is given the actor that controls the group: without it the group is gone.
+    `worker` is what each of them asks of the cluster. `started` is given the actor that controls
+    the group: without it the group is gone.
 
     Ray Train starts the whole group anew when one of its workers dies, without limit: how often a
     trial may cost a group is counted by the broker, trial by trial.
@@ -43,13 +52,19 @@ def start_group(
 
     trainer = SlotTrainer(
         work,
-        train_loop_config={"broker": broker, "slot": slot},
-        scaling_config=ScalingConfig(num_workers=workers, resources_per_worker=dict(resources)),
+        train_loop_config={"broker": broker, "slot": slot, "fresh": resources.fresh_workers},
+        scaling_config=ScalingConfig(
+            num_workers=resources.workers,
+            resources_per_worker=dict(worker),
+            use_gpu="GPU" in worker,
+        ),
         run_config=RunConfig(
-            name=slot, storage_path=storage, failure_config=FailureConfig(max_failures=-1)
+            name=f"{slot}-{uuid.uuid4().hex[:8]}",  # Ray Train would go on with one of this name
+            storage_path=storage,
+            failure_config=FailureConfig(max_failures=-1),
         ),
     )
-    trainer.autoscaling, trainer.started = autoscaling, started
+    trainer.autoscaling, trainer.started = resources.address is not None, started
     trainer.fit()
 
 
@@ -61,40 +76,63 @@ def work(config: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     broker, slot = config["broker"], config["slot"]
-    ray.get(broker.spawn.remote(slot))
+    node = ray.get_runtime_context().get_node_id()
+    ray.get(broker.spawn.remote(slot, rank, node, os.getpid()))
     import timm  # noqa: F401  the imports that take longest, before anybody counts on this slot
 
     from semisweep.execute import execute
     from semisweep.job import Job
+    from semisweep.process_state import ProcessState
 
     if rank == 0:
         ray.get(broker.join.remote(slot))
     _join_process_group(rank, world)
-    while True:
-        message = ray.get(broker.take.remote(slot, rank))
-        if message is None:
-            break
-        job = Job(**message)
-        _prepare(job)
+    stopping = _stopping(broker)
+    state = ProcessState.capture()
+    while (message := ray.get(broker.take.remote(slot, rank))) is not None:
+        job = _prepare(Job(**message))
 
         def report(said: Mapping[str, Any], key: str = job.key) -> None:
             if rank == 0:
                 broker.tell.remote(slot, {"key": key, **said})
 
-        outcome = execute(job, report)
+        outcome = execute(job, report, interrupted=stopping.is_set)
         if rank == 0 or outcome.unexpected:
             said = {"key": job.key, "status": outcome.status, "error": outcome.error}
             ray.get(broker.tell.remote(slot, said))
-        if outcome.unexpected:
-            raise GroupRenewed(f"trial {job.key} failed; its processes are not reused")
+        if outcome.unexpected or config["fresh"]:
+            raise GroupRenewed(f"trial {job.key} {outcome.status}; its processes are not reused")
+        state.restore()
 
 
-def _prepare(job: Any) -> None:
+def _stopping(broker: Any) -> threading.Event:
+    """Return an event that is set when the sweep is to stop."""
+    import ray
+
+    event = threading.Event()
+
+    def wait() -> None:
+        with suppress(ray.exceptions.RayError):  # a broker that is gone needs no answer
+            ray.get(broker.wait_stopping.remote())
+            event.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    return event
+
+
+def _prepare(job: Job) -> Job:
+    """Return a job with the device that this worker has for it."""
+    import ray
     import torch
 
     torch.set_num_threads(job.threads)
-    if job.device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
+    if not torch.cuda.is_available() or not ray.get_gpu_ids():
+        return job
+    from ray.train.torch import get_device
+
+    device = get_device()
+    torch.cuda.reset_peak_memory_stats(device)
+    return replace(job, device=str(device))
 
 
 def _join_process_group(rank: int, world: int) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from torch import Tensor, nn
 
@@ -12,6 +14,8 @@ from semisweep.study import Column, Preset, Row, Study
 from semisweep.trial import DataConfig, TrainingConfig
 
 TRIALS = 21
+NAPS = 1000
+NAP_SECONDS = 0.1
 
 
 class Trivial(Method):
@@ -40,6 +44,15 @@ class Trivial(Method):
         return logits
 
 
+class Napping(Trivial):
+    """A tenth of a second a trial, in which its process does nothing."""
+
+    def step(self, batch: Batch, progress: Progress) -> Iterator[Update]:
+        """Yield one update."""
+        time.sleep(NAP_SECONDS / progress.total_steps)
+        yield from super().step(batch, progress)
+
+
 trivial = Study(
     name="trivial",
     title="Trivial trials",
@@ -56,4 +69,12 @@ trivial = Study(
     seeds=TRIALS,
     rows=[Row(name="trivial", method=Trivial)],
     columns=[Column(name="8 labelled", set={"mini": {}})],
+)
+naps = replace(
+    trivial,
+    name="naps",
+    title="A thousand trials of a tenth of a second",
+    base="nap",
+    seeds=NAPS,
+    rows=[Row(name="nap", method=Napping)],
 )

@@ -1,0 +1,68 @@
+"""Signals that ask a sweep to end: the first lets running trials write checkpoints.
+
+Ray sets handlers of its own while it starts, and neither those nor a KeyboardInterrupt in the
+middle of its start leave a process that ends well. So a signal that comes then is kept until Ray is
+up.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+HANDLED = (signal.SIGINT, signal.SIGTERM)
+
+
+class Signals:
+    """SIGINT and SIGTERM as KeyboardInterrupt, while a sweep runs; nothing outside of it."""
+
+    def __init__(self) -> None:
+        self._before: dict[signal.Signals, Any] = {}
+        self._held = False
+        self._kept = False
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.getsignal(number) for number in HANDLED}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            if handler is not None:
+                signal.signal(number, handler)
+
+    def take(self) -> None:
+        """Let both raise KeyboardInterrupt from now on."""
+        for number in self._before:
+            signal.signal(number, self._received)
+
+    def ignore(self) -> None:
+        """Let both do nothing from now on."""
+        for number in self._before:
+            signal.signal(number, signal.SIG_IGN)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep a signal that comes in the body until its end, and let Ray set no handler there."""
+        import ray._private.utils as ray_utils
+
+        own = ray_utils.set_sigterm_handler
+        ray_utils.set_sigterm_handler = lambda handler: None
+        self._held = True
+        try:
+            yield
+        finally:
+            ray_utils.set_sigterm_handler = own
+            self._held = False
+        if self._kept:
+            self._kept = False
+            raise KeyboardInterrupt
+
+    def _received(self, *_: object) -> None:
+        if self._held:
+            self._kept = True
+        else:
+            raise KeyboardInterrupt

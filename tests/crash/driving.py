@@ -1,0 +1,105 @@
+"""Running `semisweep run` as a user does, killing it, and reading what was executed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil  # type: ignore[import-untyped]
+
+from semisweep.engine import LOOPBACK_SWITCH
+
+
+class Line(NamedTuple):
+    """A line of the ledger."""
+
+    key: str
+    event: str
+    process: int
+    at: float
+
+
+def read_ledger(path: Path) -> list[Line]:
+    """Return the whole lines of a ledger."""
+    lines = (line.split() for line in path.read_text().split("\n")[:-1])
+    return [Line(key, event, int(process), float(at)) for key, event, process, at in lines]
+
+
+def command(*arguments: str) -> list[str]:
+    """Return how to call the command line; the name of the command is in messages."""
+    return [sys.executable, "-c", "from semisweep.cli import main; main()", *arguments]
+
+
+def environment(path: Path, ledger: Path, **more: str) -> dict[str, str]:
+    """Return the variables of a driver whose user keeps modules at `path`."""
+    known = os.environ.get("PYTHONPATH")
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(path), known))),
+        "SEMISWEEP_LEDGER": str(ledger),
+        "RAY_AUTH_MODE": "token",
+        LOOPBACK_SWITCH: "0",  # clusters of tests that are connected to are on loopback too
+        **more,
+    }
+
+
+class Driver:
+    """A running `semisweep run`."""
+
+    def __init__(self, command: list[str], folder: Path, environment: Mapping[str, str]) -> None:
+        self.started = time.time()
+        self.process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.family: list[psutil.Process] = []
+        self.output = self.errors = ""
+
+    def until(self, true: Callable[[], bool], seconds: float = 180) -> None:
+        """Wait until something is true while the driver runs."""
+        end = time.monotonic() + seconds
+        while not true():
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.process.kill()
+                raise AssertionError(self.process.communicate())
+            time.sleep(0.02)
+
+    def children(self) -> list[psutil.Process]:
+        """Return the processes below the driver, and remember them."""
+        try:
+            found = list(psutil.Process(self.process.pid).children(recursive=True))
+        except psutil.NoSuchProcess:
+            found = []
+        self.family += [process for process in found if process not in self.family]
+        return found
+
+    def send(self, number: int) -> None:
+        """Send a signal, remembering the processes that the driver has."""
+        self.children()
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = 240) -> int:
+        """Wait for the end of the driver, and return its exit code."""
+        try:
+            self.output, self.errors = self.process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        code: int = self.process.returncode
+        return code
+
+    def end_family(self, seconds: float = 20) -> list[psutil.Process]:
+        """Wait for the processes of a driver that is gone; end and return those that stay."""
+        _, alive = psutil.wait_procs(self.family, timeout=seconds)
+        for process in alive:
+            process.kill()
+        return list(alive)

@@ -1,0 +1,237 @@
+"""Who trains what several sweeps want; other processes are played by locks of this one."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from semisweep.errors import StoreError
+from semisweep.handout import LOOK_SECONDS, Handout
+from semisweep.job import WAIT
+from semisweep.store import Store
+
+
+class Wanted:
+    """A source of jobs by their keys, which remembers outcomes."""
+
+    def __init__(self, store: Store, keys: str) -> None:
+        self.store, self.keys, self.total = store, list(keys), len(keys)
+        self.outcomes: list[tuple[str, str, str]] = []
+
+    def next(self) -> dict[str, Any] | None:
+        return {"key": self.keys.pop(0), "store": str(self.store.root)} if self.keys else None
+
+    def done(self, key: str, status: str, error: str) -> None:
+        self.outcomes.append((key, status, error))
+
+
+class Others:
+    """Other sweeps: they hold the locks of trials, finish them, fail or die."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.locks: dict[str, ExitStack] = {}
+
+    def train(self, key: str) -> None:
+        self.locks[key] = ExitStack()
+        assert self.locks[key].enter_context(self.store.trial(key).try_lock())
+
+    def let_go(self, key: str) -> None:
+        self.locks.pop(key).close()
+
+    def finish(self, key: str) -> None:
+        self.store.trial(key).complete({})
+        self.let_go(key)
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_by(self) -> None:
+        self.now += LOOK_SECONDS
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "store", create=True)
+
+
+@pytest.fixture
+def others(store: Store) -> Others:
+    return Others(store)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def taken(handout: Handout) -> list[str]:
+    """Take jobs until there is none, and return their keys."""
+    found = []
+    while (job := handout.take()) is not None:
+        found.append(job["key"])
+    return found
+
+
+def test_all_jobs_are_handed_out_once_and_then_it_has_ended(store: Store) -> None:
+    source = Wanted(store, "abc")
+    handout = Handout(source)
+
+    assert taken(handout) == ["a", "b", "c"]
+    assert not handout.ended, "an outcome may yet be that somebody else trains it"
+    for key in "abc":
+        handout.done(key, "finished", "")
+    assert handout.ended
+    assert source.outcomes == [(key, "finished", "") for key in "abc"]
+
+
+def test_looking_takes_nothing(store: Store) -> None:
+    handout = Handout(Wanted(store, "a"))
+
+    assert handout.look()
+    assert handout.look()
+    assert handout.outstanding == 0
+    assert taken(handout) == ["a"]
+    assert handout.outstanding == 1
+
+
+def test_what_others_train_is_put_aside_and_their_result_is_ours(
+    store: Store, others: Others, clock: Clock
+) -> None:
+    source = Wanted(store, "ab")
+    others.train("a")
+    handout = Handout(source, clock=clock)
+
+    assert taken(handout) == ["b"]
+    assert handout.elsewhere == ["a"]
+    handout.done("b", "finished", "")
+    clock.pass_by()
+    assert not handout.look()
+    assert not handout.ended
+    others.finish("a")
+    assert not handout.look(), "it is looked at now and then only"
+    assert handout.elsewhere == ["a"]
+    clock.pass_by()
+    assert not handout.look()
+    assert handout.ended
+    assert source.outcomes == [("b", "finished", ""), ("a", "known", "")]
+
+
+def test_what_a_dead_sweep_leaves_is_trained_here(
+    store: Store, others: Others, clock: Clock
+) -> None:
+    handout = Handout(Wanted(store, "a"), clock=clock)
+    others.train("a")
+    assert taken(handout) == []
+    others.let_go("a")
+    clock.pass_by()
+
+    assert taken(handout) == ["a"]
+    assert handout.elsewhere == []
+
+
+def test_a_job_that_others_began_before_our_worker_did_comes_back(
+    store: Store, others: Others, clock: Clock
+) -> None:
+    source = Wanted(store, "a")
+    handout = Handout(source, clock=clock)
+    assert taken(handout) == ["a"]
+    others.train("a")
+    handout.done("a", "busy", "")
+
+    assert handout.elsewhere == ["a"]
+    assert source.outcomes == []
+    others.let_go("a")
+    clock.pass_by()
+    assert taken(handout) == ["a"]
+
+
+def test_a_job_that_is_ready_is_looked_at_again_before_it_is_handed_out(
+    store: Store, others: Others
+) -> None:
+    source = Wanted(store, "ab")
+    handout = Handout(source)
+    assert handout.look()
+    others.train("a")
+    others.finish("a")
+
+    assert taken(handout) == ["b"]
+    assert source.outcomes == [("a", "known", "")]
+
+
+def test_where_the_order_matters_nothing_is_passed_over(
+    store: Store, others: Others, clock: Clock
+) -> None:
+    source = Wanted(store, "ab")
+    others.train("a")
+    handout = Handout(source, in_order=True, clock=clock)
+
+    assert taken(handout) == []
+    assert source.keys == ["b"], "the next was not even asked for"
+    others.finish("a")
+    clock.pass_by()
+    assert taken(handout) == ["b"]
+
+
+@pytest.mark.parametrize("retries", [False, True])
+def test_what_failed_elsewhere_meanwhile_has_failed_here(
+    store: Store, others: Others, clock: Clock, retries: bool
+) -> None:
+    source = Wanted(store, "a")
+    if retries:
+        store.trial("a").fail({"error": "an earlier failure", "attempts": 1})
+    others.train("a")
+    handout = Handout(source, retries=retries, clock=clock)
+    assert taken(handout) == []
+    store.trial("a").fail({"error": "no", "attempts": 2})
+    others.let_go("a")
+    clock.pass_by()
+
+    assert taken(handout) == []
+    assert source.outcomes == [("a", "failed", "no")]
+    assert handout.ended
+
+
+def test_an_earlier_failure_is_run_again_where_that_is_asked_for_and_only_there(
+    store: Store,
+) -> None:
+    store.trial("a").fail({"error": "no"})
+
+    assert taken(Handout(Wanted(store, "a"), retries=True)) == ["a"]
+    source = Wanted(store, "a")
+    assert taken(Handout(source, retries=False)) == []
+    assert source.outcomes == [("a", "failed", "no")]
+
+
+def test_a_source_that_waits_is_asked_again(store: Store) -> None:
+    source = Wanted(store, "a")
+    handout = Handout(source)
+    source.next = lambda: WAIT  # type: ignore[method-assign]
+    assert taken(handout) == []
+    assert not handout.ended
+    del source.next
+
+    assert taken(handout) == ["a"]
+
+
+def test_a_store_that_cannot_be_written_ends_the_sweep_with_its_error(store: Store) -> None:
+    class Full(Wanted):
+        def done(self, key: str, status: str, error: str) -> None:
+            raise StoreError("a store must be writable")
+
+    handout = Handout(Full(store, "ab"))
+    assert handout.take() is not None
+    handout.done("a", "failed", "no")
+
+    assert handout.ended
+    assert handout.take() is None
+    assert str(handout.error) == "a store must be writable"
