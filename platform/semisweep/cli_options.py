@@ -89,6 +89,10 @@ def make_request(
     threads: int = 1,
     address: str | None = None,
     retry_failed: bool = False,
+    trials: int | None = None,
+    deterministic: bool = False,
+    continue_stopped: bool = False,
+    race: bool = False,
 ) -> Request:
     """Return what the options of a command ask for; raise `StoreError`, `ConfigError`."""
     import os
@@ -107,4 +111,8 @@ def make_request(
         changes={name: parse_value(text) for name, text in changes},
         resources=Resources(slots=slots, workers=workers, address=address, threads=threads),
         retry_failed=retry_failed,
+        trials=trials,
+        deterministic=deterministic,
+        continue_stopped=continue_stopped,
+        race=race,
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
+
+WAIT: Final[dict[str, Any]] = {}  # what a source says that has no job until one has ended
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +19,7 @@ class Job:
     device: str = "cpu"
     threads: int = 1
     data_workers: int = 0
+    halving: dict[str, Any] | None = None  # where a search may stop it, see `semisweep.halving`
     delivery: int = 1  # how often this sweep has handed the job out; more than once: a process died
 
     def as_dict(self) -> dict[str, Any]:
@@ -26,7 +29,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: `status` is finished, failed or known (it had its result already)."""
+    """How a job ended: `status` is finished, failed, stopped by a search, or known from before."""
 
     key: str
     status: str

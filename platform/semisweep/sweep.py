@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from semisweep.engine import Engine
+from semisweep.job import WAIT
 
 SLOT_CPU = 0.001  # what a slot's Tune actor takes; its workers leave room for it
 CONNECT_SECONDS = 20.0
@@ -24,7 +25,7 @@ class Source(Protocol):
     total: int
 
     def next(self) -> dict[str, Any] | None:
-        """Return the next job, or None when there are no more."""
+        """Return the next job, `WAIT` where one has to end first, or None: there are no more."""
 
     def done(self, key: str, status: str, error: str) -> None:
         """Take the outcome of a job."""
@@ -140,6 +141,8 @@ def _feed(source: Source, first_up: threading.Event) -> Any:
             job = self.source.next()
             if job is None:
                 return Searcher.FINISHED
+            if job is WAIT:
+                return None
             self.jobs[trial_id] = job["key"]
             return {"job": job}
 
