@@ -47,7 +47,11 @@ def run(name: str, request: Request) -> None:
 
 def is_plain(request: Request) -> bool:
     """Return whether hardly anything in a request could be wrong that needs the study to tell."""
-    return not request.changes and not request.roots.named and request.resources.workers == 1
+    of_some_studies = (
+        request.race or request.trials or request.deterministic or request.continue_stopped
+    )
+    plain = not request.changes and not request.roots.named and not of_some_studies
+    return plain and request.resources.workers == 1
 
 
 def looks_finished(name: str, request: Request) -> bool:

@@ -5,6 +5,7 @@ Together with `sampling` the only file that imports `optuna`.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,9 @@ def export_search(store: Store, name: str, scale: str, output: Path) -> tuple[in
     with files.writing(output), files.temporary_beside(output.absolute()) as temporary:
         storage = _storage(temporary, output.suffix)
         study = as_study(table, found, storage=storage, study_name=f"{table['name']}@{scale}")
-        study.set_metric_names(metrics(table))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what Optuna calls experimental
+            study.set_metric_names(metrics(table))
         study.set_user_attr("title", table["title"])
         storage.remove_session()
         temporary.rename(output)
