@@ -41,6 +41,7 @@ Check = Callable[..., None]
         (["debug", "quickstart", "RankMatch", "--column", "1"], ["unknown column", "1/16 (92)"]),
         (["debug", "rankmatch_search", "x"], ["a search has no rows", "study='rankmatch_search'"]),
         (["plan", "rankmatch_search"], ["a search chooses its trials"]),
+        (["run", "rankmatch_search", "--trials", "0"], ["--trials", "0 is not in the range"]),
         (["plan", "here.py:study"], ["the file of a study must exist", "file=here.py"]),
         (["plan", "no_such:study"], ["must be importable", "study='no_such:study'"]),
         (["plan", ":study"], ["package.module:name", "study=':study'"]),
@@ -93,6 +94,33 @@ def test_bad_fields_end_in_one_line(
     said = call(*command, "--store", kept_store, "--data", f"shapes={tiny_shapes}", "--set", change)
 
     refused(said, *parts)
+
+
+@pytest.mark.parametrize(
+    ("study", "option", "parts"),
+    [
+        ("quickstart", ["--trials", "3"], ["--trials is for a search", "study='quickstart'"]),
+        ("quickstart", ["--deterministic"], ["--deterministic is for a search"]),
+        ("quickstart", ["--continue-stopped"], ["--continue-stopped is for a search"]),
+        ("quickstart", ["--race", "--seeds", "2"], ["3 replicates", "--seeds gives more"]),
+        ("rankmatch_search", ["--race"], ["a race is one of a table's rows"]),
+        ("css_search", ["--set", "training.evaluations=1"], ["before the end", "evaluations=1"]),
+        ("css_search", ["--set", "config.warm_up_epochs=3"], ["the study itself varies"]),
+        ("segkc_sizes", ["--set", "config.senior.channels=3"], ["the study itself varies"]),
+    ],
+)
+def test_what_a_study_cannot_be_run_with_ends_in_one_line(
+    call: Call,
+    refused: Check,
+    kept_store: Path,
+    tiny_shapes: Path,
+    study: str,
+    option: list[str],
+    parts: list[str],
+) -> None:
+    place = ["--store", kept_store, "--data", f"shapes={tiny_shapes}"]
+
+    refused(call("run", study, *place, *option), *parts)
 
 
 def test_a_store_of_another_format_is_refused(call: Call, refused: Check, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from semisweep.report import failures, grid, provenance_table, render, resolved_study, write
+from semisweep.grid import grid
+from semisweep.report import failures, provenance_table, render, resolved_study, write
 from semisweep.request import Request, Roots
 from semisweep.store import Store
 from semisweep_methods.rankmatch import RankMatch

@@ -16,6 +16,7 @@ from semisweep.data.splits import Split
 from semisweep.debugging import debug_trial
 from semisweep.errors import ConfigError
 from semisweep.request import Request, Roots
+from semisweep.space import samples, varied
 from semisweep.study import (
     SCALES,
     Column,
@@ -351,10 +352,9 @@ def test_searches_vary_fields_within_their_rules(study: Search, scale: str) -> N
     fields = study.set[scale]
     trial = make_trial(preset_of(study, scale), study.method, fields, {})
 
-    for path, distribution in study.space[scale].items():
-        assert has(trial, path)
-        for end in (distribution.low, distribution.high):
-            make_trial(preset_of(study, scale), study.method, {**fields, path: end}, {})
+    assert all(has(trial, path) for path in varied(study.space[scale]))
+    for sampled in samples(study.space[scale]):
+        make_trial(preset_of(study, scale), study.method, {**fields, **sampled}, {})
 
 
 def test_every_mini_trial_builds_for_the_classes_of_the_embedded_data() -> None:

@@ -14,6 +14,7 @@ from semisweep.catalogue import find_study, study_names
 from semisweep.data.splits import Split
 from semisweep.errors import ConfigError, DataError
 from semisweep.request import Roots
+from semisweep.space import check_space, samples, varied
 from semisweep.study import (
     SCALES,
     Column,
@@ -119,10 +120,10 @@ def test_every_search_varies_fields_within_their_rules(study: Search, scale: str
     fields = study.set.get(scale, {})
     trial = make_trial(preset_of(study, scale), study.method, fields, {})
 
-    for path, distribution in study.space[scale].items():
-        assert has(trial, path)
-        for end in (distribution.low, distribution.high):
-            make_trial(preset_of(study, scale), study.method, {**fields, path: end}, {})
+    check_space(study.space[scale])
+    assert all(has(trial, path) for path in varied(study.space[scale]))
+    for sampled in samples(study.space[scale]):
+        make_trial(preset_of(study, scale), study.method, {**fields, **sampled}, {})
 
 
 def test_published_numbers_are_those_of_the_papers() -> None:
@@ -323,7 +324,7 @@ def test_a_change_that_will_not_do_is_refused(field: str, value: object, message
 
 def test_what_a_search_varies_is_not_to_be_set() -> None:
     for study, scale in searches():
-        for path in study.space[scale]:
+        for path in varied(study.space[scale]):
             with pytest.raises(ConfigError, match="the study itself varies"):
                 check_changes(study, scale, {path: 1})
         with pytest.raises(ConfigError, match=r"did you mean training\.steps"):

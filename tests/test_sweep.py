@@ -35,12 +35,15 @@ MODULE = '''
 """Somebody's own method and studies, in a module of their own."""
 
 import os
+import random
 import signal
+import time
 from pathlib import Path
 
 from optuna.distributions import FloatDistribution
 
 from semisweep.network import NetworkConfig
+from semisweep.space import Halving
 from semisweep.study import Column, Preset, Row, Search, Study
 from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig
 from semisweep_methods.supervised import Supervised
@@ -117,6 +120,28 @@ rates = Search(
     },
     trials=7,
     set={"mini": {"training.steps": 2, "training.evaluations": 1}},
+)
+
+
+class Unsteady(Supervised):
+    """Trains for a time that nobody can foresee."""
+
+    def step(self, batch, progress):
+        time.sleep(random.SystemRandom().random() / 5)
+        yield from super().step(batch, progress)
+
+
+halved = Search(
+    name="halved",
+    title="A search that stops what falls behind",
+    presets={"mini": preset},
+    method=Unsteady,
+    space={
+        "mini": {"training.optimizer.learning_rate": FloatDistribution(1e-4, 0.5, log=True)}
+    },
+    trials=8,
+    halving=Halving(rungs=(0.5,), reduction=2, peers=1),
+    set={"mini": {"training.steps": 4, "training.evaluations": 4}},
 )
 '''
 
@@ -339,3 +364,27 @@ def test_no_trial_of_the_search_was_finished_twice(place: Place, searched: tuple
     assert table is not None
 
     assert [finished[entry["key"]] for entry in table["trials"]] == [1] * 7
+
+
+def test_two_slots_repeat_a_deterministic_search_and_stop_what_one_process_does(
+    place: Place,
+) -> None:
+    """However long each trial takes; that process trains one after another, with the same lag."""
+    driver = place.start("halved", "halved", "--slots", "2", "--deterministic")
+    assert driver.wait() == 0, driver.errors
+    search = find_study("tiny_studies:halved")
+    assert isinstance(search, Search)
+    store = place.store("halved alone")
+    request = Request(roots=place.roots, store=str(store.root))
+    source = Suggestions(search, request, store, lag=2)
+    while job := source.next():
+        outcome = execute(Job(**job), lambda said: None)
+        source.done(outcome.key, outcome.status, outcome.error)
+
+    found = place.store("halved").read_study("halved", "mini")
+    assert json.dumps(found) == json.dumps(store.read_study("halved", "mini"))
+    stopped = place.store("halved").stopped()
+    assert stopped.keys() == store.stopped().keys()
+    assert 1 <= len(stopped) < 8
+    assert f"{len(stopped)} stopped at a rung" in driver.output
+    assert export(place.store("halved")) == export(store)

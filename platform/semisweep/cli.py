@@ -11,6 +11,7 @@ import click
 from semisweep.cli_check import check
 from semisweep.cli_data import data
 from semisweep.cli_options import Study, make_request, shared
+from semisweep.cli_search import export_optuna, run_modes
 from semisweep.cli_store import compact, diff, evaluate, gc, predict, status
 from semisweep.errors import SemisweepError
 
@@ -59,7 +60,7 @@ def cli() -> None:
     """Ablation studies for semi-supervised segmentation whose numbers can be believed."""
 
 
-for command in (check, compact, data, diff, evaluate, gc, predict, status):
+for command in (check, compact, data, diff, evaluate, export_optuna, gc, predict, status):
     cli.add_command(command)
 
 
@@ -84,6 +85,7 @@ for command in (check, compact, data, diff, evaluate, gc, predict, status):
 )
 @click.option("--address", help="A running Ray cluster: host:port or auto. Without it, one here.")
 @click.option("--retry-failed", is_flag=True, help="Run failed trials again.")
+@run_modes
 def run(study: str, **options: Any) -> int:
     """Run what STUDY has no result for, and print its table. Running again goes on."""
     from semisweep import launch

@@ -89,6 +89,10 @@ def make_request(
     threads: int = 1,
     address: str | None = None,
     retry_failed: bool = False,
+    trials: int | None = None,
+    deterministic: bool = False,
+    continue_stopped: bool = False,
+    race: bool = False,
     **resources: Any,
 ) -> Request:
     """Return what the options of a command ask for; raise `StoreError`, `ConfigError`."""
@@ -110,4 +114,8 @@ def make_request(
             slots=slots, workers=workers, address=address, threads=threads, **resources
         ),
         retry_failed=retry_failed,
+        trials=trials,
+        deterministic=deterministic,
+        continue_stopped=continue_stopped,
+        race=race,
     )

@@ -31,7 +31,7 @@ def splits(context: click.Context, data: Sequence[tuple[str, str]]) -> int:
     """Show the published splits, those that are here, and what they have in common."""
     from semisweep.data.dataset import DATA_SETS
     from semisweep.data.split_report import split_lines, split_notes, splits_here
-    from semisweep.report import grid
+    from semisweep.grid import grid
 
     if context.invoked_subcommand is not None:
         context.obj = data

@@ -20,10 +20,19 @@ from semisweep.config import flatten
 from semisweep.data.dataset import DataSet, open_dataset
 from semisweep.data.splits import Split, make_split
 from semisweep.errors import DataError, SemisweepError, StoreError, TrainingError
+from semisweep.halving import Rungs, listener
 from semisweep.job import Job, Outcome
 from semisweep.provenance import machine, provenance
 from semisweep.store import Store, TrialFolder
-from semisweep.trainer import Report, Training, TrainingInterrupted, fit, from_bytes
+from semisweep.trainer import (
+    SELECTION_PART,
+    STOP,
+    Report,
+    Training,
+    TrainingInterrupted,
+    fit,
+    from_bytes,
+)
 from semisweep.trial import Trial, decode_trial, trial_identity, trial_key
 
 LEDGER = "SEMISWEEP_LEDGER"
@@ -81,6 +90,13 @@ def _execute(
             if raise_errors or is_unwritable(error):
                 raise
             return _failed(job, folder, attempt, error)
+        if "stopped.rung" in row:
+            if first:
+                folder.stop(row["budget.steps"], row)
+                folder.forget_failure()
+                note(job.key, "stopped", first)
+            distributed.barrier()
+            return Outcome(job.key, "stopped")
         if first:
             folder.complete(row)
             folder.forget_failure()
@@ -124,7 +140,7 @@ def _train(
     report({"step": training.step, "total_steps": training.total_steps})
     note(job.key, "training", first)
     started = time.time()
-    metrics = fit(training, folder, report, interrupted=interrupted)
+    metrics = _fit(job, training, folder, report, interrupted)
     return _row(job, trial, split, training, metrics) | {
         "run.attempts": attempt,
         "run.seconds": training.seconds,
@@ -138,6 +154,45 @@ def _train(
 def _dataset(name: str, root: str) -> DataSet:
     """Return a data set, the same for trials that follow each other: it knows what it has read."""
     return open_dataset(name, Path(root))
+
+
+def _fit(
+    job: Job,
+    training: Training,
+    folder: TrialFolder,
+    report: Report,
+    interrupted: Callable[[], bool],
+) -> dict[str, Any]:
+    """Train to the end, or to the rung at which the job's search stops the trial; see `halving`."""
+    first = distributed.world()[0] == 0
+    rungs = None
+    if job.halving and first:
+        rungs = Rungs(job.halving, Store.open(job.store), folder)
+        rungs.place(training.evaluation_steps(), training.total_steps)
+    if not job.halving or not distributed.share(_stopped_before(rungs, folder)):
+        said = listener(rungs, report, STOP)
+        metrics = fit(training, folder, said, interrupted=interrupted)
+        if metrics is not None:
+            return dict(metrics)
+    return dict(distributed.share(_budget(training, rungs, folder) if first else None))
+
+
+def _stopped_before(rungs: Rungs | None, folder: TrialFolder) -> bool:
+    """Return whether a rung that the trial has passed already stops it; it is judged where new."""
+    return rungs is not None and any(rungs.judge(row) for row in folder.read_history())
+
+
+def _budget(training: Training, rungs: Rungs | None, folder: TrialFolder) -> dict[str, Any]:
+    """Return what a stopped trial's row says of how far it came, and its last evaluation."""
+    assert rungs is not None
+    row, part = folder.read_history()[-1], f"{SELECTION_PART}."
+    rung, reason = rungs.stopping()
+    return {
+        "budget.steps": training.step,
+        "budget.total_steps": training.total_steps,
+        "stopped.rung": rung,
+        "stopped.reason": reason,
+    } | {f"last.{name}": value for name, value in row.items() if name.startswith(part)}
 
 
 def _resume(training: Training, folder: TrialFolder, first: bool) -> None:

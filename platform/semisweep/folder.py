@@ -8,6 +8,8 @@ weights-<name>-<step>-<digest>.pt  weights that further evaluations read
 confusion-<name>.npz               per-image confusion matrices
 evaluation-<digest>.parquet        one row a further evaluation
 failure.json                       why the trial failed
+rungs.jsonl                        what searches decided of the trial on its way, one line a rung
+stopped-<step>.parquet             one row: as far as a search let it come; its checkpoint stays
 result.parquet                     one row; its existence is completion
 
 Whoever trains holds `lock()` or `try_lock()`. Nothing is pickled.
@@ -245,6 +247,36 @@ class TrialFolder:
                 self.path,
                 lambda name: name.startswith("checkpoint-") or files.is_temporary(name),
             )
+
+    def append_rungs(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Add decisions at rungs, durably. They stand, also when training goes back behind them."""
+        journal.append(self.path / "rungs.jsonl", rows)
+
+    def read_rungs(self) -> list[dict[str, Any]]:
+        """Return the decisions at rungs in the order in which they were taken."""
+        return journal.read(self.path / "rungs.jsonl")
+
+    def stop(self, step: int, row: Mapping[str, object]) -> None:
+        """Keep `row` as what came of the trial until a search stopped it; the first one stays.
+
+        The caller holds the lock. The result's place stays free: training can go on to the end.
+        """
+        path = self.path / f"stopped-{step:08d}.parquet"
+        if not path.exists():
+            with files.replacing(path) as file:
+                file.write(encode_row({"key": self.key, **row}))
+
+    def stopped(self, columns: Sequence[str] | None = None) -> dict[str, Any] | None:
+        """Return the row of the latest `stop`; None without one, and for a trial that finished."""
+        path = self.stopped_path
+        return None if path is None or self.finished else read_row(path, columns)
+
+    @property
+    def stopped_path(self) -> Path | None:
+        """The file of the latest `stop`, if there is one."""
+        names = (entry.name for entry in files.scan(self.path))
+        found = [name for name in names if re.fullmatch(r"stopped-\d+\.parquet", name)]
+        return self.path / max(found) if found else None
 
     @property
     def finished(self) -> bool:

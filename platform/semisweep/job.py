@@ -19,6 +19,7 @@ class Job:
     device: str = "cpu"
     threads: int = 1
     data_workers: int = 0
+    halving: dict[str, Any] | None = None  # where a search may stop it, see `semisweep.halving`
     delivery: int = 1  # how often this sweep has handed the job out; more than once: a process died
 
     def as_dict(self) -> dict[str, Any]:
@@ -30,8 +31,9 @@ class Job:
 class Outcome:
     """How a job ended.
 
-    `status` is finished, failed, known (it had its result already), busy (another process trains
-    it), interrupted (it has a checkpoint to go on from) or unwritable (the store is).
+    `status` is finished, failed, stopped by a search, known (it had its result already), busy
+    (another process trains it), interrupted (it has a checkpoint to go on from) or unwritable (the
+    store is).
     """
 
     key: str

@@ -36,6 +36,10 @@ def run(name: str, request: Request) -> None:
             from semisweep.search import run_search
 
             run_search(study, request, engine)
+        elif request.race:
+            from semisweep.racing import run_race
+
+            run_race(study, request, engine, splits)
         else:
             run_study(study, request, engine, splits)
     compact_after_sweep(Store.open(request.store))
@@ -43,12 +47,17 @@ def run(name: str, request: Request) -> None:
 
 def is_plain(request: Request) -> bool:
     """Return whether hardly anything in a request could be wrong that needs the study to tell."""
-    return not request.changes and not request.roots.named and request.resources.workers == 1
+    of_some_studies = (
+        request.race or request.trials or request.deterministic or request.continue_stopped
+    )
+    plain = not request.changes and not request.roots.named and not of_some_studies
+    return plain and request.resources.workers == 1
 
 
 def looks_finished(name: str, request: Request) -> bool:
     """Return whether the store has all results of the study as it ran last; reads a few files."""
-    if request.changes or request.seeds or request.retry_failed or not Path(request.store).exists():
+    asks_more = request.retry_failed or request.continue_stopped or request.trials or request.race
+    if request.changes or request.seeds or asks_more or not Path(request.store).exists():
         return False
     store = Store.open(request.store)
     table = store.read_study(short(name), request.scale)

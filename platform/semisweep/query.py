@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from semisweep.errors import ConfigError, unknown
 from semisweep.parts import FAILURE, HISTORY, RESULT, RESULTS, Kind, collect, collect_apart
 from semisweep.rows import VOLATILE
-from semisweep.sheet import Entry, Sheet, column_names, series
+from semisweep.sheet import Entry, Sheet, Stamp, TrialRows, column_names, make_sheet, series
 from semisweep.store import Store
 
 if TYPE_CHECKING:
@@ -36,8 +36,13 @@ def load(
     study: str | None = None,
     columns: Sequence[str] | None = None,
     where: Where | None = None,
+    stopped: bool = False,
 ) -> pd.DataFrame:
     """Return one row a trial that finished or failed, in order of their keys.
+
+    With `stopped`, of those too that a search stopped on their way: their status is "stopped",
+    their metrics are of the step `budget.steps` of `budget.total_steps`, and they belong into no
+    mean with the others.
 
     The columns are key, status ("finished" or "failed"), method, configuration, seed, metrics,
     error and run.*, which is what differs between repetitions. With `columns`, key and status and
@@ -47,9 +52,11 @@ def load(
     """
     opened = _opened(store)
     asked = _accepted(where)
-    statuses = asked.pop("status", ("finished", "failed"))
+    statuses = asked.pop("status", ("finished", "failed", "stopped"))
     wanted = _wanted(opened, keys, study)
     sheets = collect(opened, RESULTS, wanted, _with_key(columns), asked)
+    if stopped:
+        sheets += _stopped(opened, wanted, _with_key(columns), asked)
     entries = [entry for _, _, entry in _in_order(sheets)]
     _check_columns(opened, RESULTS, wanted, entries, [*(columns or ()), *asked])
     names = sorted(dict.fromkeys(("key", "status", *column_names(entries))), key=_group)
@@ -135,7 +142,25 @@ def _with_key(columns: Sequence[str] | None, *more: str) -> list[str] | None:
 
 
 def _status(entry: Entry) -> str:
-    return "finished" if entry.stamp.source == RESULT else "failed"
+    names = {RESULT: "finished", FAILURE: "failed"}
+    return names.get(entry.stamp.source, "stopped")
+
+
+def _stopped(
+    store: Store,
+    keys: Iterable[str],
+    columns: Sequence[str] | None,
+    where: dict[str, Sequence[Any]],
+) -> list[Sheet]:
+    """Return the rows of trials that a search stopped and that have neither finished nor failed."""
+    trials: list[TrialRows] = []
+    for key in keys:
+        folder = store.trial(key)
+        row = None if RESULTS.stamp(store, key) else folder.stopped()
+        if row is not None:
+            trials.append((key, Stamp("stopped", 0, 0), [row]))
+    sheet = make_sheet(trials)
+    return [sheet.only(sheet.matching(where), columns)] if trials else []
 
 
 def _in_order(sheets: Sequence[Sheet]) -> list[tuple[str, int, Entry]]:

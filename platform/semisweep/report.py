@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semisweep.catalogue import short
 from semisweep.files import replacing
+from semisweep.grid import grid
 from semisweep.query import results
 from semisweep.request import Request
+from semisweep.search_report import search_to_markdown
 from semisweep.store import Store
 from semisweep.table import Table, build, to_csv, to_markdown
 
@@ -24,7 +25,7 @@ def render(names: Sequence[str], request: Request, form: str = "markdown") -> st
     if form == "csv":
         return to_csv([make_table(study, request) for study in studies if not is_search(study)])
     return "\n".join(
-        search_to_markdown(study, request)
+        search_to_markdown(study, _store_of(study, request))
         if is_search(study)
         else to_markdown(make_table(study, request))
         for study in studies
@@ -82,33 +83,16 @@ def make_table(study: Mapping[str, Any], request: Request) -> Table:
     return build(study, results(store, keys), store.failures(keys))
 
 
+def _store_of(study: Mapping[str, Any], request: Request) -> Store | None:
+    """Return the store in which a search has trials, or None where it has none."""
+    return Store.open(request.store) if study["trials"] else None
+
+
 def keys_of(study: Mapping[str, Any]) -> list[str]:
     """Return the distinct keys of a resolved study in order."""
     if is_search(study):
         return list(dict.fromkeys(entry["key"] for entry in study["trials"]))
     return list(dict.fromkeys(key for cell in study["cells"] for key in cell["trials"].values()))
-
-
-def search_to_markdown(study: Mapping[str, Any], request: Request) -> str:
-    """Return a search's trials as Markdown, the best first."""
-    rows = results(Store.open(request.store), keys_of(study)) if study["trials"] else {}
-    metric = study["metric"]
-    sign = -1 if study["direction"] == "maximize" else 1
-
-    def value(entry: Mapping[str, Any]) -> float:
-        row = rows.get(entry["key"])
-        return math.inf if row is None else sign * float(row[metric])
-
-    entries = sorted(study["trials"], key=value)
-    fields = list(entries[0]["params"]) if entries else []
-    lines = [["trial", *(path.rpartition(".")[2] for path in fields), metric, "key"]]
-    for entry in entries:
-        row = rows.get(entry["key"])
-        score = "missing" if row is None else f"{100 * float(row[metric]):.2f}"
-        values = [_value(entry["params"][path]) for path in fields]
-        lines.append([f"#{entry['number']}", *values, score, entry["key"]])
-    heading = f"## {study['title']}\n\n"
-    return heading + grid(lines) + f"\n{len(rows)} of {len(entries)} suggested trials finished.\n"
 
 
 def provenance_table(method: type[Method]) -> str:
@@ -129,18 +113,3 @@ def _provenance_rows(config: Any, prefix: str) -> Iterable[list[str]]:
         else:
             where = [about.symbol, about.paper, about.code, about.why]
             yield [prefix + name, str(value), *where]
-
-
-def grid(lines: Sequence[Sequence[str]]) -> str:
-    """Return lines of cells as an aligned Markdown table; the first line is the heading."""
-    widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
-    text = [
-        "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |"
-        for line in lines
-    ]
-    text.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(text) + "\n"
-
-
-def _value(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

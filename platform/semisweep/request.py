@@ -47,3 +47,7 @@ class Request:
     changes: Mapping[str, Any] = field(default_factory=dict)
     resources: Resources = field(default_factory=Resources)
     retry_failed: bool = False
+    trials: int | None = None  # of a search, instead of its own number
+    deterministic: bool = False  # a search of several trials at a time is to repeat itself
+    continue_stopped: bool = False  # those that a search stopped are to be trained to their end
+    race: bool = False  # rows of a table that fall behind get no further replicates

@@ -2,35 +2,55 @@
 
 The sampler is made anew for every suggestion, from a seed that depends on the study and the trial's
 number, and sees what the store has. So a search that is killed and started again goes on as if it
-had not been; one trial at a time, it suggests the same sequence.
+had not been; one trial at a time, it suggests the same sequence. Several at a time, it does so with
+a `lag`: suggestion k then sees the results up to k - lag, waits for them, and sees no others.
 
-The only file that imports `optuna`.
+The study's table in the store holds the space, every suggestion with what it saw, what was decided
+at its rungs, and the Pareto front where there are several objectives.
 """
 
 from __future__ import annotations
 
-import warnings
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from semisweep import sampling
 from semisweep.config import digest, replace
 from semisweep.engine import Engine
+from semisweep.job import WAIT
 from semisweep.launch import job_for, keep_failure, outcome_note
+from semisweep.outcomes import Outcome, outcome_of, outcomes, rungs_of
 from semisweep.progress import SweepProgress
 from semisweep.request import Request
-from semisweep.seeding import derive
+from semisweep.space import fields_of
 from semisweep.store import Store
 from semisweep.study import Search, Splits, make_trial, preset_of
 from semisweep.sweep import sweep
 from semisweep.trial import Trial
 
-STARTUP_TRIALS = 5
+# What a stored table must agree in with the search, to be gone on with; and what it has of it where
+# it was written before there was anything else.
+SAME: Mapping[str, Any] = {
+    **dict.fromkeys(("space", "template", "metric", "direction")),
+    "sampler": "tpe",
+    "also": [],
+    "halving": None,
+}
+
+
+TELLING = ("finished", "stopped")
 
 
 def run_search(search: Search, request: Request, engine: Engine) -> None:
     """Suggest and run trials until the search has as many as it asks for."""
     store = Store.open(request.store, create=True)
-    source = Suggestions(search, request, store)
+    lag = 0
+    if request.deterministic:
+        if request.resources.slots is None:
+            engine.connect()
+        lag = request.resources.slots or engine.slots
+    source = Suggestions(search, request, store, lag)
     if source.total:
         with SweepProgress(source.total, source.names) as progress:
             source.progress = progress
@@ -39,24 +59,29 @@ def run_search(search: Search, request: Request, engine: Engine) -> None:
 
 
 class Suggestions:
-    """A sweep's source that asks Optuna for the next trial, given what the store has finished."""
+    """A sweep's source that asks for the next trial, given what the store has finished.
 
-    def __init__(self, search: Search, request: Request, store: Store) -> None:
+    `lag`: of a search that is to repeat itself; the table keeps it, and resuming goes by the table.
+    """
+
+    def __init__(self, search: Search, request: Request, store: Store, lag: int = 0) -> None:
         self.search, self.request, self.store = search, request, store
         self.splits = Splits(request.roots)
         preset = preset_of(search, request.scale)
         fields = search.set.get(request.scale, {})
         self.template = make_trial(preset, search.method, fields, request.changes)
         self.space = dict(search.space[request.scale])
-        self.table = self._table()
+        self.table = self._table(lag)
+        self.lag = int(self.table.get("lag", 0))
+        self.limit = limit(search, request, self.table)
         self.trials = {entry["key"]: self.trial(entry["params"]) for entry in self.entries}
         self.names = {entry["key"]: self.name(entry) for entry in self.entries}
-        ended = store.finished()
-        if not request.retry_failed:
-            ended |= set(store.failures())
-        self.waiting = [entry for entry in self.entries if entry["key"] not in ended]
-        self.total = len(self.waiting) + max(0, search.trials - len(self.entries))
+        self.outcomes = outcomes(store, self.table)
+        self.waiting = self._unfinished()
+        self.pending = {entry["key"] for entry in self.waiting}
+        self.total = len(self.waiting) + max(0, self.limit - len(self.entries))
         self.progress: SweepProgress | None = None
+        self._keep_table()
 
     @property
     def entries(self) -> list[dict[str, Any]]:
@@ -65,7 +90,7 @@ class Suggestions:
 
     def trial(self, values: Mapping[str, Any]) -> Trial:
         """Return the trial of some suggested values."""
-        return replace(self.template, values)
+        return replace(self.template, fields_of(self.space, values))
 
     def name(self, entry: Mapping[str, Any]) -> str:
         """Return how a suggested trial is called on the screen."""
@@ -73,96 +98,153 @@ class Suggestions:
         return f"#{entry['number']} " + " ".join(values)
 
     def next(self) -> dict[str, Any] | None:
-        """Return the next job: first what an earlier run left, then new suggestions."""
+        """Return the next job: first what an earlier run left, then new suggestions.
+
+        `WAIT` while a suggestion must see a trial that has not ended yet.
+        """
         entry = self.waiting.pop(0) if self.waiting else self._suggest()
-        if entry is None:
-            return None
-        trial = self.trials[entry["key"]]
-        return job_for(entry["key"], trial, self.store, self.splits, self.request).as_dict()
+        if not entry:
+            return entry
+        key = entry["key"]
+        job = job_for(key, self.trials[key], self.store, self.splits, self.request).as_dict()
+        return job | {"halving": self._halving(entry["number"])}
 
     def done(self, key: str, status: str, error: str) -> None:
-        """Show the outcome of a job."""
+        """Take note of the outcome of a job, and show it."""
         if status == "failed":
             keep_failure(self.store, key, error, self.trials[key].encoded())
+        self.pending.discard(key)
+        self.outcomes[key] = outcome_of(self.table, self.store.trial(key))
+        if self.search.halving or self.search.also:
+            self._keep_table()
         if self.progress:
             note = outcome_note(self.store, key, self.search.metric, error)
             self.progress.finished(key, status, note)
 
     def _suggest(self) -> dict[str, Any] | None:
-        while len(self.entries) < self.search.trials:
+        while len(self.entries) < self.limit:
             number = len(self.entries)
-            values, saw = self._ask(number)
+            sight = self._sight(number)
+            if self.lag and any(e["key"] in self.pending for e in self.entries[:sight]):
+                return WAIT
+            seen = self._seen()
+            values = sampling.suggest(self.table, seen, sight)
             trial = self.trial(values)
             key = self.splits.key(trial)
+            told = {found for found, outcome in seen.items() if outcome.state in TELLING}
+            saw = [e["number"] for e in self.entries[:sight] if e["key"] in told]
             entry = {"number": number, "params": values, "key": key, "saw": saw}
             known = key in self.trials or self.store.trial(key).finished
             self.entries.append(entry)
             self.trials[key] = trial
             self.names[key] = self.name(entry)
-            self.store.write_study(self.search.name, self.request.scale, self.table)
             if not known:
+                self.pending.add(key)
+                self.store.write_study(self.search.name, self.request.scale, self.table)
                 return entry
-            self.done(key, "known", "")
+            self._known(key)
         return None
 
-    def _ask(self, number: int) -> tuple[dict[str, Any], list[int]]:
-        import optuna
+    def _known(self, key: str) -> None:
+        """Take a suggestion that is trained already, here or for another study."""
+        if key not in self.pending:
+            self.done(key, "known", "")
+        elif self.progress:
+            self.progress.finished(key, "known", "is being trained")
+        self.store.write_study(self.search.name, self.request.scale, self.table)
 
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        seed = derive("search", self.search.name, self.request.scale, number) % 2**32
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = optuna.samplers.TPESampler(
-                seed=seed, n_startup_trials=STARTUP_TRIALS, constant_liar=True
-            )
-        study = optuna.create_study(sampler=sampler, direction=self.search.direction)
-        saw = []
-        for entry in self.entries:
-            value = self._value(entry["key"])
-            if value is not None:
-                saw.append(entry["number"])
-            study.add_trial(
-                optuna.trial.create_trial(
-                    params=entry["params"],
-                    distributions=self.space,
-                    value=value,
-                    state=optuna.trial.TrialState.COMPLETE
-                    if value is not None
-                    else optuna.trial.TrialState.RUNNING,
-                )
-            )
-        return dict(study.ask(self.space).params), saw
+    def _sight(self, number: int) -> int:
+        """Return how many trials, from the first, a suggestion may know the end of."""
+        return max(0, number - self.lag + 1) if self.lag else number
 
-    def _value(self, key: str) -> float | None:
-        row = self.store.trial(key).result()
-        return None if row is None else float(row[self.search.metric])
-
-    def _table(self) -> dict[str, Any]:
-        import optuna
-
-        search, scale = self.search, self.request.scale
-        space = {
-            path: optuna.distributions.distribution_to_json(found)
-            for path, found in self.space.items()
+    def _seen(self) -> dict[str, Outcome]:
+        """Return how trials ended, by key; of those being trained, if the store has the result."""
+        for key in self.pending if not self.lag else ():
+            if self.store.trial(key).finished:  # which this sweep has yet to hear of
+                self.outcomes[key] = outcome_of(self.table, self.store.trial(key))
+        return {
+            key: outcome
+            for key, outcome in self.outcomes.items()
+            if key not in self.pending or outcome.state == "finished"
         }
+
+    def _unfinished(self) -> list[dict[str, Any]]:
+        """Return, once a key, the suggestions that are to be run before there are new ones."""
+        again = {"running"}
+        again |= {"failed"} if self.request.retry_failed else set()
+        again |= {"stopped"} if self.request.continue_stopped else set()
+        first = {entry["key"]: entry for entry in reversed(self.entries)}
+        found = sorted(first.values(), key=lambda entry: int(entry["number"]))
+        states = {key: outcome.state for key, outcome in self.outcomes.items()}
+        return [
+            entry
+            for entry in found
+            if states.get(entry["key"], "running") in again
+            and not self.store.trial(entry["key"]).finished
+        ]
+
+    def _halving(self, number: int) -> dict[str, Any] | None:
+        """Return what a worker needs to know of a trial's rungs; nothing where it is to finish."""
+        halving = self.search.halving
+        if halving is None or self.request.continue_stopped:
+            return None
+        return {
+            **{name: self.table[name] for name in ("identity", "name", "scale", "direction")},
+            **self.table["halving"],
+            "among": self._among(number),
+        }
+
+    def _among(self, number: int) -> list[str] | None:
+        """Return the keys that a trial's rungs look at; None: of all there are by then."""
+        if not self.lag:
+            return None
+        return [entry["key"] for entry in self.entries[: self._sight(number)]]
+
+    def _table(self, lag: int) -> dict[str, Any]:
+        search, scale = self.search, self.request.scale
+        halving = search.halving
         table = {
             "format": 1,
             "kind": "search",
-            "name": search.name,
-            "title": search.title,
+            **{name: getattr(search, name) for name in ("name", "title", "metric", "direction")},
             "scale": scale,
-            "metric": search.metric,
-            "direction": search.direction,
-            "space": space,
+            "sampler": search.sampler,
+            "also": [vars(item) for item in search.also],
+            "halving": {**vars(halving), "rungs": list(halving.rungs)} if halving else None,
+            "space": sampling.describe(self.space),
             "template": digest(self.template.encoded()),
             "changes": dict(self.request.changes),
             "trials": [],
         }
+        table = dict(json.loads(json.dumps(table)))
+        table["identity"] = digest([table[name] for name in ("name", "scale", *SAME)])
         stored = self.store.read_study(search.name, scale) or {}
-        if all(stored.get(name) == table[name] for name in ("space", "template", "metric")):
+        if all(stored.get(name, default) == table[name] for name, default in SAME.items()):
             table["trials"] = stored["trials"]
-        self.store.write_study(search.name, scale, table)
-        return table
+            lag = stored.get("lag") or lag
+        return table | ({"lag": lag} if lag else {})
+
+    def _keep_table(self) -> None:
+        """Write the table with what is decided of its trials by now, where that is new."""
+        for entry in self.entries if self.search.halving else ():
+            if entry["key"] in self.outcomes:
+                decided = rungs_of(self.table, self.store.trial(entry["key"]))
+                entry["rungs"] = [
+                    {name: row[name] for name in row if name != "search"} for row in decided
+                ]
+        if self.search.also:
+            self.table["front"] = sampling.front(self.table, self.outcomes)
+        self.store.write_study(self.search.name, self.request.scale, self.table)
+
+
+def limit(search: Search, request: Request, table: Mapping[str, Any]) -> int:
+    """Return how many trials a search is to have."""
+    wanted = request.trials or search.trials
+    if search.sampler == "grid":
+        points = sampling.grid_size(table)
+        return points if wanted is None else min(points, wanted)
+    assert wanted is not None  # as `check_search` has made sure of
+    return wanted
 
 
 def _short(value: object) -> str:

@@ -96,6 +96,12 @@ class Store:
         found = {folder.key: folder.failure() for folder in folders if not folder.finished}
         return {key: failure for key, failure in found.items() if failure is not None}
 
+    def stopped(self, keys: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
+        """Return the row of each trial, or each of `keys`, that a search stopped on its way."""
+        folders = (self.trial(key) for key in (self.keys() if keys is None else keys))
+        found = {folder.key: folder.stopped() for folder in folders}
+        return {key: row for key, row in found.items() if row is not None}
+
     def write_study(self, name: str, scale: str, study: Mapping[str, Any]) -> Path:
         """Keep a resolved study, in place of the earlier one of this name and scale."""
         path = self._study_path(name, scale)

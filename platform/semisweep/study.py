@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from semisweep.config import replace
 from semisweep.data.dataset import DataSet, open_dataset
@@ -24,6 +24,7 @@ from semisweep.data.splits import Split, make_split
 from semisweep.errors import ConfigError, unknown
 from semisweep.factor import Probe
 from semisweep.request import Roots
+from semisweep.space import Direction, Halving, Objective, Space, varied
 from semisweep.trial import DataConfig, TrainingConfig, Trial, method_path, trial_key
 
 if TYPE_CHECKING:
@@ -97,16 +98,24 @@ class Study:
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """A search for the best values of some fields of one method."""
+    """A search for the best values of some fields of one method.
+
+    `sampler`: "tpe", "random", or "grid", which tries every point once; only a grid needs no number
+    of trials. `also`: further objectives, such as few parameters; what is looked for is then the
+    Pareto front. `halving`: where trials that fall behind are stopped, if anywhere.
+    """
 
     name: str
     title: str
     presets: Mapping[str, Preset]
     method: type[Method]
-    space: Mapping[str, Mapping[str, Any]]  # scale -> field -> optuna distribution
-    trials: int
+    space: Mapping[str, Space]  # scale -> what is varied, see `semisweep.space`
+    trials: int | None = None
     metric: str = "last.val.miou"
-    direction: Literal["maximize", "minimize"] = "maximize"
+    direction: Direction = "maximize"
+    also: Sequence[Objective] = ()
+    sampler: str = "tpe"
+    halving: Halving | None = None
     set: Mapping[str, Fields] = field(default_factory=dict)  # scale -> fields
 
 
@@ -258,11 +267,11 @@ def check_changes(study: Study | Search, scale: str, changes: Fields) -> None:
     """Raise `ConfigError` if a change names no field of any arm, or one that the study varies."""
     preset = preset_of(study, scale)
     if isinstance(study, Search):
-        methods, varied = [study.method], [study.space[scale]]
+        methods, fields_varied = [study.method], [varied(study.space[scale])]
     else:
         methods = [row.method for row in study.rows if row.method is not None]
-        varied = [row.fields(scale) for row in study.rows]
-        varied += [column.set[scale] for column in study.columns if scale in column.set]
+        fields_varied = [set(row.fields(scale)) for row in study.rows]
+        fields_varied += [set(column.set[scale]) for column in study.columns if scale in column.set]
     trials = [make_trial(preset, method, {}, {}) for method in methods]
     for path in changes:
         if path.split(".")[0] not in SECTIONS or path.count(".") < 1:
@@ -274,7 +283,7 @@ def check_changes(study: Study | Search, scale: str, changes: Fields) -> None:
             for trial in deepest:
                 replace(trial, {path: None})  # raises, naming the nearest fields
             raise ConfigError(f"a field to set must exist, got field={path!r}")
-        if any(path in fields for fields in varied):
+        if any(path in fields for fields in fields_varied):
             raise ConfigError(
                 f"a field to set must not be one that the study itself varies, got field={path!r}"
             )

@@ -34,7 +34,9 @@ FINITE_CHECK_STEPS = 25
 PROGRESS_SECONDS = 1.0
 CHECKPOINT_SECONDS = 600.0
 
-Report = Callable[[Mapping[str, Any]], None]
+STOP = "stop"  # what a report may answer to an evaluation
+
+Report = Callable[[Mapping[str, Any]], object]
 
 
 class Folder(Protocol):
@@ -228,13 +230,14 @@ def fit(
     *,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     interrupted: Callable[[], bool] = lambda: False,
-) -> dict[str, float]:
+) -> dict[str, float] | None:
     """Train from where `training` stands to the end and return the metrics of last and best.
 
-    After each evaluation the history row is appended first and the checkpoint written after it, so
-    that a checkpoint never knows of a row that is not there; rows beyond a checkpoint are cut on
-    resume. Only the first worker writes and reports. It asks `interrupted` after each step whether
-    to end with a checkpoint and `TrainingInterrupted`; other workers then wait for it in vain.
+    None, with a checkpoint in place, where `report` answers an evaluation with `STOP`. After each
+    evaluation the history row is appended first and the checkpoint written after it, so that a
+    checkpoint never knows of a row that is not there; rows beyond a checkpoint are cut on resume.
+    Only the first worker writes and reports. It asks `interrupted` after each step whether to end
+    with a checkpoint and `TrainingInterrupted`; other workers then wait for it in vain.
     """
     writes = training.rank == 0
     evaluations = set(training.evaluation_steps())
@@ -243,13 +246,13 @@ def fit(
     for batch in batches:
         training.advance(batch)
         now = time.monotonic()
-        due = training.step in evaluations
+        due, stop = training.step in evaluations, False
         if due:
             row = _evaluation_row(training)
             if writes:
                 _keep_best(training, folder, row)
                 folder.append_history([row])
-                report({"row": row})
+                stop = report({"row": row}) == STOP and training.step < training.total_steps
         leaves = writes and interrupted()
         if writes and (due or leaves or now - saved > checkpoint_seconds):
             training.seconds += now - started
@@ -260,6 +263,8 @@ def fit(
         if writes and (due or now - told > PROGRESS_SECONDS):
             told = now
             report({"step": training.step, "total_steps": training.total_steps})
+        if due and distributed.share(stop):
+            return None
     training.seconds += time.monotonic() - started
     return dict(_final_metrics(training, folder))
 

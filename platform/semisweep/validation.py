@@ -7,12 +7,13 @@ from itertools import islice
 from pathlib import Path
 
 from semisweep.catalogue import check_study_name
-from semisweep.config import digest, settings
+from semisweep.config import digest, replace, settings
 from semisweep.data.dataset import check, open_dataset
 from semisweep.data.shapes import make
 from semisweep.errors import ConfigError, DataError, unknown
 from semisweep.files import replacing
 from semisweep.request import Request, Roots
+from semisweep.space import SAMPLERS, check_space, samples
 from semisweep.store import Store
 from semisweep.study import (
     SCALES,
@@ -46,6 +47,7 @@ def check_study(study: Study | Search, request: Request) -> Splits:
     """
     check_roots(request.roots)
     check_changes(study, request.scale, request.changes)
+    check_mode(study, request)
     trials = list(sample_trials(study, request))
     check_networks(trials)
     check_workers(trials, request.resources.workers)
@@ -74,6 +76,66 @@ def sample_trials(study: Study | Search, request: Request) -> Iterator[Trial]:
             if scale in column.set:
                 found = replicates(study, scale, row, column, changes)
                 yield from (trial for _, trial in islice(found, 1))
+
+
+def check_mode(study: Study | Search, request: Request) -> None:
+    """Refuse what only a search or only a table can do, and a search or race that cannot be run."""
+    if isinstance(study, Search):
+        if request.race:
+            raise ConfigError(
+                f"a race is one of a table's rows, got study={study.name!r}, which is a search; "
+                "a search stops trials where it declares halving"
+            )
+        check_search(study, request)
+        return
+    asked = {
+        "--trials": request.trials,
+        "--deterministic": request.deterministic,
+        "--continue-stopped": request.continue_stopped,
+    }
+    for option, value in asked.items():
+        if value:
+            raise ConfigError(f"{option} is for a search, got study={study.name!r}, a table")
+    if request.race:
+        from semisweep.racing import check_race
+
+        check_race(study, request)
+
+
+def check_search(search: Search, request: Request) -> None:
+    """Raise `ConfigError` for a search that could not be run to its end at a scale."""
+    from semisweep.halving import rung_steps
+    from semisweep.sampling import describe, grid_size
+
+    space = search.space[request.scale]
+    check_space(space)
+    (template,) = sample_trials(search, request)
+    for fields in samples(space):
+        replace(template, fields)
+    if search.sampler not in SAMPLERS:
+        raise unknown("sampler", search.sampler, SAMPLERS)
+    for direction in (search.direction, *(item.direction for item in search.also)):
+        if direction not in ("maximize", "minimize"):
+            raise unknown("direction", direction, ("maximize", "minimize"))
+    if search.sampler == "grid":
+        grid_size({"space": describe(space)})
+    elif (search.trials or request.trials or 0) < 1:
+        raise ConfigError(
+            f"a search must have a number of trials, got trials={search.trials}, "
+            f"sampler={search.sampler!r}; only a grid ends by itself"
+        )
+    if search.halving is not None:
+        if search.also:
+            raise ConfigError(
+                "trials can be stopped by one objective only, got halving and "
+                f"also={[item.metric for item in search.also]}"
+            )
+        count, rungs = template.training.evaluations, search.halving.rungs
+        if not rung_steps(rungs, range(1, count + 1), count):
+            raise ConfigError(
+                "a rung must have an evaluation before the end, got "
+                f"rungs={tuple(rungs)}, training.evaluations={count}"
+            )
 
 
 def check_workers(trials: Iterable[Trial], workers: int) -> None:

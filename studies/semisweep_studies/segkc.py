@@ -15,6 +15,7 @@ from optuna.distributions import FloatDistribution
 
 from semisweep.config import replace
 from semisweep.network import NetworkConfig
+from semisweep.space import Bundle
 from semisweep.study import Column, Fields, Preset, Row, Search, Study
 from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig
 from semisweep_methods.segkc import SegKC
@@ -75,6 +76,7 @@ MINI_SEGKC = dataclasses.replace(
 )
 PRESETS = {"mini": MINI_SEGKC, "paper": SEGKC_PAPER}
 SMALL = "vit_small_patch14_dinov2"
+BASE = "vit_base_patch14_dinov2"
 LARGE = "vit_large_patch14_dinov2"
 
 
@@ -261,10 +263,29 @@ _SPACE = {
 }
 search = Search(
     name="segkc_search",
-    title="SegKC: threshold, weights of consistency and distillation, and temperature",
+    title="SegKC: backbones, threshold, weights of consistency and distillation, temperature",
     presets=PRESETS,
     method=SegKC,
-    space={"mini": _SPACE, "paper": _SPACE},
+    space={
+        "mini": {
+            "backbones": Bundle(
+                {
+                    "S-S": {"config.senior.channels": 32},
+                    "B-S": {"config.senior.channels": 128},
+                }
+            ),
+            **_SPACE,
+        },
+        "paper": {
+            "backbones": Bundle(
+                {
+                    "S-S": {"config.senior.backbone": SMALL},
+                    "B-S": {"config.senior.backbone": BASE},
+                }
+            ),
+            **_SPACE,
+        },
+    },
     trials=12,
     metric="last.val.miou",
     set={"mini": MINI_LABELLED, "paper": {"data.labelled": 92}},
