@@ -119,10 +119,17 @@ def table(studies: Sequence[str], form: str, **options: Any) -> None:
 
 
 @cli.command()
-def studies() -> None:
-    """List the studies that come along."""
+@click.argument("study", type=Study(), required=False)
+@click.option("--scale", default="paper", show_default=True, help="mini, proxy or paper.")
+def studies(study: str | None, scale: str) -> None:
+    """List the studies that come along, or show what STUDY trains and where each value is from."""
     from semisweep.catalogue import find_study, study_names
 
+    if study is not None:
+        from semisweep.sources import sources_table
+
+        click.echo(sources_table(find_study(study), scale))
+        return
     for name in study_names():
         click.echo(f"{name:24} {find_study(name).title}")
 

@@ -18,6 +18,7 @@ from semisweep.engine import Engine
 from semisweep.launch import job_for, keep_failure, outcome_note
 from semisweep.progress import SweepProgress
 from semisweep.request import Request
+from semisweep.scales import at_scale
 from semisweep.seeding import derive
 from semisweep.store import Store
 from semisweep.study import Search, Splits, make_trial, preset_of
@@ -44,9 +45,9 @@ class Suggestions:
         self.search, self.request, self.store = search, request, store
         self.splits = Splits(request.roots)
         preset = preset_of(search, request.scale)
-        fields = search.set.get(request.scale, {})
+        fields = at_scale(search.set, request.scale, {})
         self.template = make_trial(preset, search.method, fields, request.changes)
-        self.space = dict(search.space[request.scale])
+        self.space = dict(at_scale(search.space, request.scale, {}))
         self.table = self._table()
         self.trials = {entry["key"]: self.trial(entry["params"]) for entry in self.entries}
         self.names = {entry["key"]: self.name(entry) for entry in self.entries}

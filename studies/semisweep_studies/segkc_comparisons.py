@@ -39,13 +39,17 @@ ENCODERS_NOTE = (
 
 
 def recipe(preset: Preset) -> Fields:
-    """Return the fields that train a row with ResNet-101 and another paper's recipe."""
+    """Return the fields that train a row with ResNet-101 and another paper's recipe.
+
+    How often it is scored, and for which share of its schedule it is trained, is the table's.
+    """
     network = replace(preset.config["network"], {"backbone": "resnet101s"})
-    training = dataclasses.fields(preset.training)
-    return {
-        "config.network": network,
-        **{f"training.{item.name}": getattr(preset.training, item.name) for item in training},
+    names = {item.name for item in dataclasses.fields(preset.training)}
+    recipe = {
+        f"training.{name}": getattr(preset.training, name)
+        for name in sorted(names - {"evaluations", "schedule_share"})
     }
+    return {"config.network": network, **recipe}
 
 
 def rows(names: str, resnet: Preset, epochs: int) -> list[Row]:

@@ -7,7 +7,7 @@ so that a probability set to zero or one shifts no other draw of the same image.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,14 +40,12 @@ def weak(
 ) -> tuple[Pixels, Pixels]:
     """Return a randomly scaled, cropped and flipped square of image [H, W, 3] and mask [H, W].
 
-    The long side is drawn uniformly from the integers in `scale` times the long side. What is
-    smaller than the crop is padded at the bottom and right with 0 in the image and `pad_label` in
-    the mask.
+    By default the long side is drawn uniformly from the integers in `scale` times the long side.
+    What is smaller than the crop is padded at the bottom and right, with 0 or a reflection in the
+    image and with `pad_label` in the mask.
     """
     height, width = image.shape[:2]
-    long_side = max(height, width)
-    low, high = augmentation.scale
-    target = int(generator.integers(int(long_side * low), int(long_side * high), endpoint=True))
+    target = _long_side(max(height, width), generator, augmentation)
     down, right, turn = generator.random(3)
     size = _scaled(height, width, max(1, target))
     window = [
@@ -59,11 +57,26 @@ def weak(
     mask = _resize(mask, size, Image.Resampling.NEAREST)[rows, columns]
     missing = [(0, crop_pixels - side) for side in mask.shape]
     if any(after for _, after in missing):
-        image = np.pad(image, (*missing, (0, 0)))
+        mode: Any = "reflect" if augmentation.padding == "reflect" else "constant"
+        image = np.pad(image, (*missing, (0, 0)), mode=mode)
         mask = np.pad(mask, missing, constant_values=pad_label)
     if turn < augmentation.flip:
         image, mask = image[:, ::-1], mask[:, ::-1]
     return np.ascontiguousarray(image), np.ascontiguousarray(mask)
+
+
+def _long_side(
+    long_side: int, generator: np.random.Generator, augmentation: AugmentationConfig
+) -> int:
+    low, high = augmentation.scale
+    if augmentation.scales:
+        which = int(generator.integers(len(augmentation.scales)))
+        return int(long_side * augmentation.scales[which] + 0.5)
+    if augmentation.scale_law == "halves":
+        half, share = generator.random(2)
+        start, stop = (low, min(1.0, high)) if half < 0.5 else (max(1.0, low), high)
+        return int(long_side * (start + (stop - start) * share) + 0.5)
+    return int(generator.integers(int(long_side * low), int(long_side * high), endpoint=True))
 
 
 def _scaled(height: int, width: int, long_side: int) -> tuple[int, int]:
@@ -184,27 +197,56 @@ def _smooth(plane: Floats, weights: Floats, axis: int) -> Floats:
 
 
 def cutmix_box(
-    generator: np.random.Generator, size: int, augmentation: AugmentationConfig
+    generator: np.random.Generator,
+    size: int,
+    augmentation: AugmentationConfig,
+    chance: float | None = None,
 ) -> npt.NDArray[np.bool_]:
-    """Return a mask [size, size] that is True in one random box, or nowhere.
+    """Return a mask [size, size] that is True in one random box or more, or nowhere.
 
-    Area, as a fraction, and aspect, height over width, are uniform in their ranges; the range of
-    the aspect narrows to what fits into the image. The box lies fully inside, uniformly.
+    Boxes appear where a uniform draw, or `chance` in its place, is below `augmentation.cutmix`.
+    Each has its share of an area that is drawn uniformly, and lies fully inside, uniformly; the
+    mask is turned over in one box after the other.
     """
-    chance, share, shape, down, right = generator.random(5)
+    drawn, *first = generator.random(5)
+    mask = np.zeros((size, size), dtype=np.bool_)
+    if (drawn if chance is None else chance) >= augmentation.cutmix:
+        return mask
+    for index in range(augmentation.cutmix_boxes):
+        share, shape, down, right = generator.random(4) if index else first
+        height, width = _box_sides(share, shape, size, augmentation)
+        top = int(down * (size - height + 1))
+        left = int(right * (size - width + 1))
+        mask[top : top + height, left : left + width] ^= True
+    return mask
+
+
+def _box_sides(
+    share: float, shape: float, size: int, augmentation: AugmentationConfig
+) -> tuple[int, int]:
+    """Return height and width of a box in pixels; `share` and `shape` are uniform in [0, 1).
+
+    The aspect, height over width, is uniform in its range, which narrows to what fits into the
+    image; or the width is uniform among the pixels with which the box fits, so that its area is
+    exact but for the rounding of the height; or the height is the area to a uniform power.
+    """
     low, high = augmentation.cutmix_area
     area = low + (high - low) * share
-    box = np.zeros((size, size), dtype=np.bool_)
-    if chance >= augmentation.cutmix or area == 0:
-        return box
+    if area == 0:
+        return 0, 0
+    part = area / augmentation.cutmix_boxes
+    if augmentation.cutmix_shape == "width":
+        narrowest = math.ceil(part * size)
+        width = narrowest + int(shape * (size - narrowest + 1))
+        return min(size, round(part * size * size / width)), width
+    if augmentation.cutmix_shape == "log_height":
+        shrink = math.sqrt(1 / augmentation.cutmix_boxes)
+        height = area**shape
+        return round(size * height * shrink), round(size * area / height * shrink)
     flattest, tallest = (min(max(end, area), 1 / area) for end in augmentation.cutmix_aspect)
     aspect = flattest + (tallest - flattest) * shape
-    height = min(size, round(size * math.sqrt(area * aspect)))
-    width = min(size, round(size * math.sqrt(area / aspect)))
-    top = int(down * (size - height + 1))
-    left = int(right * (size - width + 1))
-    box[top : top + height, left : left + width] = True
-    return box
+    height = math.sqrt(part * aspect)
+    return min(size, round(size * height)), min(size, round(size * math.sqrt(part / aspect)))
 
 
 def normalise(images: Pixels) -> Floats:
