@@ -12,6 +12,7 @@ from semisweep.cli_check import check
 from semisweep.cli_data import data
 from semisweep.cli_options import Study, make_request, shared
 from semisweep.cli_store import compact, diff, evaluate, gc, predict, status
+from semisweep.cli_weights import weights
 from semisweep.errors import SemisweepError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def cli() -> None:
     """Ablation studies for semi-supervised segmentation whose numbers can be believed."""
 
 
-for command in (check, compact, data, diff, evaluate, gc, predict, status):
+for command in (check, compact, data, diff, evaluate, gc, predict, status, weights):
     cli.add_command(command)
 
 
