@@ -125,7 +125,7 @@ class DataSet(ABC):
         return read_size(self.image_file(image_id))
 
     def _read_mask(self, image_id: str) -> Pixels:
-        return read_mask(self.mask_file(image_id), len(self.classes))
+        return read_mask(self.mask_file(image_id), len(self.classes), self.palette)
 
     def _check_size(self, image_id: str, mask: Pixels) -> None:
         image = self._cache.get(("image", image_id))
