@@ -11,17 +11,8 @@ import numpy as np
 import pytest
 
 from semisweep.config import replace
-from semisweep.data.augmentation import (
-    PADDING,
-    blend,
-    cutmix_box,
-    gaussian_blur,
-    luma,
-    normalise,
-    strong,
-    turn_hue,
-    weak,
-)
+from semisweep.data.augmentation import PADDING, cutmix_box, normalise, strong, weak
+from semisweep.data.colours import blend, gaussian_blur, luma, turn_hue
 from semisweep.seeding import numbers
 from semisweep.trial import AugmentationConfig
 from semisweep_studies.augmentations import CPS, CSS, CSS_CITYSCAPES, U2PL
