@@ -7,7 +7,7 @@ so that a probability set to zero or one shifts no other draw of the same image.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ DEVIATION = np.array((0.229, 0.224, 0.225), dtype=np.float32)
 
 def weak(
     image: Pixels,
-    mask: Pixels,
+    mask: Pixels | None,
     generator: np.random.Generator,
     crop_pixels: int,
     augmentation: AugmentationConfig,
@@ -37,7 +37,7 @@ def weak(
 
     By default the long side is drawn uniformly from the integers in `scale` times the long side.
     What is smaller than the crop is padded at the bottom and right, with 0 or a reflection in the
-    image and with `pad_label` in the mask.
+    image and with `pad_label` in the mask. Without a mask there are zeros where the image is.
     """
     height, width = image.shape[:2]
     target = _long_side(max(height, width), generator, augmentation)
@@ -48,16 +48,32 @@ def weak(
         for where, side in zip((down, right), size, strict=True)
     ]
     rows, columns = (slice(start, min(start + crop_pixels, side)) for start, side in window)
-    image = _bilinear(image, size, rows, columns)
-    mask = _nearest(mask, size, rows, columns)
-    missing = [(0, crop_pixels - side) for side in mask.shape]
-    if any(after for _, after in missing):
-        mode: Any = "reflect" if augmentation.padding == "reflect" else "constant"
-        image = np.pad(image, (*missing, (0, 0)), mode=mode)
-        mask = np.pad(mask, missing, constant_values=pad_label)
-    if turn < augmentation.flip:
-        image, mask = image[:, ::-1], mask[:, ::-1]
-    return np.ascontiguousarray(image), np.ascontiguousarray(mask)
+    flip = bool(turn < augmentation.flip)
+    part = _bilinear(image, size, rows, columns)
+    if flip:
+        part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if mask is not None:
+        mask = _nearest(mask, size, rows, columns)
+        mask = mask[:, ::-1] if flip else mask
+    return _padded(np.asarray(part), mask, crop_pixels, flip, augmentation.padding, pad_label)
+
+
+def _padded(
+    image: Pixels, mask: Pixels | None, size: int, flip: bool, padding: str, pad_label: int
+) -> tuple[Pixels, Pixels]:
+    """Return image and mask at `size`; padding is at the right before a flip, so at the left."""
+    height, width = image.shape[:2]
+    place = slice(0, height), slice(size - width, size) if flip else slice(0, width)
+    label = np.full((size, size), pad_label, dtype=np.uint8)
+    label[place] = 0 if mask is None else mask
+    if (height, width) == (size, size):
+        return image, label
+    if padding == "reflect":
+        across = (size - width, 0) if flip else (0, size - width)
+        return np.pad(image, ((0, size - height), across, (0, 0)), mode="reflect"), label
+    square = np.zeros((size, size, 3), dtype=np.uint8)
+    square[place] = image
+    return square, label
 
 
 def _long_side(
@@ -80,7 +96,7 @@ def _scaled(height: int, width: int, long_side: int) -> tuple[int, int]:
     return max(1, int(height * long_side / width + 0.5)), long_side
 
 
-def _bilinear(image: Pixels, size: tuple[int, int], rows: slice, columns: slice) -> Pixels:
+def _bilinear(image: Pixels, size: tuple[int, int], rows: slice, columns: slice) -> Image.Image:
     """Return a part of an image [H, W, 3] resized to `size`, to the last bit as PIL resizes it.
 
     Where an image grows, PIL goes over the columns first, rounds, and then over the rows, so that
@@ -88,11 +104,11 @@ def _bilinear(image: Pixels, size: tuple[int, int], rows: slice, columns: slice)
     """
     height, width = image.shape[:2]
     if (height, width) == size:
-        return image[rows, columns]
+        return Image.fromarray(np.ascontiguousarray(image[rows, columns]))
     method = Image.Resampling.BILINEAR
     if size[0] <= height or size[1] <= width:  # some go over the rows first
         whole = Image.fromarray(image).resize((size[1], size[0]), method)
-        return np.asarray(whole.crop((columns.start, rows.start, columns.stop, rows.stop)))
+        return whole.crop((columns.start, rows.start, columns.stop, rows.stop))
     needed = _reach(rows, height, size[0])
     wide = Image.fromarray(np.ascontiguousarray(image[needed]))
     wide = wide.resize((size[1], wide.height), method)
@@ -100,7 +116,7 @@ def _bilinear(image: Pixels, size: tuple[int, int], rows: slice, columns: slice)
     tall = Image.new("RGB", (part.width, height))  # PIL must see the whole height to scale alike
     tall.paste(part, (0, needed.start))
     tall = tall.resize((part.width, size[0]), method)
-    return np.asarray(tall.crop((0, rows.start, part.width, rows.stop)))
+    return tall.crop((0, rows.start, part.width, rows.stop))
 
 
 def _reach(part: slice, length: int, resized: int) -> slice:
@@ -122,7 +138,7 @@ def _nearest(mask: Pixels, size: tuple[int, int], rows: slice, columns: slice) -
         _nearest_places(length, resized)[part]
         for length, resized, part in zip(mask.shape, size, (rows, columns), strict=True)
     ]
-    return mask[places[0][:, None], places[1]]
+    return mask.take(places[0], axis=0).take(places[1], axis=1)
 
 
 def _nearest_places(length: int, resized: int) -> npt.NDArray[np.int32]:

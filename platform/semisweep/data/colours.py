@@ -7,6 +7,7 @@ time goes into fetching memory. What a pixel becomes does not depend on the stri
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -23,6 +24,8 @@ BLUR_REACH = 3.0  # a Gaussian is cut off at this many standard deviations
 STRIP_PIXELS = 2**14  # the dozen arrays of a strip take less than a megabyte
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+_LOCAL = threading.local()
+
 BLACK, WHITE, HALF = np.float32(0), np.float32(255), np.float32(0.5)
 
 
@@ -34,7 +37,7 @@ def change_colours(
     Values are clipped after each step and rounded only once, at the end.
     """
     height, width = image.shape[:2]
-    planes = np.empty((3, height, width), dtype=np.float32)
+    planes = _scratch(height, width)
     kinds = [kind for kind, _ in steps]
     turning = kinds.index(CONTRAST) if CONTRAST in kinds else 0
     mean = BLACK
@@ -59,6 +62,14 @@ def change_colours(
         for rows in strips(height, width):
             _write(smooth[:, rows], changed, rows)
     return changed
+
+
+def _scratch(height: int, width: int) -> Floats:
+    """Return three planes of anything, of this thread's own; asking for new ones takes longer."""
+    planes: Floats | None = getattr(_LOCAL, "planes", None)
+    if planes is None or planes.shape[1:] != (height, width):
+        planes = _LOCAL.planes = np.empty((3, height, width), dtype=np.float32)
+    return planes
 
 
 def strips(height: int, width: int) -> Iterator[slice]:
@@ -86,7 +97,7 @@ def _jitter(planes: Floats, steps: Sequence[tuple[int, float]], mean: np.float32
             planes[:] = turn_hue(planes, amount)
         elif kind == BRIGHTNESS:
             planes *= np.float32(amount)
-            np.minimum(planes, WHITE, out=planes)
+            np.clip(planes, BLACK, WHITE, out=planes)
         else:
             _blend(planes, luma(planes) if kind == SATURATION else mean, amount)
 
@@ -100,8 +111,7 @@ def _blend(planes: Floats, base: Floats | np.float32, amount: float) -> Floats:
     planes -= base
     planes *= np.float32(amount)
     planes += base
-    np.maximum(planes, BLACK, out=planes)
-    return np.minimum(planes, WHITE, out=planes)
+    return np.clip(planes, BLACK, WHITE, out=planes)
 
 
 def luma(planes: Floats) -> Floats:
@@ -118,27 +128,52 @@ def turn_hue(planes: Floats, turn: float) -> Floats:
     red, green, blue = planes
     value = np.maximum(np.maximum(red, green), blue)
     chroma = value - np.minimum(np.minimum(red, green), blue)
-    reddest, greenest = value == red, value == green
-    start = np.array((0, 2, 4), dtype=np.float32) + np.float32(6 * turn)
-    hue = np.where(reddest, green - blue, np.where(greenest, blue - red, red - green))
-    hue /= np.maximum(chroma, np.float32(1e-6))  # grey: any hue will do
-    hue += np.where(reddest, start[0], np.where(greenest, start[1], start[2]))
+    hue, start = _sixths(planes, value, np.float32(6 * turn))
+    hue /= np.clip(chroma, np.float32(1e-6), WHITE)  # grey: any hue will do
+    hue += start
     circles = hue / np.float32(6)
     np.floor(circles, out=circles)
     circles *= np.float32(6)
     hue -= circles  # in [0, 6]
     turned = np.empty_like(planes)
-    for channel, centre, sign, level in ((0, 3, 1, -1), (1, 2, -1, 2), (2, 4, -1, 2)):
+    for channel, centre in ((0, 3), (1, 2), (2, 4)):
         share = np.subtract(hue, np.float32(centre), out=turned[channel])
         np.abs(share, out=share)
-        share *= np.float32(sign)
-        share += np.float32(level)
-        np.maximum(share, BLACK, out=share)
-        np.minimum(share, np.float32(1), out=share)
+        if channel == 0:
+            share -= np.float32(1)
+        else:
+            np.subtract(np.float32(2), share, out=share)
+        np.clip(share, BLACK, np.float32(1), out=share)
         share -= np.float32(1)
         share *= chroma
         share += value
     return turned
+
+
+def _sixths(planes: Floats, value: Floats, shift: np.float32) -> tuple[Floats, Floats]:
+    """Return the difference of the two smaller colours, and the sixth of the circle it is in.
+
+    Weights of 0 and 1 choose, as numpy takes many times longer to choose by conditions; sums with
+    zeros are exact.
+    """
+    red, green, blue = planes
+    reddest = (value == red).astype(np.float32)
+    greenest = (value == green).astype(np.float32)
+    greenest *= np.float32(1) - reddest
+    bluest = np.float32(1) - reddest
+    bluest -= greenest
+    choices = (
+        (reddest, green - blue, np.float32(0) + shift),
+        (greenest, blue - red, np.float32(2) + shift),
+        (bluest, red - green, np.float32(4) + shift),
+    )
+    chosen, sixth = np.zeros_like(value), np.zeros_like(value)
+    for weight, difference, start in choices:
+        difference *= weight
+        chosen += difference
+        weight *= start
+        sixth += weight
+    return chosen, sixth
 
 
 def gaussian_blur(planes: Floats, sigma_pixels: float) -> Floats:
@@ -159,8 +194,10 @@ def gaussian_blur(planes: Floats, sigma_pixels: float) -> Floats:
             _smooth(tall, weights, 0, middle)
             wide[:, :reach] = middle[:, :1]
             wide[:, reach + width :] = middle[:, -1:]
-            _smooth(wide, weights, 1, smooth[channel, rows])
-    return np.minimum(smooth, WHITE, out=smooth)
+            total = smooth[channel, rows]
+            _smooth(wide, weights, 1, total)
+            np.clip(total, BLACK, WHITE, out=total)
+    return smooth
 
 
 def _continued(plane: Floats, rows: slice, reach: int) -> Floats:

@@ -168,8 +168,6 @@ class Loader:
         self, kind: str, item: Item, mask: Pixels | None, pad_label: int
     ) -> tuple[Pixels, Pixels]:
         image = self.dataset.image(item.image_id)
-        if mask is None:  # unlabelled: the file of the mask is never opened
-            mask = np.zeros(image.shape[:2], dtype=np.uint8)
         generator = numbers(self.seed, "weak", kind, item.turn, item.image_id)
         training = self.training
         return weak(image, mask, generator, training.crop_pixels, training.augmentation, pad_label)

@@ -42,7 +42,7 @@ def read_image(path: Path, page: int = 0) -> Pixels:
             opened.seek(page)
             mode = opened.mode
             if not mode.startswith(DEEP_MODES):
-                return np.asarray(opened.convert("RGB"))
+                return np.asarray(opened if mode == "RGB" else opened.convert("RGB"))
     except _BROKEN as error:
         raise _unreadable("an image", path, error) from None
     raise DataError(
@@ -129,8 +129,9 @@ def _check_palette(values: Pixels, colours: Pixels, palette: Sequence[Colour], p
 
 def check_classes(mask: Pixels, classes: int, path: Path) -> Pixels:
     """Return a mask that holds class indices below `classes`, or 255; raise `DataError`."""
-    wrong = mask[(mask >= classes) & (mask != IGNORE)]
-    if wrong.size:
+    strange = (mask >= classes) & (mask != IGNORE)
+    if strange.any():
+        wrong = mask[strange]
         raise DataError(
             f"a mask must hold class ids up to {classes - 1}, or {IGNORE} to ignore, "
             f"got id={wrong.max()} at {wrong.size} pixels, file={path}; "
