@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import colorsys
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from semisweep.config import replace
+from semisweep.data import colours
 from semisweep.data.augmentation import PADDING, cutmix_box, normalise, strong, weak
 from semisweep.data.colours import blend, gaussian_blur, luma, turn_hue
 from semisweep.seeding import numbers
@@ -414,3 +418,63 @@ def test_more_boxes_leave_the_first_where_it_was() -> None:
         first = cutmix_box(numbers(index), 100, one)
         three = replace(one, {"cutmix_boxes": 3, "cutmix_area": (0.03, 0.06)})
         assert (cutmix_box(numbers(index), 100, three) & first).sum() >= 0.5 * first.sum()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_crop_is_to_the_last_bit_that_of_the_whole_resized_image(seed: int) -> None:
+    """Whatever PIL does first; the images are enlarged, made smaller, narrow, tall or tiny."""
+    draws = np.random.default_rng(seed)
+    height, width = ((375, 500), (500, 333), (7, 90), (64, 5))[seed % 4]
+    image, mask = some_image(height, width, seed), draws.integers(0, 22, (height, width), np.uint8)
+    for index in range(6):
+        config = AugmentationConfig(scale=(0.3, 3.0), flip=float(index % 2))
+        crop, label = weak(image, mask, numbers(seed, index), 97, config, PADDING)
+        expected = slow_weak(image, mask, numbers(seed, index), 97, config)
+        assert (crop == expected[0]).all()
+        assert (label == expected[1]).all()
+        without, valid = weak(image, None, numbers(seed, index), 97, config, PADDING)
+        assert (without == crop).all()
+        assert ((valid == PADDING) == (label == PADDING)).all()
+
+
+def slow_weak(
+    image: np.ndarray, mask: np.ndarray, generator: np.random.Generator, crop: int, config: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Resize, pad, crop and flip the whole image, one after the other."""
+    longest = max(image.shape[:2])
+    target = int(generator.integers(int(longest * 0.3), int(longest * 3.0), endpoint=True))
+    down, right, _ = generator.random(3)
+    size = [target if s == longest else max(1, int(s * target / longest + 0.5)) for s in mask.shape]
+    shape = (size[1], size[0])
+    image = np.asarray(Image.fromarray(image).resize(shape, Image.Resampling.BILINEAR))
+    mask = np.asarray(Image.fromarray(mask).resize(shape, Image.Resampling.NEAREST))
+    missing = [(0, max(0, crop - side)) for side in size]
+    image = np.pad(image, (*missing, (0, 0)))
+    mask = np.pad(mask, missing, constant_values=PADDING)
+    top, left = (int(w * (n - crop + 1)) for w, n in zip((down, right), mask.shape, strict=True))
+    parts = (part[top : top + crop, left : left + crop] for part in (image, mask))
+    first, second = (part[:, ::-1] if config.flip else part for part in parts)
+    return first, second
+
+
+@pytest.mark.parametrize("size", [(20, 30), (140, 130), (1, 1), (2, 40_000)])
+def test_strips_change_no_pixel(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole images at once and a row at a time give the same, to the last bit."""
+    image = some_image(*size)
+    for index in range(8):
+        found = []
+        for pixels in (1, 2**14, 2**30):
+            monkeypatch.setattr(colours, "STRIP_PIXELS", pixels)
+            found.append(strong(image, numbers(index), AugmentationConfig(blur=0.8)))
+        assert (found[0] == found[1]).all()
+        assert (found[0] == found[2]).all()
+
+
+def test_the_pixels_of_strong_views_are_pinned() -> None:
+    """Recorded when they were made of whole images; other pixels are other trials."""
+    image = some_image(37, 53, seed=5)
+    total = hashlib.sha256()
+    for index in range(25):
+        total.update(strong(image, numbers("pinned", index), AugmentationConfig()).tobytes())
+
+    assert total.hexdigest()[:20] == "c22d85b58ee20138f6bc"

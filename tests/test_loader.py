@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -257,6 +259,26 @@ def test_prefetched_batches_are_those_of_a_plain_loop(loader):
     assert all(equal(a, b) for a, b in zip(plain, fetched, strict=True))
     assert isinstance(fetched[0], Batch)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_memory_is_flat_over_epochs(dataset, split):
+    """Traced blocks of Python and numpy after the second and the sixth epoch."""
+    small = replace(TRAINING, {"labelled_batch": 2, "unlabelled_batch": 10, "crop_pixels": 33})
+    loader = Loader(dataset, split, small, 0, 2, True)
+    epoch = small.steps_per_epoch(len(split.unlabelled))
+    tracemalloc.start()
+    try:
+        held = []
+        for first, last in ((0, 2), (2, 6)):
+            for step in range(first * epoch, last * epoch):
+                loader.batch(step)
+            gc.collect()
+            held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+
+    assert epoch == 2
+    assert held[1] - held[0] < 100_000, held
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -66,6 +66,10 @@ class DataSet(ABC):
         """Return whether an image is meant to have a mask; without one it cannot be labelled."""
         return True
 
+    def description_files(self) -> tuple[Path, ...]:
+        """Return the files, besides lists, images and masks, that say what the images mean."""
+        return ()
+
     def counts(self) -> dict[str, int]:
         """Return how many images the parts of the published data set have, where it has one."""
         return {}
