@@ -15,13 +15,9 @@ from optuna.distributions import FloatDistribution
 
 from semisweep.config import replace
 from semisweep.network import NetworkConfig
-from semisweep.protocols import PROTOCOLS
 from semisweep.study import Column, Fields, Preset, Row, Search, Study
-from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig
 from semisweep_methods.segkc import SegKC
-from semisweep_methods.unimatch_v2 import dinov2
-from semisweep_studies.augmentations import UNIMATCH
-from semisweep_studies.presets import MINI
+from semisweep_studies.presets import MINI, SEGKC_CITYSCAPES, SEGKC_PAPER
 from semisweep_studies.tables import MINI_LABEL, MINI_LABELLED, numbers
 
 # Images of a partition. The paper counts 2645 in a quarter of 10,582; the lists hold 2646.
@@ -29,62 +25,6 @@ CLASSIC = {"1/16": 92, "1/8": 183, "1/4": 366, "1/2": 732, "full": 1464}
 BLENDER = {"1/16": 662, "1/8": 1323, "1/4": 2646}
 CITYSCAPES = {"1/16": 186, "1/8": 372, "1/4": 744, "1/2": 1488}
 
-V2_CODE = "UniMatch V2, released, whose recipe SegKC follows"
-SEGKC_PAPER = Preset(
-    data=DataConfig(name="voc", family="classic"),
-    training=TrainingConfig(
-        epochs=80,
-        labelled_batch=16,
-        unlabelled_batch=16,
-        crop_pixels=518,
-        optimizer=OptimizerConfig(
-            name="adamw", learning_rate=5e-6, head_multiplier=40.0, weight_decay=0.01
-        ),
-        evaluations=80,
-        evaluation=PROTOCOLS["unimatch-v2-voc"],
-        augmentation=UNIMATCH,
-    ),
-    config={"network": dinov2("small"), "senior": dinov2("base"), "junior": dinov2("small")},
-    metric="best.val.miou",
-    metric_note="mIoU in percent on the val part, best evaluation, of the junior: selected on what "
-    "it is scored on, as the literature does",
-    sources={
-        "data": "SegKC, Sec. 4.1 and the captions of Tables 1 and 2",
-        "training": V2_CODE,
-        "training.epochs": "SegKC, Sec. 4.2: 80; UniMatch V2 has 60",
-        "training.labelled_batch": "SegKC, Sec. 4.2: 16 and 16",
-        "training.unlabelled_batch": "SegKC, Sec. 4.2: 16 and 16",
-        "training.crop_pixels": "SegKC, Sec. 4.2: 518",
-        "training.optimizer": "SegKC, Sec. 4.2: AdamW, 5e-6, decoder x40, decay 0.01",
-        "training.schedule_power": "SegKC, Sec. 4.2: 0.9",
-        "training.precision": "chosen: as released code, which has no mixed precision",
-        "config": "SegKC, Sec. 4.2: DPT, DINOv2",
-        "metric": "chosen: as UniMatch V2's code",
-    },
-)
-SEGKC_CITYSCAPES = dataclasses.replace(
-    SEGKC_PAPER,
-    data=DataConfig(name="cityscapes", family="unimatch"),
-    training=dataclasses.replace(
-        SEGKC_PAPER.training,
-        epochs=240,
-        labelled_batch=8,
-        unlabelled_batch=8,
-        crop_pixels=798,
-        evaluation=PROTOCOLS["unimatch-v2-cityscapes"],
-    ),
-    config={**SEGKC_PAPER.config, "supervised_loss": "ohem"},
-    sources={
-        **SEGKC_PAPER.sources,
-        "training.epochs": "SegKC, Sec. 4.2: 240; UniMatch V2 has 180",
-        "training.labelled_batch": "SegKC, Sec. 4.2: 8 and 8",
-        "training.unlabelled_batch": "SegKC, Sec. 4.2: 8 and 8",
-        "training.crop_pixels": "chosen: 738 in the text and 712 in Table 3 are no multiples of "
-        "DINOv2's 14 pixels; 798 is the window of its evaluation and UniMatch V2's crop",
-        "training.evaluation": "SegKC, Sec. 4.2: windows of 798; UniMatch V2, released",
-        "config.supervised_loss": "UniMatch V2, released: OHEM",
-    },
-)
 CITYSCAPES_NOTE = (
     "On Cityscapes the paper's crop is 738 in the text and 712 in Table 3; ours: 798, with OHEM."
 )

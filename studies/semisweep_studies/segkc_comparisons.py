@@ -17,7 +17,7 @@ from semisweep_methods.supervised import Supervised
 from semisweep_methods.u2pl import U2PL
 from semisweep_methods.unimatch import UniMatch
 from semisweep_methods.unimatch_v2 import UniMatchV2
-from semisweep_studies.presets import RANKMATCH_PAPER
+from semisweep_studies.presets import RANKMATCH_PAPER, SEGKC_CITYSCAPES
 from semisweep_studies.rankmatch import MINI_AGENTS
 from semisweep_studies.rankmatch_comparisons import RANKMATCH_CITYSCAPES
 from semisweep_studies.segkc import (
@@ -26,7 +26,6 @@ from semisweep_studies.segkc import (
     CITYSCAPES_NOTE,
     CLASSIC_COLUMNS,
     PRESETS,
-    SEGKC_CITYSCAPES,
     at_mini,
 )
 from semisweep_studies.tables import MINI_U2PL, numbers

@@ -143,7 +143,8 @@ def _nearest(mask: Pixels, size: tuple[int, int], rows: slice, columns: slice) -
 
 def _nearest_places(length: int, resized: int) -> npt.NDArray[np.int32]:
     line = Image.fromarray(np.arange(length, dtype=np.int32)[None])
-    return np.asarray(line.resize((resized, 1), Image.Resampling.NEAREST))[0]
+    places: npt.NDArray[np.int32] = np.asarray(line.resize((resized, 1), Image.Resampling.NEAREST))
+    return places.reshape(-1)
 
 
 def strong(

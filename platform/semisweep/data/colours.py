@@ -111,12 +111,13 @@ def _blend(planes: Floats, base: Floats | np.float32, amount: float) -> Floats:
     planes -= base
     planes *= np.float32(amount)
     planes += base
-    return np.clip(planes, BLACK, WHITE, out=planes)
+    np.clip(planes, BLACK, WHITE, out=planes)
+    return planes
 
 
 def luma(planes: Floats) -> Floats:
     """Return the grey values [H, W] of planes [3, H, W]."""
-    grey = planes[0] * GREY[0]
+    grey: Floats = planes[0] * GREY[0]
     part = planes[1] * GREY[1]
     grey += part
     grey += np.multiply(planes[2], GREY[2], out=part)
