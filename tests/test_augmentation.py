@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import colorsys
+import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from semisweep.config import replace
-from semisweep.data.augmentation import (
-    PADDING,
-    blend,
-    cutmix_box,
-    gaussian_blur,
-    luma,
-    normalise,
-    strong,
-    turn_hue,
-    weak,
-)
+from semisweep.data import colours
+from semisweep.data.augmentation import PADDING, cutmix_box, normalise, strong, weak
+from semisweep.data.colours import blend, gaussian_blur, luma, turn_hue
 from semisweep.seeding import numbers
 from semisweep.trial import AugmentationConfig
+from semisweep_studies.augmentations import CPS, CSS, CSS_CITYSCAPES, U2PL
 
 STILL = AugmentationConfig(scale=(1.0, 1.0), flip=0.0)
 PLAIN = AugmentationConfig(jitter=0.0, grayscale=0.0, blur=0.0)
@@ -297,3 +294,187 @@ def test_normalised_images_have_channels_first_and_imagenet_statistics_removed()
     assert found.flags.c_contiguous
     assert found == pytest.approx(expected.transpose(0, 3, 1, 2), abs=1e-5)
     assert (normalise(images[0]) == found[0]).all()
+
+
+def long_side_factors(config: AugmentationConfig, count: int = 400, side: int = 40) -> list[float]:
+    """Return the factors by which the long side of an image of 40 x 30 pixels is scaled."""
+    image, mask = np.full((30, side, 3), 7, dtype=np.uint8), np.ones((30, side), dtype=np.uint8)
+    found = []
+    for index in range(count):
+        _, padded = weak(image, mask, numbers(index), 2 * side, config, PADDING)
+        found.append(float((padded != PADDING).any(axis=0).sum()) / side)
+    return found
+
+
+def test_the_scales_of_cps_are_its_six_equally_often() -> None:
+    factors = Counter(long_side_factors(CPS, 1200))
+
+    assert set(factors) == {0.5, 0.75, 1.0, 1.5, 1.75, 2.0}
+    assert all(close(times / 1200, 1 / 6, 1200) for times in factors.values())
+
+
+def test_the_scales_of_u2pl_are_below_one_as_often_as_above_and_uniform_on_either_side() -> None:
+    factors = np.array(long_side_factors(U2PL, 1000))
+    small, large = factors[factors < 1], factors[factors > 1]
+
+    assert factors.min() == 0.5
+    assert factors.max() > 1.95
+    assert close(len(small) / (len(small) + len(large)), 0.5, 1000)
+    assert small.mean() == pytest.approx(0.75, abs=0.02)
+    assert large.mean() == pytest.approx(1.5, abs=0.04)
+
+
+def test_the_scales_of_css_end_at_one_and_a_half_and_those_of_its_cityscapes_are_one() -> None:
+    factors = long_side_factors(CSS)
+
+    assert min(factors) == 0.5
+    assert max(factors) == 1.5
+    assert set(long_side_factors(CSS_CITYSCAPES, 20)) == {1.0}
+
+
+def test_reflected_padding_mirrors_the_image_and_has_no_label() -> None:
+    image, mask = coordinates(10, 14)
+    still = replace(CSS, {"scale": (1.0, 1.0), "flip": 0.0})
+    found, label = weak(image, mask, numbers(0), 20, still, PADDING)
+
+    assert (found == np.pad(image, ((0, 10), (0, 6), (0, 0)), mode="reflect")).all()
+    assert (label[:10, :14] == mask).all()
+    assert (label[10:] == PADDING).all()
+    assert (label[:, 14:] == PADDING).all()
+
+
+@pytest.mark.parametrize("preset", [CPS, U2PL], ids=["cps", "u2pl"])
+def test_presets_without_colours_leave_strong_views_as_they_are(preset: AugmentationConfig) -> None:
+    image = some_image(9, 11)
+
+    assert all((strong(image, numbers(index), preset) == image).all() for index in range(30))
+
+
+def test_the_colours_of_css_have_its_probabilities() -> None:
+    """Jitter 0.8 and blur 0.5 are independent; nothing is greyed."""
+    image = some_image(8, 8)
+    jittered = replace(CSS, {"blur": 0.0})
+    blurred = replace(CSS, {"jitter": 0.0, "blur_sigma_pixels": (1.0, 1.15)})
+
+    for config, chance in ((jittered, 0.8), (blurred, 0.5), (CSS, 0.9)):
+        changed = share(500, lambda g, c=config: (strong(image, g, c) != image).any())
+        assert close(changed, chance, 500) or (config is CSS and changed > 0.8)
+    assert CSS.blur_sigma_pixels == (0.15, 1.15)
+
+
+def test_three_boxes_are_turned_over_one_after_the_other() -> None:
+    """As French et al. draw them: areas from 0.25 to 0.5 between the three, heights log-uniform."""
+    size, areas, heights = 120, [], []
+    for index in range(400):
+        mask = cutmix_box(numbers(index), size, CPS)
+        generator, expected = numbers(index), np.zeros((size, size), dtype=int)
+        draws = np.concatenate([generator.random(5)[1:], generator.random(8)]).reshape(3, 4)
+        total = 0.0
+        for share_of_range, power, down, right in draws:
+            area = 0.25 + 0.25 * share_of_range
+            height = area**power
+            rows = round(size * height / math.sqrt(3))
+            columns = round(size * area / height / math.sqrt(3))
+            top, left = int(down * (size - rows + 1)), int(right * (size - columns + 1))
+            expected[top : top + rows, left : left + columns] += 1
+            assert area / 3 == pytest.approx(rows * columns / size**2, rel=0.05)
+            total += rows * columns / size**2
+            heights.append(height)
+        assert (mask == expected % 2).all()
+        assert 0.24 <= total <= 0.52
+        areas.append(mask.mean())
+
+    assert max(areas) <= 0.52
+    assert np.mean(areas) < 0.375  # where boxes overlap, the host is back
+    assert min(heights) < 0.35
+    assert max(heights) > 0.98
+    assert np.mean(np.log(heights)) == pytest.approx(0.5 * np.mean(np.log([0.375])), abs=0.05)
+
+
+@pytest.mark.parametrize("size", [40, 321, 513])
+def test_the_box_of_u2pl_and_css_is_half_of_the_image_but_for_rounding(size: int) -> None:
+    widths = []
+    for index in range(200):
+        mask = cutmix_box(numbers(index), size, CSS)
+        rows, columns = mask.any(axis=1).sum(), mask.any(axis=0).sum()
+        assert mask.sum() == rows * columns
+        assert abs(int(mask.sum()) - size * size / 2) <= columns / 2
+        widths.append(int(columns) / size)
+
+    assert 0.5 <= min(widths) < 0.53
+    assert 0.97 < max(widths) <= 1
+    assert np.mean(widths) == pytest.approx(0.75, abs=0.04)
+    assert share(600, lambda generator: cutmix_box(generator, 16, CSS).any()) == 1.0
+
+
+def test_a_shared_chance_decides_for_every_box() -> None:
+    assert all(cutmix_box(numbers(index), 16, U2PL, 0.49).any() for index in range(20))
+    assert not any(cutmix_box(numbers(index), 16, U2PL, 0.5).any() for index in range(20))
+
+
+def test_more_boxes_leave_the_first_where_it_was() -> None:
+    one = replace(AugmentationConfig(), {"cutmix": 1.0, "cutmix_area": (0.01, 0.02)})
+    for index in range(20):
+        first = cutmix_box(numbers(index), 100, one)
+        three = replace(one, {"cutmix_boxes": 3, "cutmix_area": (0.03, 0.06)})
+        assert (cutmix_box(numbers(index), 100, three) & first).sum() >= 0.5 * first.sum()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_crop_is_to_the_last_bit_that_of_the_whole_resized_image(seed: int) -> None:
+    """Whatever PIL does first; the images are enlarged, made smaller, narrow, tall or tiny."""
+    draws = np.random.default_rng(seed)
+    height, width = ((375, 500), (500, 333), (7, 90), (64, 5))[seed % 4]
+    image, mask = some_image(height, width, seed), draws.integers(0, 22, (height, width), np.uint8)
+    for index in range(6):
+        config = AugmentationConfig(scale=(0.3, 3.0), flip=float(index % 2))
+        crop, label = weak(image, mask, numbers(seed, index), 97, config, PADDING)
+        expected = slow_weak(image, mask, numbers(seed, index), 97, config)
+        assert (crop == expected[0]).all()
+        assert (label == expected[1]).all()
+        without, valid = weak(image, None, numbers(seed, index), 97, config, PADDING)
+        assert (without == crop).all()
+        assert ((valid == PADDING) == (label == PADDING)).all()
+
+
+def slow_weak(
+    image: np.ndarray, mask: np.ndarray, generator: np.random.Generator, crop: int, config: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Resize, pad, crop and flip the whole image, one after the other."""
+    longest = max(image.shape[:2])
+    target = int(generator.integers(int(longest * 0.3), int(longest * 3.0), endpoint=True))
+    down, right, _ = generator.random(3)
+    size = [target if s == longest else max(1, int(s * target / longest + 0.5)) for s in mask.shape]
+    shape = (size[1], size[0])
+    image = np.asarray(Image.fromarray(image).resize(shape, Image.Resampling.BILINEAR))
+    mask = np.asarray(Image.fromarray(mask).resize(shape, Image.Resampling.NEAREST))
+    missing = [(0, max(0, crop - side)) for side in size]
+    image = np.pad(image, (*missing, (0, 0)))
+    mask = np.pad(mask, missing, constant_values=PADDING)
+    top, left = (int(w * (n - crop + 1)) for w, n in zip((down, right), mask.shape, strict=True))
+    parts = (part[top : top + crop, left : left + crop] for part in (image, mask))
+    first, second = (part[:, ::-1] if config.flip else part for part in parts)
+    return first, second
+
+
+@pytest.mark.parametrize("size", [(20, 30), (140, 130), (1, 1), (2, 40_000)])
+def test_strips_change_no_pixel(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole images at once and a row at a time give the same, to the last bit."""
+    image = some_image(*size)
+    for index in range(8):
+        found = []
+        for pixels in (1, 2**14, 2**30):
+            monkeypatch.setattr(colours, "STRIP_PIXELS", pixels)
+            found.append(strong(image, numbers(index), AugmentationConfig(blur=0.8)))
+        assert (found[0] == found[1]).all()
+        assert (found[0] == found[2]).all()
+
+
+def test_the_pixels_of_strong_views_are_pinned() -> None:
+    """Recorded when they were made of whole images; other pixels are other trials."""
+    image = some_image(37, 53, seed=5)
+    total = hashlib.sha256()
+    for index in range(25):
+        total.update(strong(image, numbers("pinned", index), AugmentationConfig()).tobytes())
+
+    assert total.hexdigest()[:20] == "c22d85b58ee20138f6bc"

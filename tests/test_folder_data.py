@@ -213,3 +213,11 @@ def test_the_content_digest_sees_a_mask_that_is_added(root):
     write_mask(root / "train/masks/c_mask.png")
 
     assert content_digest(open_dataset("mine", root)) != before
+
+
+def test_the_content_digest_sees_what_the_manifest_says(root):
+    before = content_digest(open_dataset("mine", root))
+    manifest = root / "dataset.toml"
+    manifest.write_text(manifest.read_text() + "\n# a remark\n")
+
+    assert content_digest(open_dataset("mine", root)) != before

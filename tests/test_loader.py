@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 import torch
 
 from semisweep.config import replace
-from semisweep.data.augmentation import strong
+from semisweep.data.augmentation import normalise, strong
 from semisweep.data.base import DataSet
 from semisweep.data.dataset import open_dataset
 from semisweep.data.loader import Loader, worker_counts
@@ -192,6 +194,36 @@ def test_padding_is_ignored_in_labels_and_not_valid_in_unlabelled_images(dataset
     assert (batch.label[:, :, 32:] == 255).all()
 
 
+def test_labelled_images_get_colours_where_the_preset_says_so(dataset, split, loader):
+    coloured = replace(TRAINING, {"augmentation.labelled_colours": True})
+    found = Loader(dataset, split, coloured, 0, 2, True)
+    plain, changed = loader.batch(0), found.batch(0)
+
+    assert torch.equal(changed.label, plain.label)
+    assert torch.equal(changed.strong, plain.strong)
+    assert not torch.equal(changed.image, plain.image)
+    item = found.labelled_items(0)[1]
+    back = plain.image[1] * torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    back = (back + torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) * 255
+    generator = numbers(0, "labelled colours", item.turn, item.image_id)
+    pixels = back.round().to(torch.uint8).permute(1, 2, 0).numpy()
+    expected = normalise(strong(pixels, generator, TRAINING.augmentation))
+    assert torch.equal(changed.image[1], torch.from_numpy(expected))
+
+
+def test_a_batch_is_mixed_as_a_whole_by_every_worker_where_the_preset_says_so(dataset, split):
+    together = replace(TRAINING, {"augmentation.cutmix_together": True})
+    workers = [Loader(dataset, split, together, 0, 1, True, rank, 2) for rank in range(2)]
+    mixed = []
+    for step in range(24):
+        shown = [own.batch(step).cutmix.flatten(2).any(dim=2) for own in workers]
+        whole = torch.cat(shown, 1)
+        assert whole.all() or not whole.any()
+        mixed.append(bool(whole.all()))
+
+    assert 4 <= sum(mixed) <= 20
+
+
 def test_the_masks_of_unlabelled_images_are_never_read(tmp_path):
     root = make(tmp_path / "shapes", train=12, val=1, test=1)
     dataset = open_dataset("shapes", root)
@@ -219,12 +251,34 @@ def test_prefetched_batches_are_those_of_a_plain_loop(loader):
     torch.manual_seed(0)
     state = torch.get_rng_state()
     plain = list(loader.batches(1, 5))
+    one = list(loader.batches(1, 5, workers=1))
     fetched = list(loader.batches(1, 5, workers=2))
 
-    assert len(plain) == len(fetched) == 4
+    assert len(plain) == len(one) == len(fetched) == 4
+    assert all(equal(a, b) for a, b in zip(plain, one, strict=True))
     assert all(equal(a, b) for a, b in zip(plain, fetched, strict=True))
     assert isinstance(fetched[0], Batch)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_memory_is_flat_over_epochs(dataset, split):
+    """Traced blocks of Python and numpy after the second and the sixth epoch."""
+    small = replace(TRAINING, {"labelled_batch": 2, "unlabelled_batch": 10, "crop_pixels": 33})
+    loader = Loader(dataset, split, small, 0, 2, True)
+    epoch = small.steps_per_epoch(len(split.unlabelled))
+    tracemalloc.start()
+    try:
+        held = []
+        for first, last in ((0, 2), (2, 6)):
+            for step in range(first * epoch, last * epoch):
+                loader.batch(step)
+            gc.collect()
+            held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+
+    assert epoch == 2
+    assert held[1] - held[0] < 100_000, held
 
 
 @pytest.mark.parametrize("workers", [0, 1])

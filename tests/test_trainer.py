@@ -24,8 +24,9 @@ from semisweep.data.shapes import make
 from semisweep.data.splits import Split, make_split
 from semisweep.errors import ConfigError, TrainingError
 from semisweep.method import Batch, Method, MethodConfig, Progress, Update
-from semisweep.metric import mean_iou
+from semisweep.metric import evaluate, mean_iou
 from semisweep.optimizer import make_optimizers, schedule
+from semisweep.protocols import Protocol
 from semisweep.rehearsal import progress_at, random_batch, tiny_network
 from semisweep.trainer import Training, fit, from_bytes, iterate, to_bytes
 from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig, Trial
@@ -189,6 +190,59 @@ def test_a_group_can_have_an_optimizer_of_its_own() -> None:
     assert isinstance(optimizers["second"], torch.optim.AdamW)
     assert [group["lr"] for group in optimizers["second"].param_groups] == [0.2]
     assert [group["weight_decay"] for group in optimizers["second"].param_groups] == [0.3]
+
+
+def test_no_schedule_takes_a_rate_below_the_least(dataset: DataSet, split: Split) -> None:
+    """The base rates are 0.01 and 0.1; the least is absolute, whatever the group's rate is."""
+    least = replace(SUPERVISED, {"training.optimizer.minimum_rate": 0.005})
+    training = Training(least, dataset, split)
+    rates = []
+    for batch in training.loader.batches(0, 6):
+        training.advance(batch)
+        rates.append([group["lr"] for group in training.optimizers["network"].param_groups])
+    expected = [[max(rate * (1 - s / 6) ** 0.9, 0.005) for rate in (0.01, 0.1)] for s in range(6)]
+
+    assert np.array(rates) == pytest.approx(np.array(expected))
+    assert rates[-1][0] == 0.005
+    again = Training(least, dataset, split)
+    again.restore(training.state())
+    assert [g["minimum_rate"] for g in again.optimizers["network"].param_groups] == [0.005] * 2
+
+
+def test_nesterov_looks_ahead_along_the_momentum() -> None:
+    settings = OptimizerConfig(learning_rate=0.5, head_multiplier=1, momentum=0.5, weight_decay=0)
+    for nesterov, expected in ((False, [1.0, 0.5, -0.25]), (True, [1.0, 0.25, -0.625])):
+        method = Seesaw()
+        own = replace(settings, {"nesterov": nesterov})
+        optimizers = make_optimizers(method, TrainingConfig(steps=1, optimizer=own))
+        for _ in range(3):
+            iterate(method, random_batch(0), progress_at(0), optimizers)
+        # The gradient of the first weight is 1: buffers 1, 1.5; steps g + 0.5 b where it looks.
+        assert method.seen[::3] == expected
+    with pytest.raises(ConfigError, match="nesterov=True, momentum=0"):
+        replace(settings, {"nesterov": True, "momentum": 0.0})
+
+
+def test_a_share_of_the_schedule_ends_it_earlier(dataset: DataSet, split: Split) -> None:
+    half = replace(SUPERVISED, {"training.schedule_share": 0.5})
+    training = Training(half, dataset, split)
+    for batch in training.loader.batches(0, 3):
+        training.advance(batch)
+
+    assert training.total_steps == 3
+    rates = [group["lr"] for group in training.optimizers["network"].param_groups]
+    assert rates == pytest.approx([rate * (1 / 3) ** 0.9 for rate in (0.01, 0.1)])
+    assert replace(half.training, {"schedule_share": 1e-9}).total_steps(100) == 1
+
+
+def test_training_is_scored_under_its_own_protocol(dataset: DataSet, split: Split) -> None:
+    windows = Protocol(name="window", size_pixels=16)
+    other = replace(SUPERVISED, {"training.evaluation": windows})
+    training = Training(other, dataset, split)
+    found = training.score("val")[1]
+
+    assert np.array_equal(found, evaluate(training.method, dataset, "val", windows))
+    assert not np.array_equal(found, evaluate(training.method, dataset, "val"))
 
 
 def test_an_optimizer_for_a_group_that_is_none_is_refused() -> None:

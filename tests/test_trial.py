@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from semisweep.config import replace
+from semisweep.config import identity, replace
 from semisweep.data.splits import Split
 from semisweep.errors import ConfigError
 from semisweep.method import Method
@@ -353,3 +353,37 @@ class TestGoldenKeys:
         del without["training"]["group_optimizers"]
 
         assert trial_key(decode_trial(without), SPLIT) == trial_key(decode_trial(fixed), SPLIT)
+
+
+def test_fields_that_later_versions_added_are_in_no_key_at_their_neutral_values() -> None:
+    own = {
+        "training": {"schedule_share", "evaluation"},
+        "optimizer": {"nesterov", "minimum_rate"},
+        "augmentation": {
+            *("scale_law", "scales", "padding", "labelled_colours"),
+            *("cutmix_boxes", "cutmix_shape", "cutmix_together"),
+        },
+    }
+    training = identity(TrainingConfig(steps=1))
+
+    assert not own["training"] & set(training)
+    assert not own["optimizer"] & set(training["optimizer"])
+    assert not own["augmentation"] & set(training["augmentation"])
+
+
+def test_colours_of_labelled_images_are_in_the_key_of_supervised_training() -> None:
+    def key(**augmentation: object) -> str:
+        changes = {f"training.augmentation.{name}": own for name, own in augmentation.items()}
+        return trial_key(trial(Supervised, changes), SPLIT)
+
+    assert key() == key(jitter=0.3) == key(cutmix_boxes=3)
+    assert key(labelled_colours=True) != key()
+    assert key(labelled_colours=True, jitter=0.3) != key(labelled_colours=True)
+    assert key(labelled_colours=True, cutmix_boxes=3) == key(labelled_colours=True)
+    assert key(scales=(1.0,), scale=(0.1, 3.0)) == key(scales=(1.0,)) != key()
+
+
+def test_a_share_of_a_schedule_is_the_trial_of_so_many_steps() -> None:
+    half = trial(Supervised, {"training.steps": 100, "training.schedule_share": 0.5})
+
+    assert trial_key(half, SPLIT) == trial_key(trial(Supervised, {"training.steps": 50}), SPLIT)

@@ -13,6 +13,7 @@ from semisweep.cli_data import data
 from semisweep.cli_options import Study, make_request, shared
 from semisweep.cli_search import export_optuna, run_modes
 from semisweep.cli_store import compact, diff, evaluate, gc, predict, status
+from semisweep.cli_weights import weights
 from semisweep.errors import SemisweepError
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def cli() -> None:
     """Ablation studies for semi-supervised segmentation whose numbers can be believed."""
 
 
-for command in (check, compact, data, diff, evaluate, export_optuna, gc, predict, status):
+COMMANDS = (check, compact, data, diff, evaluate, export_optuna, gc, predict, status, weights)
+for command in COMMANDS:
     cli.add_command(command)
 
 
@@ -134,10 +136,17 @@ def table(studies: Sequence[str], form: str, **options: Any) -> None:
 
 
 @cli.command()
-def studies() -> None:
-    """List the studies that come along."""
+@click.argument("study", type=Study(), required=False)
+@click.option("--scale", default="paper", show_default=True, help="mini, proxy or paper.")
+def studies(study: str | None, scale: str) -> None:
+    """List the studies that come along, or show what STUDY trains and where each value is from."""
     from semisweep.catalogue import find_study, study_names
 
+    if study is not None:
+        from semisweep.sources import sources_table
+
+        click.echo(sources_table(find_study(study), scale))
+        return
     for name in study_names():
         click.echo(f"{name:24} {find_study(name).title}")
 

@@ -23,6 +23,7 @@ def check(studies: Sequence[str], **options: Any) -> None:
     """
     from semisweep.catalogue import find_study, study_names
     from semisweep.integrity import Checker, check_arms, refuse
+    from semisweep.scales import has_scale
     from semisweep.study import Search, Splits
 
     request = make_request(**options)
@@ -30,7 +31,7 @@ def check(studies: Sequence[str], **options: Any) -> None:
     found: list[Finding] = []
     for name in study_names() if tuple(studies) == ("all",) else studies:
         study = find_study(name)
-        if isinstance(study, Search) or request.scale not in study.presets:
+        if isinstance(study, Search) or not has_scale(study.presets, request.scale):
             click.echo(f"{name}: nothing to compare at {request.scale} scale")
             continue
         findings = check_arms(study, request.scale, request.changes, checker)

@@ -53,7 +53,7 @@ class Assignment(click.ParamType):  # type: ignore[type-arg]
 def shared(command: Command) -> Command:
     """Add the options that say which trials are meant and where they live."""
     for option in (
-        click.option("--scale", default="mini", show_default=True, help="mini or paper."),
+        click.option("--scale", default="mini", show_default=True, help="mini, proxy or paper."),
         store_option,
         click.option(
             "--data",

@@ -12,7 +12,7 @@ from semisweep.execute import execute
 from semisweep.launch import job_for, outcome_note
 from semisweep.request import Request
 from semisweep.store import Store
-from semisweep.study import Column, Row, Search, Study, make_trial, preset_of
+from semisweep.study import Column, Row, Search, Study, cell_trial, preset_of
 from semisweep.validation import check_study
 
 
@@ -36,8 +36,8 @@ def debug_trial(
         )
     store = Store.open(request.store, create=True)
     splits = check_study(study, request)
-    fields = {**setting.set[request.scale], **arm.fields(request.scale)}
-    trial = replace(make_trial(preset, arm.method, fields, request.changes), seed=seed)
+    trial = cell_trial(study, request.scale, arm, setting, request.changes)
+    trial = replace(trial, seed=seed)
     key = splits.key(trial)
     say(f"trial {key}: {arm.name}, {setting.name}, seed {seed}")
 
@@ -53,7 +53,7 @@ def debug_trial(
 def place(study: Study, scale: str, row: str, column: str | None) -> tuple[Row, Column]:
     """Return a row and a column of a study by their names; without one, the first column."""
     rows = {item.name: item for item in study.rows}
-    columns = {item.name: item for item in study.columns if scale in item.set}
+    columns = {item.name: item for item in study.columns if item.exists(scale)}
     if row not in rows:
         raise unknown(f"row of {study.name}", row, rows)
     name = next(iter(columns), "") if column is None else column

@@ -173,7 +173,7 @@ def check_arms(
     base = rows.get(study.base)
     found: list[Finding] = []
     for column in study.columns:
-        if scale not in column.set or base is None or base.method is None:
+        if not column.exists(scale) or base is None or base.method is None:
             continue
         for row in study.rows:
             if row.method is not None and row.name != base.name:

@@ -34,7 +34,8 @@ class NetworkConfig:
 
     `channels`: the decoder's width; by default 256 for DeepLabV3+, and for DPT what UniMatch-V2 has
     for the width of the encoder (64, 128 or 256). `weights`: a file that holds the backbone's
-    weights, or package:file; where it is given it is used instead of the hub's.
+    weights, or package:file; where it is given it is used instead of the hub's. `frozen`: the
+    encoder keeps the weights and batch statistics that it starts from.
     """
 
     backbone: str = "resnet101s"
@@ -51,6 +52,9 @@ class NetworkConfig:
     pretrained: bool = setting(default=True, matters=lambda own: own.weights is None)
     weights: str | None = setting(
         default=None, neutral=None, identity=lambda path: pretrained_weights.file_digest(path)
+    )
+    frozen: bool = setting(
+        default=False, neutral=False, why="for proxies: most of the cost is the encoder's gradient"
     )
 
     def __post_init__(self) -> None:
@@ -94,7 +98,7 @@ class NetworkConfig:
                 decoder = DeepLabV3Plus(widths, self.channels or 256, self.rates, classes)
         with seeded(seed, "classifier"):
             decoder.classifier.reset_parameters()
-        return Network(encoder, decoder)
+        return Network(encoder, decoder, self.frozen)
 
     def _initial_weights(self) -> dict[str, Tensor] | None:
         if self.weights is not None:
@@ -105,12 +109,27 @@ class NetworkConfig:
 
 
 class Network(nn.Module):
-    """An encoder and a decoder; the parameters of the former are named `encoder.*`."""
+    """An encoder and a decoder; the parameters of the former are named `encoder.*`.
 
-    def __init__(self, encoder: nn.Module, decoder: DPT | DeepLabV3Plus) -> None:
+    A frozen encoder never learns and is in evaluation mode throughout.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, decoder: DPT | DeepLabV3Plus, frozen: bool = False
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
+        self.frozen = frozen
+        if frozen:
+            encoder.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Network:
+        """Set training or evaluation mode, but for a frozen encoder."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """Return the taps that the decoder reads: low and high for DeepLabV3+, four for DPT."""

@@ -23,9 +23,12 @@ def factor(rate: Rate, power: float) -> float:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
-    """Set the learning rates of an optimizer to `factor` times what they are in its settings."""
+    """Set the learning rates of an optimizer to `factor` times what they are in its settings.
+
+    None falls below the least rate of the settings.
+    """
     for group in optimizer.param_groups:
-        group["lr"] = group["base_lr"] * factor
+        group["lr"] = max(group["base_lr"] * factor, group.get("minimum_rate", 0.0))
 
 
 def parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
@@ -65,6 +68,13 @@ def _optimizer(modules: Any, config: OptimizerConfig) -> torch.optim.Optimizer:
         for members, rate in zip((encoder, head), rates, strict=True)
         if members
     ]
+    if config.minimum_rate:
+        groups = [{**group, "minimum_rate": config.minimum_rate} for group in groups]
     if config.name == "adamw":
         return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-    return torch.optim.SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay)
+    return torch.optim.SGD(
+        groups,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        nesterov=config.nesterov,
+    )

@@ -1,7 +1,8 @@
 """Pretrained weights of timm's backbones: a local file, the hub's cache, or the hub.
 
-Without a network nothing waits: the error says at once which file of which repository to fetch and
-how to point to it.
+$SEMISWEEP_WEIGHTS may name a folder of files BACKBONE.safetensors (or .bin, .pth, .pt), which go
+before the hub's. Without a network nothing waits: the error says at once which file of which
+repository to fetch and how to point to it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import os
 import pickle
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -24,6 +25,8 @@ from semisweep.errors import ConfigError
 
 ANSWER_SECONDS = 3.0
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+FOLDER_VARIABLE = "SEMISWEEP_WEIGHTS"
+SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
 
 
 def located(path: str) -> Path:
@@ -104,10 +107,16 @@ def named(path: str | None, backbone: str) -> Iterator[None]:
         ) from None
 
 
-def fetch(backbone: str) -> str:
-    """Return the path of the hub's file for a backbone, from its cache or downloaded."""
-    import huggingface_hub
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+class HubFiles(NamedTuple):
+    """Where the hub keeps a backbone's weights: the first of the files that is there."""
+
+    repository: str
+    revision: str | None
+    files: tuple[str, ...]
+
+
+def hub_files(backbone: str) -> HubFiles:
+    """Return where the hub keeps a backbone's weights; raise `ConfigError` where it has none."""
     from timm.models import get_pretrained_cfg
 
     described = get_pretrained_cfg(backbone)
@@ -118,24 +127,87 @@ def fetch(backbone: str) -> str:
             f"--set config.network.weights=FILE"
         )
     repository, _, revision = str(described.hf_hub_id).partition("@")
-    files = (described.hf_hub_filename,) if described.hf_hub_filename else HUB_FILES
-    where: dict[str, Any] = {"repo_id": repository, "revision": revision or None}
+    files = (str(described.hf_hub_filename),) if described.hf_hub_filename else HUB_FILES
+    return HubFiles(repository, revision or None, files)
+
+
+def local_file(backbone: str, folder: Path | None = None) -> Path | None:
+    """Return a backbone's file in a folder, by default that of $SEMISWEEP_WEIGHTS; None without."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    place = folder or (Path(named) if named else None)
+    if place is None:
+        return None
+    if not place.is_dir():
+        raise ConfigError(
+            f"the folder of weights must exist, got folder={place} "
+            f"(--weights-dir or ${FOLDER_VARIABLE}); make it or leave it out"
+        )
+    files = (place / f"{backbone}{suffix}" for suffix in SUFFIXES)
+    return next((file for file in files if file.is_file()), None)
+
+
+def cached_file(backbone: str) -> Path | None:
+    """Return a backbone's file in the hub's cache on this machine, None without; asks nobody."""
+    import huggingface_hub
+
+    repository, revision, files = hub_files(backbone)
     for file in files:
-        cached = huggingface_hub.try_to_load_from_cache(filename=file, **where)
+        cached = huggingface_hub.try_to_load_from_cache(
+            repo_id=repository, filename=file, revision=revision
+        )
         if isinstance(cached, str):
-            return cached
-    if hub_answers(repository):
-        for file in files:
-            try:
-                return str(huggingface_hub.hf_hub_download(filename=file, **where))
-            except EntryNotFoundError:
-                continue
-            except (HfHubHTTPError, OSError):
-                break
-    raise ConfigError(
-        f"pretrained weights of backbone={backbone!r} are neither in the hub's cache nor to be had "
-        f"over the network; fetch {files[0]} of {repository} from {endpoint()}/{repository} and "
-        f"set weights=FILE of that network, such as --set config.network.weights=FILE"
+            return Path(cached)
+    return None
+
+
+def fetch(backbone: str) -> str:
+    """Return the path of a backbone's file: a local one, the hub's cached, or downloaded.
+
+    Raises `ConfigError` where it is nowhere to be had.
+    """
+    here = local_file(backbone) or cached_file(backbone)
+    if here is not None:
+        return str(here)
+    repository = hub_files(backbone).repository
+    found = download(backbone) if hub_answers(repository) else None
+    if found is None:
+        raise unavailable([backbone])
+    return str(found)
+
+
+def download(backbone: str) -> Path | None:
+    """Return a backbone's file from the hub, kept in its cache; None where the hub has it not."""
+    import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+    repository, revision, files = hub_files(backbone)
+    for file in files:
+        try:
+            return Path(
+                huggingface_hub.hf_hub_download(
+                    repo_id=repository, filename=file, revision=revision
+                )
+            )
+        except EntryNotFoundError:
+            continue
+        except (HfHubHTTPError, OSError):
+            break
+    return None
+
+
+def unavailable(backbones: Sequence[str]) -> ConfigError:
+    """Return the error that names what to fetch for backbones whose weights cannot be had."""
+    places = []
+    for backbone in backbones:
+        repository, _, files = hub_files(backbone)
+        places.append(f"{files[0]} of {repository} from {endpoint()}/{repository}")
+    names = ", ".join(map(repr, backbones))
+    return ConfigError(
+        f"pretrained weights of backbone={names} are neither in the hub's cache nor to be had "
+        f"over the network; fetch {', '.join(places)} and set weights=FILE of that network, such "
+        f"as --set config.network.weights=FILE, or put it into a folder as "
+        f"{backbones[0]}{Path(hub_files(backbones[0]).files[0]).suffix} and set "
+        f"{FOLDER_VARIABLE} to that folder"
     )
 
 

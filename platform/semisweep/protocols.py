@@ -8,22 +8,22 @@ and settings; two protocols can be some points of mIoU apart on the same weights
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.nn import functional
 
 from semisweep.config import Count, config, decode, identity, parse_value, setting
 from semisweep.errors import ConfigError, unknown
+
+if TYPE_CHECKING:  # configurations are read where torch, which takes seconds, is not wanted
+    from torch import Tensor
 
 IGNORE = 255
 PATCH_PIXELS = 14
 
 Pixels = npt.NDArray[np.uint8]
-Predict = Callable[[Tensor], Tensor]
+Predict = Callable[["Tensor"], "Tensor"]
 
 
 @config
@@ -226,6 +226,8 @@ def _summed(predict: Predict, image: Tensor, protocol: Protocol) -> Tensor:
 
 
 def _resized(values: Tensor, size: Sequence[int]) -> Tensor:
+    from torch.nn import functional
+
     if tuple(values.shape[-2:]) == tuple(size):
         return values
     return functional.interpolate(values, tuple(size), mode="bilinear", align_corners=True)
@@ -233,6 +235,8 @@ def _resized(values: Tensor, size: Sequence[int]) -> Tensor:
 
 def _padded(image: Tensor, size: int) -> Tensor:
     """Return images of which no side is below `size`; what is added is 0, the mean colour."""
+    from torch.nn import functional
+
     (down, right) = (max(0, size - side) for side in image.shape[-2:])
     around = (right // 2, right - right // 2, down // 2, down - down // 2)
     return functional.pad(image, around) if down or right else image
@@ -246,6 +250,8 @@ def _centered(image: Tensor, size: int) -> Tensor:
 
 def _mirrored(image: Tensor, size: int) -> Tensor:
     """Return images of which no side is below `size`, mirrored as often as that takes."""
+    import torch
+
     for dimension in (-2, -1):
         length = image.shape[dimension]
         if length < size:

@@ -56,7 +56,8 @@ def resolved_study(name: str, request: Request) -> Mapping[str, Any]:
         if stored is not None:
             return stored
     from semisweep.catalogue import find_study
-    from semisweep.study import Search, Splits, preset_of, resolve
+    from semisweep.study import Search, Splits, resolve
+    from semisweep.validation import sample_trials
 
     study = find_study(name)
     if isinstance(study, Search):
@@ -64,7 +65,8 @@ def resolved_study(name: str, request: Request) -> Mapping[str, Any]:
             "name": study.name, "title": study.title, "metric": study.metric,
             "direction": study.direction, "scale": request.scale,
         }  # fmt: skip
-    here = request.roots.of(preset_of(study, request.scale).data.name).exists()
+    wanted = {trial.data.name for trial in sample_trials(study, request)}
+    here = all(request.roots.of(name).exists() for name in wanted)
     splits = Splits(request.roots) if here else None
     return resolve(study, request.scale, splits, request.changes, request.seeds).table
 

@@ -23,6 +23,7 @@ from semisweep.launch import job_for, keep_failure, outcome_note
 from semisweep.outcomes import Outcome, outcome_of, outcomes, rungs_of
 from semisweep.progress import SweepProgress
 from semisweep.request import Request
+from semisweep.scales import at_scale
 from semisweep.space import fields_of
 from semisweep.store import Store
 from semisweep.study import Search, Splits, make_trial, preset_of
@@ -68,9 +69,9 @@ class Suggestions:
         self.search, self.request, self.store = search, request, store
         self.splits = Splits(request.roots)
         preset = preset_of(search, request.scale)
-        fields = search.set.get(request.scale, {})
+        fields = at_scale(search.set, request.scale, {})
         self.template = make_trial(preset, search.method, fields, request.changes)
-        self.space = dict(search.space[request.scale])
+        self.space = dict(at_scale(search.space, request.scale, {}))
         self.table = self._table(lag)
         self.lag = int(self.table.get("lag", 0))
         self.limit = limit(search, request, self.table)

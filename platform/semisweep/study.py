@@ -24,27 +24,16 @@ from semisweep.data.splits import Split, make_split
 from semisweep.errors import ConfigError, unknown
 from semisweep.factor import Probe
 from semisweep.request import Roots
+from semisweep.scales import PROXY, SCALES, Fields, Preset, at_scale, has_scale, preset_at
 from semisweep.space import Direction, Halving, Objective, Space, varied
-from semisweep.trial import DataConfig, TrainingConfig, Trial, method_path, trial_key
+from semisweep.trial import DataConfig, Trial, method_path, trial_key
 
 if TYPE_CHECKING:
     from semisweep.method import Method
 
-Fields = Mapping[str, Any]
-SCALES = ("mini", "paper")
+__all__ = ["PROXY", "SCALES", "Column", "Fields", "Preset", "Row", "Search", "Study", "resolve"]
+
 SECTIONS = ("config", "data", "training")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preset:
-    """What a scale trains: images, schedule, method fields such as the network, and what counts."""
-
-    data: DataConfig
-    training: TrainingConfig
-    config: Fields
-    metric: str
-    metric_note: str
-    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,16 +55,29 @@ class Row:
 
     def fields(self, scale: str) -> dict[str, Any]:
         """Return the fields of the arm at a scale."""
-        return {**self.set, **self.scaled.get(scale, {})}
+        return {**self.set, **at_scale(self.scaled, scale, {})}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A setting in which all arms are compared; it exists at the scales that it names."""
+    """A setting in which all arms are compared; it exists at the scales that it names.
+
+    `presets`: what is trained in this column instead of what the study's presets say, for a table
+    of several data sets. All columns of a table show one metric, that of the study's preset.
+    """
 
     name: str
     set: Mapping[str, Fields]
     labels: Mapping[str, str] = field(default_factory=dict)
+    presets: Mapping[str, Preset] = field(default_factory=dict)
+
+    def exists(self, scale: str) -> bool:
+        """Return whether the column exists at a scale."""
+        return has_scale(self.set, scale)
+
+    def fields(self, scale: str) -> Fields:
+        """Return the fields of the column at a scale at which it exists."""
+        return at_scale(self.set, scale, {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +171,7 @@ def resolve(
     check_changes(study, scale, changes)
     trials: dict[str, Trial] = {}
     cells = []
-    columns = [column for column in study.columns if scale in column.set]
+    columns = [column for column in study.columns if column.exists(scale)]
     for row in study.rows:
         for column in columns:
             keys = {}
@@ -190,6 +192,7 @@ def _heading(study: Study, scale: str, columns: Sequence[Column]) -> dict[str, A
     """Return what a resolved table holds besides its cells: titles, labels, metric and notes."""
     preset = preset_of(study, scale)
     notes = [study.published_note, *preset.notes]
+    notes += [note for column in columns for note in column_preset(study, scale, column).notes]
     return {
         "format": 1,
         "kind": "table",
@@ -197,14 +200,14 @@ def _heading(study: Study, scale: str, columns: Sequence[Column]) -> dict[str, A
         "scale": scale,
         "metric": preset.metric,
         "metric_note": preset.metric_note,
-        "notes": [note for note in notes if note],
+        "notes": [note for note in dict.fromkeys(notes) if note],
         "rows": [
             {"name": row.name, "label": row.label or row.name}
             | ({"published_only": True} if row.method is None else {})
             for row in study.rows
         ],
         "columns": [
-            {"name": column.name, "label": column.labels.get(scale, column.name)}
+            {"name": column.name, "label": at_scale(column.labels, scale, column.name)}
             for column in columns
         ],
     }
@@ -219,14 +222,20 @@ def replicates(
     seeds: int | None = None,
 ) -> Iterator[tuple[str, Trial]]:
     """Yield "draw/seed" and trial of every replicate of a cell; none of a published-only row."""
-    preset = preset_of(study, scale)
     if row.method is None:
         return
-    trial = make_trial(preset, row.method, {**column.set[scale], **row.fields(scale)}, changes)
+    trial = cell_trial(study, scale, row, column, changes)
     for draw in range(study.draws):
         for seed in range(seeds or study.seeds):
             data = dataclasses.replace(trial.data, draw=draw) if study.draws > 1 else trial.data
             yield f"{data.draw}/{seed}", dataclasses.replace(trial, data=data, seed=seed)
+
+
+def cell_trial(study: Study, scale: str, row: Row, column: Column, changes: Fields) -> Trial:
+    """Return the trial of a trained row at a column, of the preset's draw and seed 0."""
+    assert row.method is not None
+    fields = {**column.fields(scale), **row.fields(scale)}
+    return make_trial(column_preset(study, scale, column), row.method, fields, changes)
 
 
 def make_trial(preset: Preset, method: type[Method], fields: Fields, changes: Fields) -> Trial:
@@ -258,20 +267,32 @@ def has(trial: Trial, path: str) -> bool:
 
 def preset_of(study: Study | Search, scale: str) -> Preset:
     """Return the study's preset for a scale; raise `ConfigError` if it has none."""
-    if scale not in study.presets:
-        raise unknown(f"scale of {study.name}", scale, study.presets)
-    return study.presets[scale]
+    preset = preset_at(study.presets, scale)
+    if preset is None:
+        known = [name for name in (*SCALES, PROXY) if has_scale(study.presets, name)]
+        raise unknown(f"scale of {study.name}", scale, known)
+    return preset
+
+
+def column_preset(study: Study, scale: str, column: Column) -> Preset:
+    """Return the preset of a column: its own where it has one, with the metric of the study's."""
+    preset = preset_of(study, scale)
+    own = preset_at(column.presets, scale)
+    if own is None:
+        return preset
+    return dataclasses.replace(own, metric=preset.metric, metric_note=preset.metric_note)
 
 
 def check_changes(study: Study | Search, scale: str, changes: Fields) -> None:
     """Raise `ConfigError` if a change names no field of any arm, or one that the study varies."""
     preset = preset_of(study, scale)
     if isinstance(study, Search):
-        methods, fields_varied = [study.method], [varied(study.space[scale])]
+        methods = [study.method]
+        fields_varied = [varied(at_scale(study.space, scale, {}))]
     else:
         methods = [row.method for row in study.rows if row.method is not None]
         fields_varied = [set(row.fields(scale)) for row in study.rows]
-        fields_varied += [set(column.set[scale]) for column in study.columns if scale in column.set]
+        fields_varied += [set(item.fields(scale)) for item in study.columns if item.exists(scale)]
     trials = [make_trial(preset, method, {}, {}) for method in methods]
     for path in changes:
         if path.split(".")[0] not in SECTIONS or path.count(".") < 1:

@@ -175,7 +175,8 @@ class Training:
 
     def score(self, part: str) -> tuple[dict[str, float], np.ndarray]:
         """Return the summary and the per-image confusion matrices of one part of the data set."""
-        confusions = evaluate(self.method, self.dataset, part, device=str(self.device))
+        protocol = self.trial.training.evaluation
+        confusions = evaluate(self.method, self.dataset, part, protocol, str(self.device))
         return summary(confusions, self.dataset.classes), confusions
 
 

@@ -26,6 +26,7 @@ from semisweep.config import (
     setting,
 )
 from semisweep.errors import ConfigError
+from semisweep.protocols import Protocol
 
 if TYPE_CHECKING:
     from semisweep.data.splits import Split
@@ -39,9 +40,29 @@ Window = tuple[NonNegative, NonNegative]
 
 @config
 class AugmentationConfig:
-    """Random changes of the training images; the defaults are the UniMatch family's."""
+    """Random changes of the training images; the defaults are the UniMatch family's.
 
-    scale: tuple[Scale, Scale] = setting((0.5, 2.0), code="long side x U(0.5, 2.0)")
+    `scale`: the range of the factor on the size. It is uniform, or, with `scale_law` "halves", as
+    often below 1 as above and uniform on either side; `scales`, where given, are all factors there
+    are. `padding`: what fills a crop that reaches beyond the image, whose pixels have no label.
+    `labelled_colours`: labelled images get the colours of strong views. `cutmix_boxes`: so many
+    boxes, each of its share of `cutmix_area`; where two overlap the host shows again.
+    `cutmix_shape`: what is drawn besides the area, the aspect, the width in whole pixels or the
+    logarithm of the height; `cutmix_together`: all images of a batch are mixed, or none.
+    """
+
+    scale: tuple[Scale, Scale] = setting(
+        (0.5, 2.0), code="long side x U(0.5, 2.0)", matters=lambda own: not own.scales
+    )
+    scale_law: Literal["uniform", "halves"] = setting(
+        "uniform",
+        neutral="uniform",
+        code="U2PL: halves",
+        matters=lambda own: not own.scales,
+    )
+    scales: tuple[Scale, ...] = setting((), neutral=(), code="CPS: 0.5, 0.75, 1, 1.5, 1.75, 2")
+    padding: Literal["zero", "reflect"] = setting("zero", neutral="zero", code="CSS: reflect")
+    labelled_colours: bool = setting(False, neutral=False, code="CSS: as strong views")
     flip: Fraction = setting(0.5, code="horizontal, 0.5")
     jitter: Fraction = setting(0.8, code="strong view, p = 0.8")
     brightness: NonNegative = setting(0.5, code="0.5")
@@ -53,7 +74,16 @@ class AugmentationConfig:
     blur_sigma_pixels: Window = setting((0.1, 2.0), code="sigma ~ U(0.1, 2.0)")
     cutmix: Fraction = setting(0.5, code="one box a view, p = 0.5")
     cutmix_area: tuple[Fraction, Fraction] = setting((0.02, 0.4), code="area U(0.02, 0.4)")
-    cutmix_aspect: tuple[Positive, Positive] = setting((0.3, 1 / 0.3), code="aspect U(0.3, 1/0.3)")
+    cutmix_aspect: tuple[Positive, Positive] = setting(
+        (0.3, 1 / 0.3),
+        code="aspect U(0.3, 1/0.3)",
+        matters=lambda own: own.cutmix_shape == "aspect",
+    )
+    cutmix_boxes: Count = setting(1, neutral=1, code="CPS: 3, each a third of the area")
+    cutmix_shape: Literal["aspect", "width", "log_height"] = setting(
+        "aspect", neutral="aspect", code="U2PL, CSS: width; CPS: log_height"
+    )
+    cutmix_together: bool = setting(False, neutral=False, code="U2PL: the whole batch")
 
     def __post_init__(self) -> None:
         for name in ("scale", "blur_sigma_pixels", "cutmix_area", "cutmix_aspect"):
@@ -62,7 +92,11 @@ class AugmentationConfig:
                 raise ConfigError(f"a range must not fall, got {name}=({low}, {high})")
 
 
-WEAK_FIELDS = ("scale", "flip")
+WEAK_FIELDS = ("scale", "scale_law", "scales", "padding", "labelled_colours", "flip")
+COLOUR_FIELDS = (
+    *("jitter", "brightness", "contrast", "saturation", "hue"),
+    *("grayscale", "blur", "blur_sigma_pixels"),
+)
 
 
 @config
@@ -77,13 +111,24 @@ class DataConfig:
 
 @config
 class OptimizerConfig:
-    """One optimizer; the decoder and other heads learn at `head_multiplier` times the rate."""
+    """One optimizer; the decoder and other heads learn at `head_multiplier` times the rate.
+
+    No schedule takes a rate below `minimum_rate`.
+    """
 
     name: Literal["sgd", "adamw"] = "sgd"
     learning_rate: Positive = 0.001
     head_multiplier: Positive = 10.0
     weight_decay: NonNegative = 1e-4
     momentum: Fraction = setting(0.9, matters=lambda own: own.name == "sgd")
+    nesterov: bool = setting(False, neutral=False, matters=lambda own: own.name == "sgd")
+    minimum_rate: NonNegative = setting(0.0, neutral=0.0)
+
+    def __post_init__(self) -> None:
+        if self.nesterov and self.name == "sgd" and self.momentum == 0:
+            raise ConfigError(
+                f"Nesterov's momentum must be positive, got nesterov=True, momentum={self.momentum}"
+            )
 
 
 @config
@@ -91,11 +136,14 @@ class TrainingConfig:
     """How long, on what batches and with which optimizers a method is trained.
 
     Batches are global: the number of workers that share them is a fact of the machine. Exactly one
-    of `steps` and `epochs` is given; an epoch is one pass over the unlabelled images.
+    of `steps` and `epochs` is given; an epoch is one pass over the unlabelled images. A trial is
+    trained for `schedule_share` of them, and its schedules end there. `evaluation`: how images are
+    shown while it is trained, and so what its best weights are best at.
     """
 
     steps: Count | None = None
     epochs: Count | None = None
+    schedule_share: Annotated[float, Field(gt=0, le=1)] = setting(1.0, neutral=1.0)
     labelled_batch: Count = 8
     unlabelled_batch: Count = 8
     crop_pixels: Count = 321
@@ -104,6 +152,7 @@ class TrainingConfig:
     schedule_power: NonNegative = 0.9
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     evaluations: Count = 10
+    evaluation: Protocol = setting(factory=Protocol, neutral=Protocol())
     augmentation: AugmentationConfig = setting(factory=AugmentationConfig)
 
     def __post_init__(self) -> None:
@@ -115,10 +164,11 @@ class TrainingConfig:
 
     def total_steps(self, unlabelled: int) -> int:
         """Return the number of iterations, given the number of unlabelled images."""
-        if self.steps is not None:
-            return self.steps
-        assert self.epochs is not None
-        return self.epochs * self.steps_per_epoch(unlabelled)
+        steps = self.steps
+        if steps is None:
+            assert self.epochs is not None
+            steps = self.epochs * self.steps_per_epoch(unlabelled)
+        return max(1, round(self.schedule_share * steps))
 
     def steps_per_epoch(self, unlabelled: int) -> int:
         """Return the iterations of one pass over the unlabelled images; the rest is dropped."""
@@ -173,7 +223,7 @@ def trial_identity(trial: Trial, split: Split) -> dict[str, Any]:
     """Return what determines the weights of `trial`: the JSON that its key is a digest of."""
     method, config = method_class(trial.method).same_as(trial.config)
     training = identity(trial.training)
-    for name in ("steps", "epochs"):
+    for name in ("steps", "epochs", "schedule_share"):
         training.pop(name, None)
     training["total_steps"] = trial.training.total_steps(len(split.unlabelled))
     lists = {"labelled": split.labelled_digest}
@@ -181,7 +231,11 @@ def trial_identity(trial: Trial, split: Split) -> dict[str, Any]:
         lists["unlabelled"] = split.unlabelled_digest
     else:
         training.pop("unlabelled_batch")
-        training["augmentation"] = {name: training["augmentation"][name] for name in WEAK_FIELDS}
+        augmentation = trial.training.augmentation
+        seen = (*WEAK_FIELDS, *COLOUR_FIELDS) if augmentation.labelled_colours else WEAK_FIELDS
+        training["augmentation"] = {
+            name: value for name, value in training["augmentation"].items() if name in seen
+        }
     return {
         "method": method_path(method),
         "method_version": method.version,

@@ -13,9 +13,11 @@ from semisweep.data.shapes import make
 from semisweep.errors import ConfigError, DataError, unknown
 from semisweep.files import replacing
 from semisweep.request import Request, Roots
+from semisweep.scales import at_scale
 from semisweep.space import SAMPLERS, check_space, samples
 from semisweep.store import Store
 from semisweep.study import (
+    PROXY,
     SCALES,
     Search,
     Splits,
@@ -34,8 +36,8 @@ def check_place(name: str, request: Request) -> None:
     Makes the store, empty, where there is none.
     """
     check_study_name(name)
-    if ":" not in name and request.scale not in SCALES:
-        raise unknown("scale", request.scale, SCALES)
+    if ":" not in name and request.scale not in (*SCALES, PROXY):
+        raise unknown("scale", request.scale, (*SCALES, PROXY))
     check_roots(request.roots)
     Store.open(request.store, create=True)
 
@@ -51,7 +53,7 @@ def check_study(study: Study | Search, request: Request) -> Splits:
     trials = list(sample_trials(study, request))
     check_networks(trials)
     check_workers(trials, request.resources.workers)
-    prepare_data(study, request)
+    prepare_data((trial.data.name for trial in trials), request)
     splits = Splits(request.roots)
     check_batches(trials, splits)
     return splits
@@ -68,12 +70,12 @@ def sample_trials(study: Study | Search, request: Request) -> Iterator[Trial]:
     """Yield a trial of every trained cell of a study, or the one that a search changes."""
     scale, changes = request.scale, request.changes
     if isinstance(study, Search):
-        fields = study.set.get(scale, {})
+        fields = at_scale(study.set, scale, {})
         yield make_trial(preset_of(study, scale), study.method, fields, changes)
         return
     for row in study.rows:
         for column in study.columns:
-            if scale in column.set:
+            if column.exists(scale):
                 found = replicates(study, scale, row, column, changes)
                 yield from (trial for _, trial in islice(found, 1))
 
@@ -107,7 +109,7 @@ def check_search(search: Search, request: Request) -> None:
     from semisweep.halving import rung_steps
     from semisweep.sampling import describe, grid_size
 
-    space = search.space[request.scale]
+    space = at_scale(search.space, request.scale, {})
     check_space(space)
     (template,) = sample_trials(search, request)
     for fields in samples(space):
@@ -175,28 +177,28 @@ def check_networks(trials: Iterable[Trial]) -> None:
         network.check()
 
 
-def prepare_data(study: Study | Search, request: Request) -> None:
-    """Make the embedded data set if it is wanted and not there; refuse a data set with faults.
+def prepare_data(names: Iterable[str], request: Request) -> None:
+    """Make the embedded data set if it is wanted and not there; refuse data sets with faults.
 
     A data set found whole is remembered beside the store's trials, where there is a store, by its
     files' sizes and times.
     """
-    name = preset_of(study, request.scale).data.name
-    root = request.roots.of(name)
-    if is_to_be_made(name, root):
-        make(root)
-    dataset = open_dataset(name, root)
-    stamp = stamp_of(root)
-    seen = Path(request.store) / "checked" / f"{name}-{stamp}.json"
-    if seen.exists():
-        return
-    problems = check(dataset)
-    if problems:
-        more = f" (and {len(problems) - 1} more: semisweep data check)" if problems[1:] else ""
-        raise DataError(problems[0] + more)
-    if Path(request.store).exists():
-        with replacing(seen) as file:
-            file.write(b"{}\n")
+    for name in dict.fromkeys(names):
+        root = request.roots.of(name)
+        if is_to_be_made(name, root):
+            make(root)
+        dataset = open_dataset(name, root)
+        stamp = stamp_of(root)
+        seen = Path(request.store) / "checked" / f"{name}-{stamp}.json"
+        if seen.exists():
+            continue
+        problems = check(dataset)
+        if problems:
+            more = f" (and {len(problems) - 1} more: semisweep data check)" if problems[1:] else ""
+            raise DataError(problems[0] + more)
+        if Path(request.store).exists():
+            with replacing(seen) as file:
+                file.write(b"{}\n")
 
 
 def is_to_be_made(dataset: str, root: Path) -> bool:

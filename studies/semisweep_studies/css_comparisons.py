@@ -9,11 +9,13 @@ from __future__ import annotations
 import dataclasses
 
 from semisweep.network import NetworkConfig
+from semisweep.protocols import Protocol
 from semisweep.study import Column, Row, Study
 from semisweep.trial import DataConfig
 from semisweep_methods.cps import CPS
 from semisweep_methods.css import CSS
 from semisweep_methods.u2pl import U2PL
+from semisweep_studies.augmentations import CSS_CITYSCAPES as CSS_CITYSCAPES_AUGMENTATION
 from semisweep_studies.css import CSS_PAPER, SMALL
 from semisweep_studies.presets import MINI
 from semisweep_studies.tables import MINI_LABEL, MINI_LABELLED, MINI_U2PL, numbers
@@ -22,9 +24,15 @@ _NETWORK = NetworkConfig(
     backbone="resnet101s", output_stride=8, rates=(12, 24, 36), pretrained=True
 )
 CSS_BLENDER = dataclasses.replace(
-    CSS_PAPER, data=DataConfig(name="voc", family="u2pl"), config={"network": _NETWORK}
+    CSS_PAPER,
+    data=DataConfig(name="voc", family="u2pl"),
+    config={"network": _NETWORK},
+    sources={
+        **CSS_PAPER.sources,
+        "data": "CSS, Sec. 4.1; its authors: U2PL's lists",
+        "config": "CSS, Sec. 4.2: a deep stem; stride and rates: released",
+    },
 )
-# Sec. 4.1; the release does not scale these images.
 CSS_CITYSCAPES = dataclasses.replace(
     CSS_PAPER,
     data=DataConfig(name="cityscapes", family="u2pl"),
@@ -36,8 +44,22 @@ CSS_CITYSCAPES = dataclasses.replace(
         unlabelled_batch=8,
         crop_pixels=768,
         optimizer=dataclasses.replace(CSS_PAPER.training.optimizer, learning_rate=0.0038),
-        augmentation=dataclasses.replace(CSS_PAPER.training.augmentation, scale=(1.0, 1.0)),
+        evaluation=Protocol(name="window", size_pixels=768),
+        augmentation=CSS_CITYSCAPES_AUGMENTATION,
     ),
+    sources={
+        **CSS_PAPER.sources,
+        "data": "CSS, Sec. 4.1; its authors: U2PL's lists",
+        "training.steps": "CSS, Sec. 4.1: 80,000",
+        "training.labelled_batch": "CSS, Sec. 4.1: 8; that it is so many of each, chosen",
+        "training.unlabelled_batch": "CSS, Sec. 4.1: 8; that it is so many of each, chosen",
+        "training.crop_pixels": "CSS, Sec. 4.1: 768",
+        "training.optimizer.learning_rate": "CSS, Sec. 4.1: 0.0038; released: 0.0064",
+        "training.evaluation": "CSS, Sec. 4.1: a sliding window; chosen: of the crop, two thirds "
+        "apart. The release scores one random crop an image",
+        "config": "CSS, Sec. 4.2: a deep stem; stride and rates: released",
+        "config.supervised_loss": "CSS, released: OHEM",
+    },
 )
 
 

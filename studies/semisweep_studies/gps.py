@@ -11,14 +11,14 @@ from __future__ import annotations
 import dataclasses
 
 from semisweep.network import NetworkConfig
+from semisweep.protocols import PROTOCOLS
 from semisweep.study import Column, Fields, Preset, Row, Study
-from semisweep.trial import AugmentationConfig, DataConfig, OptimizerConfig, TrainingConfig
+from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig
 from semisweep_methods.gps import GPS
+from semisweep_studies.augmentations import CPS as CPS_AUGMENTATION
 from semisweep_studies.presets import MINI
 from semisweep_studies.tables import MINI_LABEL, MINI_LABELLED, numbers
 
-# GPS, Sec. 4.1; what it does not say is CPS's code's. Chosen: one box of CutMix where CPS has
-# three, scales from a range where both have six values, whole images where CPS slides a window.
 GPS_PAPER = Preset(
     data=DataConfig(name="voc", family="blender"),
     training=TrainingConfig(
@@ -30,14 +30,49 @@ GPS_PAPER = Preset(
             name="sgd", learning_rate=0.01, head_multiplier=1.0, weight_decay=1e-4
         ),
         evaluations=40,
-        augmentation=AugmentationConfig(cutmix=1.0, cutmix_area=(0.25, 0.5)),
+        evaluation=PROTOCOLS["cps-voc"],
+        augmentation=CPS_AUGMENTATION,
     ),
     config={"network": NetworkConfig(backbone="resnet50s", output_stride=16, pretrained=True)},
     metric="best.val.miou",
     metric_note="mIoU in percent on the val part, best evaluation: selected on what it is scored "
     "on, as the literature does",
+    sources={
+        "data": "GPS, Sec. 4.1: the partitions of CPS",
+        "training": "CPS, released, which GPS is built on",
+        "training.epochs": "GPS, Sec. 4.1, times 5/4: chosen, as it does not say the teacher's own",
+        "training.labelled_batch": "GPS, Sec. 4.1: 8 of each",
+        "training.unlabelled_batch": "GPS, Sec. 4.1: 8 of each",
+        "training.optimizer": "GPS, Sec. 4.1: SGD, 0.01, momentum 0.9; decay 1e-4 and one rate for "
+        "all parameters: CPS, released",
+        "training.schedule_power": "GPS, Sec. 4.1: 0.9",
+        "training.augmentation": "GPS, Sec. 4.1: scales, CutMix; its boxes: CPS, released",
+        "training.evaluations": "chosen: about one an epoch",
+        "training.evaluation": "CPS, released: windows of 512, two thirds apart",
+        "config": "GPS, Sec. 4.1: ResNet-50 and ResNet-101; stem, stride and rates: CPS, released",
+        "metric": "chosen: as CPS, which scores the epochs of the last third",
+    },
+)
+GPS_CITYSCAPES_PAPER = dataclasses.replace(
+    GPS_PAPER,
+    data=DataConfig(name="cityscapes", family="unimatch"),
+    training=dataclasses.replace(
+        GPS_PAPER.training,
+        epochs=171,
+        crop_pixels=800,
+        optimizer=dataclasses.replace(GPS_PAPER.training.optimizer, learning_rate=0.02),
+        evaluation=PROTOCOLS["cps-cityscapes"],
+    ),
+    config={**GPS_PAPER.config, "supervised_loss": "ohem"},
+    sources={
+        **GPS_PAPER.sources,
+        "training.optimizer.learning_rate": "GPS, Sec. 4.1: 0.02",
+        "training.evaluation": "CPS, released: windows of 800, two thirds apart",
+        "config.supervised_loss": "CPS, released: OHEM",
+    },
 )
 PRESETS = {"mini": MINI, "paper": GPS_PAPER}
+ON_CITYSCAPES = {"paper": GPS_CITYSCAPES_PAPER}
 MINI_COLUMN = {"mini": MINI_LABELLED}
 
 # The partition: labelled images, and the paper's epochs of the students times 5/4.
@@ -58,17 +93,9 @@ def pascal(part: str) -> dict[str, object]:
 
 
 def cityscapes(part: str) -> dict[str, object]:
-    """Return the fields of a partition of Cityscapes, its recipe included."""
+    """Return the fields of a partition of Cityscapes."""
     labelled, epochs = CITYSCAPES[part]
-    return {
-        "data.name": "cityscapes",
-        "data.family": "unimatch",
-        "data.labelled": labelled,
-        "training.epochs": epochs,
-        "training.crop_pixels": 800,
-        "training.optimizer.learning_rate": 0.02,
-        "config.supervised_loss": "ohem",
-    }
+    return {"data.labelled": labelled, "training.epochs": epochs}
 
 
 PASCAL_EIGHTH = Column(
@@ -80,6 +107,7 @@ CITYSCAPES_EIGHTH = Column(
     name="Cityscapes",
     set={"paper": {**cityscapes("1/8"), **GPS_CITYSCAPES}},
     labels={"paper": "Cityscapes 1/8 (372)"},
+    presets=ON_CITYSCAPES,
 )
 NO_CUTMIX: Fields = {"config.cutmix": False}
 

@@ -7,9 +7,9 @@ the first column.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from semisweep.study import Column, Row, Study
+from semisweep.study import Column, Preset, Row, Study
 from semisweep_methods.cps import CPS
 from semisweep_methods.cutmix_seg import CutMixSeg
 from semisweep_methods.gps import GPS
@@ -20,6 +20,7 @@ from semisweep_studies.gps import (
     CPS_CITYSCAPES,
     GPS_CITYSCAPES,
     MINI_COLUMN,
+    ON_CITYSCAPES,
     PASCAL,
     PRESETS,
     cityscapes,
@@ -28,12 +29,15 @@ from semisweep_studies.gps import (
 from semisweep_studies.tables import MINI_LABEL, MINI_U2PL, numbers
 
 
-def columns(fields: Callable[[str], dict[str, object]]) -> list[Column]:
+def columns(
+    fields: Callable[[str], dict[str, object]], presets: Mapping[str, Preset]
+) -> list[Column]:
     """Return a column for each network and partition; the first one exists at mini scale too."""
     found = [
         Column(
             name=f"{network} {part}",
             set={"paper": {**fields(part), "config.network.backbone": f"{network}s"}},
+            presets=presets,
         )
         for network in ("resnet50", "resnet101")
         for part in PASCAL
@@ -45,7 +49,7 @@ def columns(fields: Callable[[str], dict[str, object]]) -> list[Column]:
     return [small, *found[1:]]
 
 
-_CITYSCAPES = columns(cityscapes)
+_CITYSCAPES = columns(cityscapes, ON_CITYSCAPES)
 comparison_cityscapes = Study(
     name="gps_cityscapes",
     title="GPS, Table 2: Cityscapes",
@@ -95,7 +99,7 @@ comparison_cityscapes = Study(
     "5/4 of the paper's.",
 )
 
-_PASCAL = columns(pascal)
+_PASCAL = columns(pascal, {})
 comparison_pascal = Study(
     name="gps_pascal",
     title="GPS, Table 3: Pascal VOC 2012",

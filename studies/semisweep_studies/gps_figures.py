@@ -16,8 +16,9 @@ from semisweep_methods.supervised import Supervised
 from semisweep_studies.gps import (
     CPS_CITYSCAPES,
     GPS_CITYSCAPES,
-    GPS_PAPER,
+    GPS_CITYSCAPES_PAPER,
     NO_CUTMIX,
+    ON_CITYSCAPES,
     PRESETS,
     cityscapes,
     pascal,
@@ -42,6 +43,13 @@ FIRST_EPOCH = {
     },
 }
 
+FIRST = dataclasses.replace(
+    GPS_CITYSCAPES_PAPER,
+    training=dataclasses.replace(GPS_CITYSCAPES_PAPER.training, evaluations=1),
+    metric="last.val.miou",
+    metric_note="mIoU in percent on the val part after the students' first epoch",
+    proxy_share=1.0,  # it is of one whole epoch
+)
 first_epoch = Study(
     name="gps_first_epoch",
     title="GPS, Figure 3: after the first epoch, without CutMix",
@@ -51,12 +59,7 @@ first_epoch = Study(
         "mini": dataclasses.replace(
             MINI, training=dataclasses.replace(MINI.training, evaluations=1)
         ),
-        "paper": dataclasses.replace(
-            GPS_PAPER,
-            training=dataclasses.replace(GPS_PAPER.training, evaluations=1),
-            metric="last.val.miou",
-            metric_note="mIoU in percent on the val part after the students' first epoch",
-        ),
+        "paper": FIRST,
     },
     base="CPS",
     rows=[
@@ -150,15 +153,22 @@ full_cityscapes = against_full(
             name="resnet50 1/2",
             set={"mini": {"data.labelled": 256}, "paper": cityscapes("1/2")},
             labels={"mini": "1/2 (256)"},
+            presets=ON_CITYSCAPES,
         ),
-        Column(name="resnet50 full", set={"paper": {**cityscapes("1/2"), **_FULL}}),
+        Column(
+            name="resnet50 full",
+            set={"paper": {**cityscapes("1/2"), **_FULL}},
+            presets=ON_CITYSCAPES,
+        ),
         Column(
             name="resnet101 1/2",
             set={"paper": {**cityscapes("1/2"), NETWORK: "resnet101s"}},
+            presets=ON_CITYSCAPES,
         ),
         Column(
             name="resnet101 full",
             set={"paper": {**cityscapes("1/2"), **_FULL, NETWORK: "resnet101s"}},
+            presets=ON_CITYSCAPES,
         ),
     ],
     weights=True,

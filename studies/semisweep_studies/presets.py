@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 from semisweep.network import NetworkConfig
+from semisweep.protocols import PROTOCOLS
 from semisweep.study import Preset
 from semisweep.trial import AugmentationConfig, DataConfig, OptimizerConfig, TrainingConfig
+from semisweep_methods.unimatch_v2 import dinov2
+from semisweep_studies.augmentations import UNIMATCH
 
 MINI_NOTE = (
     "Ours: the embedded data set `shapes` with small networks. Published: the paper's data sets. "
@@ -52,7 +55,8 @@ MINI = Preset(
 # Shorter, for studies that are to end in minutes (quickstart) or have many arms (methods_compared).
 SHORT = dataclasses.replace(MINI, training=dataclasses.replace(MINI.training, steps=1000))
 
-# RankMatch, Sec. 4.1; what it does not say is its released code's (UniMatch's).
+UNIMATCH_CODE = "UniMatch, released, which RankMatch's code is a copy of"
+
 RANKMATCH_PAPER = Preset(
     data=DataConfig(name="voc", family="classic"),
     training=TrainingConfig(
@@ -64,9 +68,79 @@ RANKMATCH_PAPER = Preset(
             name="sgd", learning_rate=0.001, head_multiplier=10.0, weight_decay=1e-4
         ),
         evaluations=80,
+        evaluation=PROTOCOLS["unimatch-voc"],
+        augmentation=UNIMATCH,
     ),
     config={"network": NetworkConfig(backbone="resnet50s", output_stride=16, pretrained=True)},
     metric="best.val.miou",
     metric_note="mIoU in percent on the val part, best evaluation: selected on what it is scored "
     "on, as the paper does",
+    sources={
+        "data": "RankMatch, Sec. 4.1; the lists are UniMatch's",
+        "training": UNIMATCH_CODE,
+        "training.epochs": "RankMatch, Sec. 4.1: 80",
+        "training.labelled_batch": "RankMatch, Sec. 4.1: 8",
+        "training.crop_pixels": "RankMatch, Sec. 4.1: 513; its released configuration has 321",
+        "training.optimizer": "RankMatch, Sec. 4.1; decay, momentum, rate of heads: released",
+        "training.precision": "chosen: as released code, which has no mixed precision",
+        "config": "RankMatch, Sec. 4.1; stem, stride and rates: released",
+        "metric": "released code: the best of all evaluations on val",
+    },
+)
+
+V2_CODE = "UniMatch V2, released, whose recipe SegKC follows"
+SEGKC_PAPER = Preset(
+    data=DataConfig(name="voc", family="classic"),
+    training=TrainingConfig(
+        epochs=80,
+        labelled_batch=16,
+        unlabelled_batch=16,
+        crop_pixels=518,
+        optimizer=OptimizerConfig(
+            name="adamw", learning_rate=5e-6, head_multiplier=40.0, weight_decay=0.01
+        ),
+        evaluations=80,
+        evaluation=PROTOCOLS["unimatch-v2-voc"],
+        augmentation=UNIMATCH,
+    ),
+    config={"network": dinov2("small"), "senior": dinov2("base"), "junior": dinov2("small")},
+    metric="best.val.miou",
+    metric_note="mIoU in percent on the val part, best evaluation, of the junior: selected on what "
+    "it is scored on, as the literature does",
+    sources={
+        "data": "SegKC, Sec. 4.1 and the captions of Tables 1 and 2",
+        "training": V2_CODE,
+        "training.epochs": "SegKC, Sec. 4.2: 80; UniMatch V2 has 60",
+        "training.labelled_batch": "SegKC, Sec. 4.2: 16 and 16",
+        "training.unlabelled_batch": "SegKC, Sec. 4.2: 16 and 16",
+        "training.crop_pixels": "SegKC, Sec. 4.2: 518",
+        "training.optimizer": "SegKC, Sec. 4.2: AdamW, 5e-6, decoder x40, decay 0.01",
+        "training.schedule_power": "SegKC, Sec. 4.2: 0.9",
+        "training.precision": "chosen: as released code, which has no mixed precision",
+        "config": "SegKC, Sec. 4.2: DPT, DINOv2",
+        "metric": "chosen: as UniMatch V2's code",
+    },
+)
+SEGKC_CITYSCAPES = dataclasses.replace(
+    SEGKC_PAPER,
+    data=DataConfig(name="cityscapes", family="unimatch"),
+    training=dataclasses.replace(
+        SEGKC_PAPER.training,
+        epochs=240,
+        labelled_batch=8,
+        unlabelled_batch=8,
+        crop_pixels=798,
+        evaluation=PROTOCOLS["unimatch-v2-cityscapes"],
+    ),
+    config={**SEGKC_PAPER.config, "supervised_loss": "ohem"},
+    sources={
+        **SEGKC_PAPER.sources,
+        "training.epochs": "SegKC, Sec. 4.2: 240; UniMatch V2 has 180",
+        "training.labelled_batch": "SegKC, Sec. 4.2: 8 and 8",
+        "training.unlabelled_batch": "SegKC, Sec. 4.2: 8 and 8",
+        "training.crop_pixels": "chosen: 738 in the text and 712 in Table 3 are no multiples of "
+        "DINOv2's 14 pixels; 798 is the window of its evaluation and UniMatch V2's crop",
+        "training.evaluation": "SegKC, Sec. 4.2: windows of 798; UniMatch V2, released",
+        "config.supervised_loss": "UniMatch V2, released: OHEM",
+    },
 )

@@ -10,6 +10,7 @@ import dataclasses
 from typing import Any
 
 from semisweep.network import NetworkConfig
+from semisweep.protocols import PROTOCOLS
 from semisweep.study import Column, Fields, Preset, Row, Study
 from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig
 from semisweep_methods.cps import CPS
@@ -20,6 +21,7 @@ from semisweep_methods.rankmatch import RankMatch
 from semisweep_methods.supervised import Supervised
 from semisweep_methods.u2pl import U2PL
 from semisweep_methods.unimatch import UniMatch
+from semisweep_studies.augmentations import UNIMATCH
 from semisweep_studies.presets import MINI, RANKMATCH_PAPER
 from semisweep_studies.rankmatch import FEW, MINI_AGENTS, PRESETS
 from semisweep_studies.tables import MINI_CSS, MINI_U2PL, numbers
@@ -37,10 +39,17 @@ RANKMATCH_CITYSCAPES = dataclasses.replace(
         optimizer=OptimizerConfig(
             name="sgd", learning_rate=0.005, head_multiplier=1.0, weight_decay=1e-4
         ),
+        evaluation=PROTOCOLS["unimatch-cityscapes"],
     ),
     config={**RANKMATCH_PAPER.config, "supervised_loss": "ohem"},
+    sources={
+        **RANKMATCH_PAPER.sources,
+        "training.epochs": "RankMatch, Sec. 4.1: 240",
+        "training.crop_pixels": "RankMatch, Sec. 4.1: 801",
+        "training.evaluation": "UniMatch, released: windows of 801, two thirds apart, cut off",
+        "config.supervised_loss": "UniMatch, released: OHEM, which no paper says",
+    },
 )
-# All of it chosen: the paper names the data set and nothing else.
 LUCCHI_PAPER = Preset(
     data=DataConfig(name="lucchi", family="random"),
     training=TrainingConfig(
@@ -50,6 +59,7 @@ LUCCHI_PAPER = Preset(
         crop_pixels=321,
         optimizer=RANKMATCH_PAPER.training.optimizer,
         evaluations=10,
+        augmentation=UNIMATCH,
     ),
     config={"network": NetworkConfig(backbone="resnet50s", output_stride=16, pretrained=True)},
     metric="last.test.miou",
@@ -58,6 +68,10 @@ LUCCHI_PAPER = Preset(
         "Chosen by us, as the paper gives no recipe: three random draws of the labelled images, "
         "10,000 iterations, crop 321, ResNet-50, the rates of Pascal VOC, the last checkpoint.",
     ),
+    sources={
+        section: "chosen: RankMatch names the data set and nothing else"
+        for section in ("data", "training", "config", "metric")
+    },
 )
 
 

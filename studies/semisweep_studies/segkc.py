@@ -17,10 +17,8 @@ from semisweep.config import replace
 from semisweep.network import NetworkConfig
 from semisweep.space import Bundle
 from semisweep.study import Column, Fields, Preset, Row, Search, Study
-from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig
 from semisweep_methods.segkc import SegKC
-from semisweep_methods.unimatch_v2 import dinov2
-from semisweep_studies.presets import MINI
+from semisweep_studies.presets import MINI, SEGKC_CITYSCAPES, SEGKC_PAPER
 from semisweep_studies.tables import MINI_LABEL, MINI_LABELLED, numbers
 
 # Images of a partition. The paper counts 2645 in a quarter of 10,582; the lists hold 2646.
@@ -28,36 +26,6 @@ CLASSIC = {"1/16": 92, "1/8": 183, "1/4": 366, "1/2": 732, "full": 1464}
 BLENDER = {"1/16": 662, "1/8": 1323, "1/4": 2646}
 CITYSCAPES = {"1/16": 186, "1/8": 372, "1/4": 744, "1/2": 1488}
 
-# SegKC, Sec. 4.2; scales and colours are UniMatch V2's.
-SEGKC_PAPER = Preset(
-    data=DataConfig(name="voc", family="classic"),
-    training=TrainingConfig(
-        epochs=80,
-        labelled_batch=16,
-        unlabelled_batch=16,
-        crop_pixels=518,
-        optimizer=OptimizerConfig(
-            name="adamw", learning_rate=5e-6, head_multiplier=40.0, weight_decay=0.01
-        ),
-        evaluations=80,
-    ),
-    config={"network": dinov2("small"), "senior": dinov2("base"), "junior": dinov2("small")},
-    metric="best.val.miou",
-    metric_note="mIoU in percent on the val part, best evaluation, of the junior: selected on what "
-    "it is scored on, as the literature does",
-)
-# The crop is 738 in the text and 712 in Table 3, neither a multiple of DINOv2's 14 pixels: here the
-# 798 of the paper's window of evaluation, which is UniMatch V2's crop. OHEM is UniMatch V2's too.
-CITYSCAPES_RECIPE: Fields = {
-    "data.name": "cityscapes",
-    "data.family": "unimatch",
-    "training.epochs": 240,
-    "training.labelled_batch": 8,
-    "training.unlabelled_batch": 8,
-    "training.crop_pixels": 798,
-    "config.supervised_loss": "ohem",
-}
-SEGKC_CITYSCAPES = replace(SEGKC_PAPER, CITYSCAPES_RECIPE)
 CITYSCAPES_NOTE = (
     "On Cityscapes the paper's crop is 738 in the text and 712 in Table 3; ours: 798, with OHEM."
 )
@@ -86,13 +54,16 @@ def at_mini(column: Column) -> Column:
     return dataclasses.replace(column, set={"mini": MINI_LABELLED, **column.set}, labels=labels)
 
 
-def columns(dataset: str, title: str, parts: Mapping[str, int], fields: Fields) -> list[Column]:
+def columns(
+    dataset: str, title: str, parts: Mapping[str, int], fields: Fields, preset: Preset = SEGKC_PAPER
+) -> list[Column]:
     """Return a column for each partition of a data set at paper scale."""
     return [
         Column(
             name=f"{dataset} {part}",
             set={"paper": {**fields, "data.labelled": labelled}},
             labels={"paper": f"{title} {part} ({labelled})"},
+            presets={"paper": preset},
         )
         for part, labelled in parts.items()
     ]
@@ -104,7 +75,7 @@ BLENDER_COLUMNS = [
     *columns("voc2012/augmented", "augmented", BLENDER, {"data.family": "blender"}),
     *columns("voc2012/u2pl", "U2PL", BLENDER, {"data.family": "u2pl"}),
 ]
-CITYSCAPES_COLUMNS = columns("cityscapes/standard", "Cityscapes", CITYSCAPES, CITYSCAPES_RECIPE)
+CITYSCAPES_COLUMNS = columns("cityscapes/standard", "Cityscapes", CITYSCAPES, {}, SEGKC_CITYSCAPES)
 ALL_COLUMNS = [*CLASSIC_COLUMNS, *BLENDER_COLUMNS, *CITYSCAPES_COLUMNS]
 
 

@@ -17,7 +17,7 @@ from semisweep_methods.supervised import Supervised
 from semisweep_methods.u2pl import U2PL
 from semisweep_methods.unimatch import UniMatch
 from semisweep_methods.unimatch_v2 import UniMatchV2
-from semisweep_studies.presets import RANKMATCH_PAPER
+from semisweep_studies.presets import RANKMATCH_PAPER, SEGKC_CITYSCAPES
 from semisweep_studies.rankmatch import MINI_AGENTS
 from semisweep_studies.rankmatch_comparisons import RANKMATCH_CITYSCAPES
 from semisweep_studies.segkc import (
@@ -26,7 +26,6 @@ from semisweep_studies.segkc import (
     CITYSCAPES_NOTE,
     CLASSIC_COLUMNS,
     PRESETS,
-    SEGKC_CITYSCAPES,
     at_mini,
 )
 from semisweep_studies.tables import MINI_U2PL, numbers
@@ -39,13 +38,17 @@ ENCODERS_NOTE = (
 
 
 def recipe(preset: Preset) -> Fields:
-    """Return the fields that train a row with ResNet-101 and another paper's recipe."""
+    """Return the fields that train a row with ResNet-101 and another paper's recipe.
+
+    How often it is scored, and for which share of its schedule it is trained, is the table's.
+    """
     network = replace(preset.config["network"], {"backbone": "resnet101s"})
-    training = dataclasses.fields(preset.training)
-    return {
-        "config.network": network,
-        **{f"training.{item.name}": getattr(preset.training, item.name) for item in training},
+    names = {item.name for item in dataclasses.fields(preset.training)}
+    recipe = {
+        f"training.{name}": getattr(preset.training, name)
+        for name in sorted(names - {"evaluations", "schedule_share"})
     }
+    return {"config.network": network, **recipe}
 
 
 def rows(names: str, resnet: Preset, epochs: int) -> list[Row]:

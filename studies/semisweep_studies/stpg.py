@@ -10,19 +10,17 @@ import dataclasses
 
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from semisweep.config import replace
 from semisweep.network import NetworkConfig
+from semisweep.protocols import PROTOCOLS
 from semisweep.study import Column, Fields, Preset, Row, Search, Study
-from semisweep.trial import AugmentationConfig, DataConfig, OptimizerConfig, TrainingConfig
+from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig
 from semisweep_methods.fixmatch import FixMatch
 from semisweep_methods.stpg import STPG
 from semisweep_methods.supervised import Supervised
+from semisweep_studies.augmentations import CPS
 from semisweep_studies.presets import MINI
 from semisweep_studies.tables import MINI_LABEL, MINI_LABELLED, numbers
 
-# STPG, Sec. 4.1. Chosen, as the paper does not say: epochs, weight decay and evaluations of the
-# UniMatch family; one rate for all parameters and cross-entropy on both data sets, as CPS has the
-# former; one box of CutMix of the area of the paper's three; scales and flips.
 STPG_PAPER = Preset(
     data=DataConfig(name="voc", family="blender"),
     training=TrainingConfig(
@@ -34,23 +32,51 @@ STPG_PAPER = Preset(
             name="sgd", learning_rate=0.005, head_multiplier=1.0, weight_decay=1e-4
         ),
         evaluations=80,
-        augmentation=AugmentationConfig(cutmix=1.0, cutmix_area=(0.25, 0.5)),
+        evaluation=PROTOCOLS["unimatch-voc"],
+        augmentation=CPS,
     ),
     config={"network": NetworkConfig(backbone="resnet50s", output_stride=16, pretrained=True)},
     metric="best.val.miou",
     metric_note="mIoU in percent on the val part, best evaluation, of the general student: "
     "selected on what it is scored on, as the literature does",
+    sources={
+        "data": 'STPG, Sec. 4.1; its images are drawn "arbitrarily", the lists are CPS\'s',
+        "training": "chosen, as the paper is silent: the UniMatch family's",
+        "training.labelled_batch": "STPG, Sec. 4.1: 8; that it is so many of each, chosen",
+        "training.unlabelled_batch": "STPG, Sec. 4.1: 8; that it is so many of each, chosen",
+        "training.crop_pixels": "STPG, Sec. 4.1: 512",
+        "training.optimizer": "STPG, Sec. 4.1: SGD, 0.005, momentum 0.9; chosen: decay 1e-4, and "
+        "one rate for all parameters, as CPS",
+        "training.schedule_power": "STPG, Sec. 4.1: 0.9",
+        "training.augmentation": "STPG, Sec. 4.1: three boxes of CutMix; their shapes, and scales "
+        "and flips, CPS's; chosen: no colours, as the paper names none",
+        "training.evaluation": "chosen: the whole image, as UniMatch",
+        "config": "STPG, Sec. 4.2: ResNet-50; stem, stride and rates: CPS, released",
+        "metric": "chosen: as the literature",
+    },
 )
-CITYSCAPES: Fields = {
-    "data.name": "cityscapes",
-    "data.family": "unimatch",
-    "training.epochs": 240,
-    "training.labelled_batch": 3,
-    "training.unlabelled_batch": 3,
-    "training.crop_pixels": 800,
-    "training.optimizer.learning_rate": 0.01,
-}
-STPG_CITYSCAPES = replace(STPG_PAPER, CITYSCAPES)
+STPG_CITYSCAPES = dataclasses.replace(
+    STPG_PAPER,
+    data=DataConfig(name="cityscapes", family="unimatch"),
+    training=dataclasses.replace(
+        STPG_PAPER.training,
+        epochs=240,
+        labelled_batch=3,
+        unlabelled_batch=3,
+        crop_pixels=800,
+        optimizer=dataclasses.replace(STPG_PAPER.training.optimizer, learning_rate=0.01),
+        evaluation=PROTOCOLS["cps-cityscapes"],
+    ),
+    sources={
+        **STPG_PAPER.sources,
+        "training.labelled_batch": "STPG, Sec. 4.1: 3; that it is so many of each, chosen",
+        "training.unlabelled_batch": "STPG, Sec. 4.1: 3; that it is so many of each, chosen",
+        "training.crop_pixels": "STPG, Sec. 4.1: 800",
+        "training.optimizer.learning_rate": "STPG, Sec. 4.1: 0.01",
+        "training.evaluation": "chosen: CPS's windows of 800",
+        "config.supervised_loss": "chosen: cross-entropy, as the paper names no other",
+    },
+)
 PRESETS = {"mini": MINI, "paper": STPG_PAPER}
 CITYSCAPES_PRESETS = {"mini": MINI, "paper": STPG_CITYSCAPES}
 
@@ -76,8 +102,9 @@ def arm(name: str, label: str, *bundles: Fields) -> Row:
 _COMPONENT_COLUMNS = [
     Column(
         name="Cityscapes",
-        set={"paper": {**CITYSCAPES, "data.labelled": 372}},
+        set={"paper": {"data.labelled": 372}},
         labels={"paper": LABELS["paper"]},
+        presets={"paper": STPG_CITYSCAPES},
     ),
     Column(
         name="PASCAL VOC 2012",

@@ -13,26 +13,21 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from semisweep.data.colours import Floats, change_colours
 from semisweep.data.reading import Pixels
 
 if TYPE_CHECKING:
     from semisweep.trial import AugmentationConfig
-
-Floats = npt.NDArray[np.float32]
 
 PADDING = 254  # marks padding where there is no label: never a class, never a ground truth's void
 
 MEAN = np.array((0.485, 0.456, 0.406), dtype=np.float32)  # ImageNet's, of values in [0, 1]
 DEVIATION = np.array((0.229, 0.224, 0.225), dtype=np.float32)
 
-GREY = np.array((0.299, 0.587, 0.114), dtype=np.float32)  # ITU-R 601 luma
-
-BLUR_REACH = 3.0  # a Gaussian is cut off at this many standard deviations
-
 
 def weak(
     image: Pixels,
-    mask: Pixels,
+    mask: Pixels | None,
     generator: np.random.Generator,
     crop_pixels: int,
     augmentation: AugmentationConfig,
@@ -40,14 +35,12 @@ def weak(
 ) -> tuple[Pixels, Pixels]:
     """Return a randomly scaled, cropped and flipped square of image [H, W, 3] and mask [H, W].
 
-    The long side is drawn uniformly from the integers in `scale` times the long side. What is
-    smaller than the crop is padded at the bottom and right with 0 in the image and `pad_label` in
-    the mask.
+    By default the long side is drawn uniformly from the integers in `scale` times the long side.
+    What is smaller than the crop is padded at the bottom and right, with 0 or a reflection in the
+    image and with `pad_label` in the mask. Without a mask there are zeros where the image is.
     """
     height, width = image.shape[:2]
-    long_side = max(height, width)
-    low, high = augmentation.scale
-    target = int(generator.integers(int(long_side * low), int(long_side * high), endpoint=True))
+    target = _long_side(max(height, width), generator, augmentation)
     down, right, turn = generator.random(3)
     size = _scaled(height, width, max(1, target))
     window = [
@@ -55,15 +48,46 @@ def weak(
         for where, side in zip((down, right), size, strict=True)
     ]
     rows, columns = (slice(start, min(start + crop_pixels, side)) for start, side in window)
-    image = _resize(image, size, Image.Resampling.BILINEAR)[rows, columns]
-    mask = _resize(mask, size, Image.Resampling.NEAREST)[rows, columns]
-    missing = [(0, crop_pixels - side) for side in mask.shape]
-    if any(after for _, after in missing):
-        image = np.pad(image, (*missing, (0, 0)))
-        mask = np.pad(mask, missing, constant_values=pad_label)
-    if turn < augmentation.flip:
-        image, mask = image[:, ::-1], mask[:, ::-1]
-    return np.ascontiguousarray(image), np.ascontiguousarray(mask)
+    flip = bool(turn < augmentation.flip)
+    part = _bilinear(image, size, rows, columns)
+    if flip:
+        part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if mask is not None:
+        mask = _nearest(mask, size, rows, columns)
+        mask = mask[:, ::-1] if flip else mask
+    return _padded(np.asarray(part), mask, crop_pixels, flip, augmentation.padding, pad_label)
+
+
+def _padded(
+    image: Pixels, mask: Pixels | None, size: int, flip: bool, padding: str, pad_label: int
+) -> tuple[Pixels, Pixels]:
+    """Return image and mask at `size`; padding is at the right before a flip, so at the left."""
+    height, width = image.shape[:2]
+    place = slice(0, height), slice(size - width, size) if flip else slice(0, width)
+    label = np.full((size, size), pad_label, dtype=np.uint8)
+    label[place] = 0 if mask is None else mask
+    if (height, width) == (size, size):
+        return image, label
+    if padding == "reflect":
+        across = (size - width, 0) if flip else (0, size - width)
+        return np.pad(image, ((0, size - height), across, (0, 0)), mode="reflect"), label
+    square = np.zeros((size, size, 3), dtype=np.uint8)
+    square[place] = image
+    return square, label
+
+
+def _long_side(
+    long_side: int, generator: np.random.Generator, augmentation: AugmentationConfig
+) -> int:
+    low, high = augmentation.scale
+    if augmentation.scales:
+        which = int(generator.integers(len(augmentation.scales)))
+        return int(long_side * augmentation.scales[which] + 0.5)
+    if augmentation.scale_law == "halves":
+        half, share = generator.random(2)
+        start, stop = (low, min(1.0, high)) if half < 0.5 else (max(1.0, low), high)
+        return int(long_side * (start + (stop - start) * share) + 0.5)
+    return int(generator.integers(int(long_side * low), int(long_side * high), endpoint=True))
 
 
 def _scaled(height: int, width: int, long_side: int) -> tuple[int, int]:
@@ -72,10 +96,55 @@ def _scaled(height: int, width: int, long_side: int) -> tuple[int, int]:
     return max(1, int(height * long_side / width + 0.5)), long_side
 
 
-def _resize(pixels: Pixels, size: tuple[int, int], method: Image.Resampling) -> Pixels:
-    if pixels.shape[:2] == size:
-        return pixels
-    return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), method))
+def _bilinear(image: Pixels, size: tuple[int, int], rows: slice, columns: slice) -> Image.Image:
+    """Return a part of an image [H, W, 3] resized to `size`, to the last bit as PIL resizes it.
+
+    Where an image grows, PIL goes over the columns first, rounds, and then over the rows, so that
+    nothing is lost by doing so one after the other, for the part's own columns and rows alone.
+    """
+    height, width = image.shape[:2]
+    if (height, width) == size:
+        return Image.fromarray(np.ascontiguousarray(image[rows, columns]))
+    method = Image.Resampling.BILINEAR
+    if size[0] <= height or size[1] <= width:  # some go over the rows first
+        whole = Image.fromarray(image).resize((size[1], size[0]), method)
+        return whole.crop((columns.start, rows.start, columns.stop, rows.stop))
+    needed = _reach(rows, height, size[0])
+    wide = Image.fromarray(np.ascontiguousarray(image[needed]))
+    wide = wide.resize((size[1], wide.height), method)
+    part = wide.crop((columns.start, 0, columns.stop, wide.height))
+    tall = Image.new("RGB", (part.width, height))  # PIL must see the whole height to scale alike
+    tall.paste(part, (0, needed.start))
+    tall = tall.resize((part.width, size[0]), method)
+    return tall.crop((0, rows.start, part.width, rows.stop))
+
+
+def _reach(part: slice, length: int, resized: int) -> slice:
+    """Return which of `length` lines the lines of a part of their enlarged selves are made of.
+
+    The filter reaches one line to either side; one more to be sure.
+    """
+    scale, margin = length / resized, 2
+    first = math.floor((part.start + 0.5) * scale - margin)
+    last = math.ceil((part.stop - 0.5) * scale + margin)
+    return slice(max(0, first), min(length, last))
+
+
+def _nearest(mask: Pixels, size: tuple[int, int], rows: slice, columns: slice) -> Pixels:
+    """Return a part of a mask [H, W] resized to `size`, as PIL resizes it: from where it takes."""
+    if mask.shape == size:
+        return mask[rows, columns]
+    places = [
+        _nearest_places(length, resized)[part]
+        for length, resized, part in zip(mask.shape, size, (rows, columns), strict=True)
+    ]
+    return mask.take(places[0], axis=0).take(places[1], axis=1)
+
+
+def _nearest_places(length: int, resized: int) -> npt.NDArray[np.int32]:
+    line = Image.fromarray(np.arange(length, dtype=np.int32)[None])
+    places: npt.NDArray[np.int32] = np.asarray(line.resize((resized, 1), Image.Resampling.NEAREST))
+    return places.reshape(-1)
 
 
 def strong(
@@ -94,124 +163,76 @@ def strong(
     ]
     turn = generator.uniform(-augmentation.hue, augmentation.hue)
     sigma = generator.uniform(*augmentation.blur_sigma_pixels)
-    planes: Floats = image.transpose(2, 0, 1).astype(np.float32, order="C")
-    if jitter < augmentation.jitter:
-        for which in order:
-            planes = _jitter(planes, int(which), [*factors, turn])
-    if grey < augmentation.grayscale:
-        planes = np.broadcast_to(luma(planes), planes.shape)
-    if blur < augmentation.blur:
-        planes = gaussian_blur(planes, sigma)
-    return np.ascontiguousarray((planes + 0.5).astype(np.uint8).transpose(1, 2, 0))
-
-
-def _jitter(planes: Floats, which: int, amounts: list[float]) -> Floats:
-    amount = amounts[which]
-    if which == 0:
-        return blend(planes, np.float32(0), amount)
-    if which == 1:
-        return blend(planes, np.float32(luma(planes).mean(dtype=np.float64)), amount)
-    if which == 2:
-        return blend(planes, luma(planes), amount)
-    return turn_hue(planes, amount)
-
-
-def blend(planes: Floats, base: Floats | np.float32, amount: float) -> Floats:
-    """Return `base` plus `amount` times what differs from it, clipped to [0, 255]."""
-    mixed = planes - base
-    mixed *= np.float32(amount)
-    mixed += base
-    return np.clip(mixed, np.float32(0), np.float32(255), out=mixed)
-
-
-def luma(planes: Floats) -> Floats:
-    """Return the grey values [H, W] of planes [3, H, W]."""
-    grey: Floats = planes[0] * GREY[0] + planes[1] * GREY[1] + planes[2] * GREY[2]
-    return grey
-
-
-def turn_hue(planes: Floats, turn: float) -> Floats:
-    """Return planes [3, H, W] with their HSV hue turned by `turn` of a full circle."""
-    red, green, blue = planes
-    value = planes.max(axis=0)
-    chroma = value - planes.min(axis=0)
-    reddest, greenest = value == red, value == green
-    start = np.array((0, 2, 4), dtype=np.float32) + np.float32(6 * turn)
-    hue = np.where(reddest, green - blue, np.where(greenest, blue - red, red - green))
-    hue /= np.maximum(chroma, np.float32(1e-6))  # grey: any hue will do
-    hue += np.where(reddest, start[0], np.where(greenest, start[1], start[2]))
-    hue -= 6 * np.floor(hue / 6)  # in [0, 6]
-    turned = np.empty_like(planes)
-    for channel, centre, sign, level in ((0, 3, 1, -1), (1, 2, -1, 2), (2, 4, -1, 2)):
-        share = np.subtract(hue, np.float32(centre), out=turned[channel])
-        np.abs(share, out=share)
-        share *= np.float32(sign)
-        share += np.float32(level)
-        np.clip(share, np.float32(0), np.float32(1), out=share)
-        share -= np.float32(1)
-        share *= chroma
-        share += value
-    return turned
-
-
-def gaussian_blur(planes: Floats, sigma_pixels: float) -> Floats:
-    """Return planes [3, H, W] smoothed by a Gaussian; the border is continued outwards."""
-    reach = math.ceil(BLUR_REACH * sigma_pixels)
-    if reach == 0:
-        return planes
-    weights = np.exp(-0.5 * (np.arange(reach + 1) / sigma_pixels) ** 2)
-    weights /= weights[0] + 2 * weights[1:].sum()
-    smooth = np.empty(planes.shape, dtype=np.float32)
-    for channel in range(3):
-        across = _smooth(planes[channel], weights.astype(np.float32), 0)
-        smooth[channel] = _smooth(across, weights.astype(np.float32), 1)
-    return np.minimum(smooth, np.float32(255), out=smooth)
-
-
-def _smooth(plane: Floats, weights: Floats, axis: int) -> Floats:
-    reach, size = len(weights) - 1, plane.shape[axis]
-    padded = plane.take(np.arange(-reach, size + reach), axis=axis, mode="clip")
-    lead = (slice(None),) * axis
-    total: Floats = plane * weights[0]
-    pair = np.empty_like(total)
-    for distance in range(1, reach + 1):
-        before = padded[(*lead, slice(reach - distance, reach - distance + size))]
-        after = padded[(*lead, slice(reach + distance, reach + distance + size))]
-        np.add(before, after, out=pair)
-        pair *= weights[distance]
-        total += pair
-    return total
+    steps = [(int(kind), [*factors, turn][kind]) for kind in order]
+    return change_colours(
+        image,
+        steps if jitter < augmentation.jitter else [],
+        grey < augmentation.grayscale,
+        sigma if blur < augmentation.blur else None,
+    )
 
 
 def cutmix_box(
-    generator: np.random.Generator, size: int, augmentation: AugmentationConfig
+    generator: np.random.Generator,
+    size: int,
+    augmentation: AugmentationConfig,
+    chance: float | None = None,
 ) -> npt.NDArray[np.bool_]:
-    """Return a mask [size, size] that is True in one random box, or nowhere.
+    """Return a mask [size, size] that is True in one random box or more, or nowhere.
 
-    Area, as a fraction, and aspect, height over width, are uniform in their ranges; the range of
-    the aspect narrows to what fits into the image. The box lies fully inside, uniformly.
+    Boxes appear where a uniform draw, or `chance` in its place, is below `augmentation.cutmix`.
+    Each has its share of an area that is drawn uniformly, and lies fully inside, uniformly; the
+    mask is turned over in one box after the other.
     """
-    chance, share, shape, down, right = generator.random(5)
+    drawn, *first = generator.random(5)
+    mask = np.zeros((size, size), dtype=np.bool_)
+    if (drawn if chance is None else chance) >= augmentation.cutmix:
+        return mask
+    for index in range(augmentation.cutmix_boxes):
+        share, shape, down, right = generator.random(4) if index else first
+        height, width = _box_sides(share, shape, size, augmentation)
+        top = int(down * (size - height + 1))
+        left = int(right * (size - width + 1))
+        mask[top : top + height, left : left + width] ^= True
+    return mask
+
+
+def _box_sides(
+    share: float, shape: float, size: int, augmentation: AugmentationConfig
+) -> tuple[int, int]:
+    """Return height and width of a box in pixels; `share` and `shape` are uniform in [0, 1).
+
+    The aspect, height over width, is uniform in its range, which narrows to what fits into the
+    image; or the width is uniform among the pixels with which the box fits, so that its area is
+    exact but for the rounding of the height; or the height is the area to a uniform power.
+    """
     low, high = augmentation.cutmix_area
     area = low + (high - low) * share
-    box = np.zeros((size, size), dtype=np.bool_)
-    if chance >= augmentation.cutmix or area == 0:
-        return box
+    if area == 0:
+        return 0, 0
+    part = area / augmentation.cutmix_boxes
+    if augmentation.cutmix_shape == "width":
+        narrowest = math.ceil(part * size)
+        width = narrowest + int(shape * (size - narrowest + 1))
+        return min(size, round(part * size * size / width)), width
+    if augmentation.cutmix_shape == "log_height":
+        shrink = math.sqrt(1 / augmentation.cutmix_boxes)
+        height = area**shape
+        return round(size * height * shrink), round(size * area / height * shrink)
     flattest, tallest = (min(max(end, area), 1 / area) for end in augmentation.cutmix_aspect)
     aspect = flattest + (tallest - flattest) * shape
-    height = min(size, round(size * math.sqrt(area * aspect)))
-    width = min(size, round(size * math.sqrt(area / aspect)))
-    top = int(down * (size - height + 1))
-    left = int(right * (size - width + 1))
-    box[top : top + height, left : left + width] = True
-    return box
+    height = math.sqrt(part * aspect)
+    return min(size, round(size * height)), min(size, round(size * math.sqrt(part / aspect)))
 
 
 def normalise(images: Pixels) -> Floats:
     """Return images [..., H, W, 3] as [..., 3, H, W] with ImageNet's mean and deviation removed."""
-    scale = 1 / (255 * DEVIATION)
-    shift = MEAN / DEVIATION
-    planes = np.moveaxis(images, -1, -3).astype(np.float32, order="C")
-    planes *= scale[:, None, None]
-    planes -= shift[:, None, None]
+    scale = (1 / (255 * DEVIATION))[:, None, None]
+    shift = (MEAN / DEVIATION)[:, None, None]
+    planes = np.empty((*images.shape[:-3], 3, *images.shape[-3:-1]), dtype=np.float32)
+    for image, own in zip(
+        images.reshape(-1, *images.shape[-3:]), planes.reshape(-1, *planes.shape[-3:]), strict=True
+    ):
+        np.multiply(image.transpose(2, 0, 1), scale, out=own)
+        own -= shift
     return planes

@@ -66,6 +66,10 @@ class DataSet(ABC):
         """Return whether an image is meant to have a mask; without one it cannot be labelled."""
         return True
 
+    def description_files(self) -> tuple[Path, ...]:
+        """Return the files, besides lists, images and masks, that say what the images mean."""
+        return ()
+
     def counts(self) -> dict[str, int]:
         """Return how many images the parts of the published data set have, where it has one."""
         return {}
@@ -125,7 +129,7 @@ class DataSet(ABC):
         return read_size(self.image_file(image_id))
 
     def _read_mask(self, image_id: str) -> Pixels:
-        return read_mask(self.mask_file(image_id), len(self.classes))
+        return read_mask(self.mask_file(image_id), len(self.classes), self.palette)
 
     def _check_size(self, image_id: str, mask: Pixels) -> None:
         image = self._cache.get(("image", image_id))

@@ -142,13 +142,14 @@ def _file_problems(dataset: DataSet, image_id: str, seen: _Seen) -> list[str]:
 
 
 def content_digest(dataset: DataSet) -> str:
-    """Return 20 hexadecimal digits of the SHA-256 of all lists, images and masks.
+    """Return 20 hexadecimal digits of the SHA-256 of all lists, images, masks and descriptions.
 
     Covers the files' paths relative to the root, in sorted order, and their bytes. A part that is
     a folder rather than a list is covered by the paths of its files.
     """
     files = {dataset.list_file(part) for part in dataset.parts}
     files = {path for path in files if not path.is_dir()}
+    files |= set(dataset.description_files())
     for image_id in {image_id for part in dataset.parts for image_id in dataset.part(part)}:
         files.add(dataset.image_file(image_id))
         if dataset.has_mask(image_id):

@@ -5,8 +5,10 @@ ROOT/gtFine/{train,val}/CITY/ID_gtFine_labelTrainIds.png          made by citysc
 ROOT/gtFine/{train,val}/CITY/ID_gtFine_labelIds.png               gtFine_trainvaltest.zip
 
 An id is CITY_SEQUENCE_FRAME. Where a mask of train ids is there, it is read; otherwise label ids
-are turned into train ids while reading, and nothing is written. The test part is never read: its
-masks are not public. Classes, ids and colours: github.com/mcordts/cityscapesScripts, labels.py.
+are turned into train ids while reading, and kept in memory like any mask. Nothing is written: the
+folder may be read-only or shared, and the look-up takes a fraction of what decoding takes. The test
+part is never read: its masks are not public. Classes, ids and colours:
+github.com/mcordts/cityscapesScripts, labels.py.
 """
 
 from __future__ import annotations

@@ -120,6 +120,10 @@ class FolderData(DataSet):
         """Return the parts that the manifest has."""
         return ("train", "val") if self.manifest.test is None else ("train", "val", "test")
 
+    def description_files(self) -> tuple[Path, ...]:
+        """Return the manifest, which says what the values of masks mean."""
+        return (self.root / MANIFEST,)
+
     def list_file(self, part: str) -> Path:
         """Return the list of a part, or its folder of images."""
         folders = self._folders(part)

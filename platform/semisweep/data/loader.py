@@ -75,7 +75,9 @@ class Loader:
     def batch(self, step: int) -> Batch:
         """Return this worker's share of iteration `step`: float32 images, int64 labels."""
         images, labels = self._labelled_arrays(self.labelled_items(step))
-        crops, valid, views, boxes = self._unlabelled_arrays(self.unlabelled_items(step))
+        chances = [self._mixing_chance(step, view) for view in range(self.views)]
+        items = self.unlabelled_items(step)
+        crops, valid, views, boxes = self._unlabelled_arrays(items, chances)
         return Batch(
             image=torch.from_numpy(normalise(images)),
             label=torch.from_numpy(labels.astype(np.int64)),
@@ -125,6 +127,12 @@ class Loader:
         order: Sequence[int] = numbers(self.seed, kind, turn).permutation(count).tolist()
         return order
 
+    def _mixing_chance(self, step: int, view: int) -> float | None:
+        """Return the draw that all boxes of a view share, the same for all workers, if they do."""
+        if not self.training.augmentation.cutmix_together:
+            return None
+        return float(numbers(self.seed, "cutmix together", step, view).random())
+
     def _labelled_arrays(self, items: list[Item]) -> tuple[Pixels, Pixels]:
         size = self.training.crop_pixels
         images = np.empty((len(items), size, size, 3), dtype=np.uint8)
@@ -132,10 +140,13 @@ class Loader:
         for i, item in enumerate(items):
             mask = self.dataset.mask(item.image_id)
             images[i], labels[i] = self._weak("labelled", item, mask, IGNORE)
+            if self.training.augmentation.labelled_colours:
+                generator = numbers(self.seed, "labelled colours", item.turn, item.image_id)
+                images[i] = strong(images[i], generator, self.training.augmentation)
         return images, labels
 
     def _unlabelled_arrays(
-        self, items: list[Item]
+        self, items: list[Item], chances: Sequence[float | None]
     ) -> tuple[Pixels, np.ndarray, Pixels, np.ndarray]:
         count, size, training = len(items), self.training.crop_pixels, self.training
         crops = np.empty((count, size, size, 3), dtype=np.uint8)
@@ -150,15 +161,13 @@ class Loader:
                 generator = numbers(self.seed, "strong", *place)
                 views[view, i] = strong(crops[i], generator, training.augmentation)
                 generator = numbers(self.seed, "cutmix", *place)
-                boxes[view, i] = cutmix_box(generator, size, training.augmentation)
+                boxes[view, i] = cutmix_box(generator, size, training.augmentation, chances[view])
         return crops, valid, views, boxes
 
     def _weak(
         self, kind: str, item: Item, mask: Pixels | None, pad_label: int
     ) -> tuple[Pixels, Pixels]:
         image = self.dataset.image(item.image_id)
-        if mask is None:  # unlabelled: the file of the mask is never opened
-            mask = np.zeros(image.shape[:2], dtype=np.uint8)
         generator = numbers(self.seed, "weak", kind, item.turn, item.image_id)
         training = self.training
         return weak(image, mask, generator, training.crop_pixels, training.augmentation, pad_label)

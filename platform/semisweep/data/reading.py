@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from PIL import Image
 from semisweep.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
+Colour = tuple[int, int, int]
 
 IGNORE = 255
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -41,7 +42,7 @@ def read_image(path: Path, page: int = 0) -> Pixels:
             opened.seek(page)
             mode = opened.mode
             if not mode.startswith(DEEP_MODES):
-                return np.asarray(opened.convert("RGB"))
+                return np.asarray(opened if mode == "RGB" else opened.convert("RGB"))
     except _BROKEN as error:
         raise _unreadable("an image", path, error) from None
     raise DataError(
@@ -77,19 +78,34 @@ def read_pages(path: Path) -> int:
         raise _unreadable("a stack of images", path, error) from None
 
 
-def read_mask(path: Path, classes: int) -> Pixels:
-    """Return a mask [H, W] of class indices below `classes`, or 255; raise `DataError`."""
-    return check_classes(read_values(path), classes, path)
+def read_mask(path: Path, classes: int, palette: Sequence[Colour] = ()) -> Pixels:
+    """Return a mask [H, W] of class indices below `classes`, or 255; raise `DataError`.
+
+    Where the colours of the classes are given, a mask that has a palette must have them, or greys:
+    the indices of any other palette may stand for other classes.
+    """
+    values, colours = _read_indices(path)
+    if colours is not None and palette:
+        _check_palette(values, colours, palette, path)
+    return check_classes(values, classes, path)
 
 
 def read_values(path: Path, page: int = 0) -> Pixels:
     """Return the values [H, W] of a mask as they stand in its file; raise `DataError`."""
+    return _read_indices(path, page)[0]
+
+
+def _read_indices(path: Path, page: int = 0) -> tuple[Pixels, Pixels | None]:
+    """Return the values [H, W] of a mask and its palette [N, 3], None where it has none."""
     try:
         with Image.open(path) as opened:
             opened.seek(page)
             mode = opened.mode
             if mode in MASK_MODES:
-                return np.asarray(opened)
+                values = np.asarray(opened)
+                palette = opened.getpalette("RGB") if mode == "P" else None
+                colours = np.array(palette, dtype=np.uint8).reshape(-1, 3) if palette else None
+                return values, colours
     except _BROKEN as error:
         raise _unreadable("a mask", path, error) from None
     remedy = "its 16 bits" if mode.startswith(DEEP_MODES) else "its colours"
@@ -99,10 +115,23 @@ def read_values(path: Path, page: int = 0) -> Pixels:
     )
 
 
+def _check_palette(values: Pixels, colours: Pixels, palette: Sequence[Colour], path: Path) -> None:
+    used = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+    for index in used[used < min(len(palette), len(colours))].tolist():
+        found, wanted = tuple(colours[index].tolist()), tuple(palette[index])
+        if found not in (wanted, (index, index, index)):
+            raise DataError(
+                f"a mask with a palette must have the colours of the classes, got index={index} "
+                f"of colour {found} where the class has {wanted}, file={path}; map its colours to "
+                "class indices, or save it as grey (mode L) if its indices are right"
+            )
+
+
 def check_classes(mask: Pixels, classes: int, path: Path) -> Pixels:
     """Return a mask that holds class indices below `classes`, or 255; raise `DataError`."""
-    wrong = mask[(mask >= classes) & (mask != IGNORE)]
-    if wrong.size:
+    strange = (mask >= classes) & (mask != IGNORE)
+    if strange.any():
+        wrong = mask[strange]
         raise DataError(
             f"a mask must hold class ids up to {classes - 1}, or {IGNORE} to ignore, "
             f"got id={wrong.max()} at {wrong.size} pixels, file={path}; "
@@ -131,24 +160,39 @@ def read_list(path: Path) -> tuple[str, ...]:
 
     A line is a bare id, or the paths of an image and its mask; a byte order mark, carriage
     returns and blank lines are tolerated. Raises `DataError` where the file is missing or is not
-    text.
+    text, and for a line of any other kind or that leads out of the data set.
     """
-    return tuple(_image_id(line) for line in read_lines(path))
+    return tuple(_image_id(line, path) for line in read_lines(path))
 
 
 def read_lines(path: Path) -> tuple[str, ...]:
     """Return the lines of a text file that are not blank, stripped; raise `DataError`."""
     try:
         text = path.read_text(encoding="utf-8-sig")
+        if "\0" in text:
+            raise ValueError("a zero byte")
     except FileNotFoundError:
-        raise DataError(f"a list of images must exist, missing file={path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"a list must be readable text, got file={path} ({error})") from None
+        raise DataError(f"a list of images must exist, missing file={path}; restore it") from None
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"a list must be readable text, got file={path} ({error}); save it as UTF-8"
+        ) from None
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
-def _image_id(line: str) -> str:
-    name = line.split()[0].replace("\\", "/").rpartition("/")[2]
+def _image_id(line: str, path: Path) -> str:
+    words = [word.replace("\\", "/") for word in line.split()]
+    if words[2:] or (words[1:] and not words[0].lower().endswith(SUFFIXES)):
+        raise DataError(
+            f"a line of a list must be an id, or the paths of an image and its mask, got "
+            f"line={line!r}, file={path}; rename files whose names hold white space"
+        )
+    if any(".." in word.split("/") for word in words):
+        raise DataError(
+            f"a list must name images beneath the root of its data set, got line={line!r}, "
+            f"file={path}; take it off the list"
+        )
+    name = words[0].rpartition("/")[2]
     for suffix in SUFFIXES:
         if name.lower().endswith(suffix):
             name = name[: -len(suffix)]

@@ -106,7 +106,7 @@ class PascalVoc(VocFolder):
                 f"a mask in a list must exist, missing file={path}; restore it, put the folder "
                 f"{AUGMENTED_MASKS} or SBD into root={self.root}, or take its name off the lists"
             )
-        return read_mask(path, len(self.classes))
+        return read_mask(path, len(self.classes), self.palette)
 
 
 def _find_sbd(*roots: Path) -> Path | None:

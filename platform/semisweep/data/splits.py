@@ -14,6 +14,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,12 +45,12 @@ class Split:
     labelled: tuple[str, ...]
     unlabelled: tuple[str, ...]
 
-    @property
+    @cached_property
     def labelled_digest(self) -> str:
         """Return the digest of the labelled ids, whatever their order or file format."""
         return ids_digest(self.labelled)
 
-    @property
+    @cached_property
     def unlabelled_digest(self) -> str:
         """Return the digest of the unlabelled ids, whatever their order or file format."""
         return ids_digest(self.unlabelled)
