@@ -170,20 +170,23 @@ def _feed(handout: Handout, first: dict[str, Any], first_up: threading.Event) ->
     """
     from ray.tune.search import Searcher
 
-    class Feed(Searcher):
-        def __init__(self) -> None:
+    class Feed(Searcher):  # Tune pickles it by value: it may refer to nothing from outside
+        def __init__(
+            self, handout: Handout, first: dict[str, Any], first_up: threading.Event
+        ) -> None:
             super().__init__(metric="training_iteration", mode="max")
+            self.handout, self.first, self.first_up = handout, first, first_up
             self.jobs: dict[str, str] = {}
 
         def __getstate__(self) -> dict[str, Any]:
             return {}  # Tune pickles its searcher to restore it, which nothing here ever does
 
         def suggest(self, trial_id: str) -> Any:  # Ray's own type forgets that it may be FINISHED
-            if self.jobs and not first_up.is_set():
+            if self.jobs and not self.first_up.is_set():
                 return None
-            job = handout.take() if self.jobs else first
+            job = self.handout.take() if self.jobs else self.first
             if job is None:
-                return Searcher.FINISHED if handout.ended else None
+                return Searcher.FINISHED if self.handout.ended else None
             self.jobs[trial_id] = job["key"]
             return {"job": job}
 
@@ -192,7 +195,7 @@ def _feed(handout: Handout, first: dict[str, Any], first_up: threading.Event) ->
         ) -> None:
             said = result or {}
             status = said.get("status", "failed")
-            handout.done(self.jobs[trial_id], status, said.get("error", "the slot was lost"))
+            self.handout.done(self.jobs[trial_id], status, said.get("error", "the slot was lost"))
 
         def save(self, checkpoint_path: str) -> None:
             """Keep nothing: the store is the state of the search."""
@@ -200,4 +203,4 @@ def _feed(handout: Handout, first: dict[str, Any], first_up: threading.Event) ->
         def restore(self, checkpoint_path: str) -> None:
             """Restore nothing: the store is the state of the search."""
 
-    return Feed()
+    return Feed(handout, first, first_up)
