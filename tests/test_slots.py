@@ -126,7 +126,7 @@ def test_idle_slots_are_let_go_and_an_interrupted_sweep_leaves_checkpoints(here:
     (key,) = set(store.keys()) - store.finished()
     checkpoint = store.trial(key).read_checkpoint()
     assert checkpoint is not None
-    assert 0 < checkpoint[0] < 600, "before the first evaluation, after which one is written anyway"
+    assert 0 < checkpoint[0] < 10_000, "before the first evaluation, which comes with one anyway"
     until(lambda: not here.workers())
 
 

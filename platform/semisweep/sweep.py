@@ -55,8 +55,9 @@ def sweep(
             tempfile.TemporaryDirectory(prefix="sweep-") as scratch,
             steward(engine, handout, watch, first_up),
         ):
-            if _spawned(engine, handout, first):
-                _tune(handout, slots, engine.broker, scratch, first_up)
+            job = _first_job(engine, handout, first)
+            if job is not None:
+                _tune(handout, job, slots, engine.broker, scratch, first_up)
     except KeyboardInterrupt:
         print("stopping: running trials write checkpoints; again ends at once", file=sys.stderr)
         engine.stop()
@@ -64,20 +65,26 @@ def sweep(
     _raise_error(handout)
 
 
-def _spawned(engine: Engine, handout: Handout, first: str) -> bool:
-    """Wait for the first worker's process; return whether there is still something to run.
+def _first_job(engine: Engine, handout: Handout, first: str) -> dict[str, Any] | None:
+    """Return a job when the first worker's process is there, or None: there is nothing to run.
 
     Tune's own actors start while it is importing: earlier they would slow it. Where the cluster is
-    busy with other sweeps, they may bring all results before there is room for a worker.
+    busy with other sweeps, they may bring all results before there is room for a worker, and
+    without any trial Tune would end with an error.
     """
     note_at = time.monotonic() + ROOM_SECONDS
-    while not engine.ray.get(engine.broker.wait_spawned.remote(first, SPAWN_SECONDS)):
+    while True:
+        spawned = engine.ray.get(engine.broker.wait_spawned.remote(first, SPAWN_SECONDS))
+        job = handout.take() if spawned else None
+        if job is not None:
+            return job
         if not handout.look() and handout.ended:
-            return False
-        if time.monotonic() > note_at:
+            return None
+        if spawned:
+            time.sleep(SPAWN_SECONDS)
+        elif time.monotonic() > note_at:
             note_at = math.inf
             print(NO_ROOM, file=sys.stderr)
-    return True
 
 
 def _raise_error(handout: Handout) -> None:
@@ -86,7 +93,12 @@ def _raise_error(handout: Handout) -> None:
 
 
 def _tune(
-    handout: Handout, slots: list[str], broker: Any, scratch: str, first_up: threading.Event
+    handout: Handout,
+    job: dict[str, Any],
+    slots: list[str],
+    broker: Any,
+    scratch: str,
+    first_up: threading.Event,
 ) -> None:
     from ray import tune
 
@@ -95,7 +107,7 @@ def _tune(
             _slot_class(broker, slots), tune.PlacementGroupFactory([{"CPU": SLOT_CPU}])
         ),
         tune_config=tune.TuneConfig(
-            search_alg=_feed(handout, first_up),
+            search_alg=_feed(handout, job, first_up),
             num_samples=-1,
             max_concurrent_trials=len(slots),
             reuse_actors=True,
@@ -151,17 +163,19 @@ def _slot_class(broker: Any, slots: list[str]) -> Any:
     return Slot
 
 
-def _feed(handout: Handout, first_up: threading.Event) -> Any:
-    """Return the Tune searcher that hands out jobs and takes back outcomes.
+def _feed(handout: Handout, first: dict[str, Any], first_up: threading.Event) -> Any:
+    """Return the Tune searcher that hands out jobs, `first` before others, and takes outcomes.
 
     It holds the second job back until the first slot is up, for as long the second cannot run.
     """
     from ray.tune.search import Searcher
 
-    class Feed(Searcher):
-        def __init__(self, handout: Handout, first_up: threading.Event) -> None:
+    class Feed(Searcher):  # Tune pickles it by value: it may refer to nothing from outside
+        def __init__(
+            self, handout: Handout, first: dict[str, Any], first_up: threading.Event
+        ) -> None:
             super().__init__(metric="training_iteration", mode="max")
-            self.handout, self.first_up = handout, first_up
+            self.handout, self.first, self.first_up = handout, first, first_up
             self.jobs: dict[str, str] = {}
 
         def __getstate__(self) -> dict[str, Any]:
@@ -170,7 +184,7 @@ def _feed(handout: Handout, first_up: threading.Event) -> Any:
         def suggest(self, trial_id: str) -> Any:  # Ray's own type forgets that it may be FINISHED
             if self.jobs and not self.first_up.is_set():
                 return None
-            job = self.handout.take()
+            job = self.handout.take() if self.jobs else self.first
             if job is None:
                 return Searcher.FINISHED if self.handout.ended else None
             self.jobs[trial_id] = job["key"]
@@ -189,4 +203,4 @@ def _feed(handout: Handout, first_up: threading.Event) -> Any:
         def restore(self, checkpoint_path: str) -> None:
             """Restore nothing: the store is the state of the search."""
 
-    return Feed(handout, first_up)
+    return Feed(handout, first, first_up)
