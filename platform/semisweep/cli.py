@@ -11,7 +11,7 @@ import click
 from semisweep.cli_check import check
 from semisweep.cli_data import data
 from semisweep.cli_options import Study, make_request, shared
-from semisweep.cli_store import compact, diff, evaluate, gc, predict, status
+from semisweep.cli_store import compact, diff, evaluate, gc, logs, predict, status
 from semisweep.errors import SemisweepError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def cli() -> None:
     """Ablation studies for semi-supervised segmentation whose numbers can be believed."""
 
 
-for command in (check, compact, data, diff, evaluate, gc, predict, status):
+for command in (check, compact, data, diff, evaluate, gc, logs, predict, status):
     cli.add_command(command)
 
 
@@ -82,7 +82,11 @@ for command in (check, compact, data, diff, evaluate, gc, predict, status):
     show_default=True,
     help="Kill workers that get no further for so long; 0: never.",
 )
-@click.option("--address", help="A running Ray cluster: host:port or auto. Without it, one here.")
+@click.option(
+    "--address",
+    envvar="RAY_ADDRESS",  # which `ray job submit` sets
+    help="A running Ray cluster: host:port or auto. Without it, one here.",
+)
 @click.option("--retry-failed", is_flag=True, help="Run failed trials again.")
 def run(study: str, **options: Any) -> int:
     """Run what STUDY has no result for, and print its table. Running again goes on."""

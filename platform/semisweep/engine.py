@@ -114,7 +114,9 @@ class Engine:
             return options | {"address": self.resources.address}
         cores = os.cpu_count() or 1
         wanted = (self.resources.slots or 1) * self.resources.workers
-        return options | {"include_dashboard": False, "num_cpus": max(cores, wanted)}
+        # "local": one that `ray start` has left on this machine is not ours.
+        options |= {"address": "local", "include_dashboard": False}
+        return options | {"num_cpus": max(cores, wanted)}
 
 
 def environment(address: str | None) -> dict[str, str]:
@@ -122,7 +124,7 @@ def environment(address: str | None) -> dict[str, str]:
     from semisweep.worker import GROUP_ENVIRONMENT
 
     wanted = QUIET | GROUP_ENVIRONMENT
-    if not address:
+    if not address or address.startswith(("127.0.0.1:", "local")):
         wanted |= {LOOPBACK_SWITCH: "0"}
     return {name: os.environ.get(name, value) for name, value in wanted.items()}
 
