@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: quickstart test test-crash test-once lint format benchmark encoder clean
+.PHONY: quickstart test test-cluster test-crash test-once test-slurm lint format benchmark encoder clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/semisweep run quickstart
@@ -12,7 +12,15 @@ quickstart: $(VENV)/installed
 # Whatever starts Ray has the machine to itself: the rest shares it.
 test: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "not ray" --numprocesses 2 --dist loadfile
-	$(ONE_THREAD) $(BIN)/python -m pytest -m ray
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "ray and not cluster"
+
+# Lost machines, networks and heads, on hosts that are network namespaces; needs root. Minutes.
+test-cluster: $(VENV)/installed
+	$(ONE_THREAD) $(BIN)/python -m pytest -m cluster
+
+# The Slurm script under a real slurmctld and slurmd; needs root, slurm-wlm and munge. Minutes.
+test-slurm: $(VENV)/installed
+	tests/slurm/run.sh
 
 # A sweep of 200 trials through 100 SIGKILLs of drivers, workers and raylets; half an hour.
 test-crash: $(VENV)/installed

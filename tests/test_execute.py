@@ -124,7 +124,7 @@ def test_the_folder_of_a_finished_trial_holds_what_further_questions_need(
     names = {name.partition("-")[0] for name in os.listdir(folder.path)}
 
     assert names <= {
-        *("attempt", "confusion", "history.jsonl", "lock", "result.parquet"),
+        *("attempt", "confusion", "history.jsonl", "lock", "log", "result.parquet"),
         *("trial.json", "weights"),
     }
     assert folder.description()["identity"]["seed"] == 0

@@ -12,7 +12,7 @@ from semisweep.cli_check import check
 from semisweep.cli_data import data
 from semisweep.cli_options import Study, make_request, shared
 from semisweep.cli_search import export_optuna, run_modes
-from semisweep.cli_store import compact, diff, evaluate, gc, predict, status
+from semisweep.cli_store import compact, diff, evaluate, gc, logs, predict, status
 from semisweep.cli_weights import weights
 from semisweep.errors import SemisweepError
 
@@ -61,7 +61,7 @@ def cli() -> None:
     """Ablation studies for semi-supervised segmentation whose numbers can be believed."""
 
 
-COMMANDS = (check, compact, data, diff, evaluate, export_optuna, gc, predict, status, weights)
+COMMANDS = (check, compact, data, diff, evaluate, export_optuna, gc, logs, predict, status, weights)
 for command in COMMANDS:
     cli.add_command(command)
 
@@ -85,7 +85,11 @@ for command in COMMANDS:
     show_default=True,
     help="Kill workers that get no further for so long; 0: never.",
 )
-@click.option("--address", help="A running Ray cluster: host:port or auto. Without it, one here.")
+@click.option(
+    "--address",
+    envvar="RAY_ADDRESS",  # which `ray job submit` sets
+    help="A running Ray cluster: host:port or auto. Without it, one here.",
+)
 @click.option("--retry-failed", is_flag=True, help="Run failed trials again.")
 @run_modes
 def run(study: str, **options: Any) -> int:

@@ -33,6 +33,32 @@ def status(store: str) -> None:
 
 
 @click.command()
+@click.argument("key")
+@store_option
+@click.option("--attempt", type=click.IntRange(1), help="Only this one; all that are kept.")
+def logs(key: str, store: str, attempt: int | None) -> None:
+    """Show what a trial said while it trained; the start of its key will do."""
+    from semisweep.errors import StoreError
+    from semisweep.store import Store
+    from semisweep.trial_log import printable, read_logs
+
+    opened = Store.open(store)
+    folder = opened.trial(opened.find(key))
+    found = read_logs(folder)
+    chosen = {number: text for number, text in found.items() if attempt in (None, number)}
+    if not chosen:
+        known = ", ".join(map(str, found)) or "none"
+        failure = folder.failure() or {}
+        reason = printable(str(failure.get("error", ""))).strip()
+        raise StoreError(
+            f"a trial must have said something to be shown, got key={folder.key!r}, "
+            f"attempts with a log={known}" + (f"; it failed with: {reason}" if reason else "")
+        )
+    for text in chosen.values():
+        click.echo(text, nl=False)
+
+
+@click.command()
 @store_option
 def compact(store: str) -> None:
     """Copy results and histories of ended trials into few files, which makes queries quick.

@@ -127,7 +127,7 @@ def environment(address: str | None) -> dict[str, str]:
     from semisweep.worker import GROUP_ENVIRONMENT
 
     wanted = QUIET | GROUP_ENVIRONMENT
-    if not address:
+    if not address or address.startswith(("127.0.0.1:", "local")):
         wanted |= {LOOPBACK_SWITCH: "0"}
     elif (Path.home() / ".ray" / "auth_token").is_file():
         wanted |= {"RAY_AUTH_MODE": "token"}  # Ray thinks of it for clusters that it finds itself

@@ -34,6 +34,7 @@ from semisweep.trainer import (
     from_bytes,
 )
 from semisweep.trial import Trial, decode_trial, trial_identity, trial_key
+from semisweep.trial_log import describe, logging_to
 
 LEDGER = "SEMISWEEP_LEDGER"
 DELIVERIES = 3
@@ -77,32 +78,54 @@ def _execute(
             return Outcome(job.key, there, BUSY if there == "busy" else "")
         attempt = distributed.share(folder.start_attempt() if first else None)
         note(job.key, "started", first)
-        try:
-            if job.delivery > DELIVERIES:
-                raise TrainingError(
-                    f"a trial may end the processes that train it {DELIVERIES} times, "
-                    f"got delivery={job.delivery} (out of memory?); --retry-failed starts it anew"
-                )
-            row = _train(job, folder, attempt, report, interrupted)
-        except TrainingInterrupted:
-            return Outcome(job.key, "interrupted")
-        except Exception as error:
-            if raise_errors or is_unwritable(error):
-                raise
-            return _failed(job, folder, attempt, error)
-        if "stopped.rung" in row:
-            if first:
-                folder.stop(row["budget.steps"], row)
-                folder.forget_failure()
-                note(job.key, "stopped", first)
-            distributed.barrier()
-            return Outcome(job.key, "stopped")
+        if raise_errors or not first:  # for a debugger, streams stay as they are
+            return _attempt(job, folder, attempt, report, raise_errors, interrupted)
+        with logging_to(folder, attempt) as log:
+
+            def report_and_log(said: Mapping[str, Any]) -> object:
+                log.say(describe(said))
+                return report(said)
+
+            outcome = _attempt(job, folder, attempt, report_and_log, raise_errors, interrupted)
+            log.say(f"{outcome.status}: {outcome.error}" if outcome.error else outcome.status)
+            return outcome
+
+
+def _attempt(
+    job: Job,
+    folder: TrialFolder,
+    attempt: int,
+    report: Report,
+    raise_errors: bool,
+    interrupted: Callable[[], bool],
+) -> Outcome:
+    first = distributed.world()[0] == 0
+    try:
+        if job.delivery > DELIVERIES:
+            raise TrainingError(
+                f"a trial may end the processes that train it {DELIVERIES} times, "
+                f"got delivery={job.delivery} (out of memory?); --retry-failed starts it anew"
+            )
+        row = _train(job, folder, attempt, report, interrupted)
+    except TrainingInterrupted:
+        return Outcome(job.key, "interrupted")
+    except Exception as error:
+        if raise_errors or is_unwritable(error):
+            raise
+        return _failed(job, folder, attempt, error)
+    if "stopped.rung" in row:
         if first:
-            folder.complete(row)
+            folder.stop(row["budget.steps"], row)
             folder.forget_failure()
-            note(job.key, "finished", first)
+            note(job.key, "stopped", first)
         distributed.barrier()
-        return Outcome(job.key, "finished")
+        return Outcome(job.key, "stopped")
+    if first:
+        folder.complete(row)
+        folder.forget_failure()
+        note(job.key, "finished", first)
+    distributed.barrier()
+    return Outcome(job.key, "finished")
 
 
 def is_unwritable(error: Exception) -> bool:
@@ -137,6 +160,8 @@ def _train(
         folder.describe(_description(trial, split, job.key))
     training = Training(trial, dataset, split, job.device, job.data_workers)
     _resume(training, folder, first)
+    if first:
+        logger.info("from step %d of %d on %s", training.step, training.total_steps, job.device)
     report({"step": training.step, "total_steps": training.total_steps})
     note(job.key, "training", first)
     started = time.time()

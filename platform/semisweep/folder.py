@@ -7,6 +7,7 @@ checkpoint-<step>-<digest>.pt      full training state, two kept, gone once ther
 weights-<name>-<step>-<digest>.pt  weights that further evaluations read
 confusion-<name>.npz               per-image confusion matrices
 evaluation-<digest>.parquet        one row a further evaluation
+log-0001.txt, ...                  what was said, one file an attempt, see `semisweep.trial_log`
 failure.json                       why the trial failed
 rungs.jsonl                        what searches decided of the trial on its way, one line a rung
 stopped-<step>.parquet             one row: as far as a search let it come; its checkpoint stays

@@ -1,0 +1,204 @@
+"""A trial's own log: what was said while it trained, kept beside its results, within bounds.
+
+log-0001.txt, ...     one an attempt, the newest few of them
+
+What the method prints and warns, what libraries log, each evaluation, and the traceback of an error
+are all there, wherever the trial ran. The file is replaced as a whole now and then, so a killed
+process leaves what it had said up to some seconds before its end.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import socket
+import sys
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+from semisweep import files
+from semisweep.errors import StoreError
+from semisweep.folder import TrialFolder
+
+FIRST_CHARACTERS = 16_000  # kept of the beginning of an attempt
+LAST_CHARACTERS = 48_000  # and of its end
+LINE_CHARACTERS = 2_000
+KEPT_ATTEMPTS = 5
+FLUSH_SECONDS = 5.0
+
+_NAME = re.compile(r"log-(\d+)\.txt")
+
+
+class TrialLog:
+    """Lines of one attempt, each with its time; the middle of a long log is left out."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._first: list[str] = []
+        self._last: deque[str] = deque()
+        self._sizes = [0, 0]  # characters of both
+        self._dropped = 0
+        self._flushed = time.monotonic()
+        self._guard = threading.RLock()
+
+    def say(self, text: str) -> None:
+        """Add lines, and bring them to the store if the last time was some seconds ago."""
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S ")
+        with self._guard:
+            for line in text.splitlines():
+                self._add(stamp + line[:LINE_CHARACTERS] + "\n")
+            if time.monotonic() - self._flushed > FLUSH_SECONDS:
+                self.flush()
+
+    def flush(self) -> None:
+        """Write the log; a store that cannot be written is for the trial to complain about."""
+        with self._guard, suppress(StoreError):
+            self._flushed = time.monotonic()
+            with files.replacing(self.path) as file:
+                file.write(self.text().encode(errors="replace"))
+
+    def text(self) -> str:
+        """Return all that is kept."""
+        left_out = f"... {self._dropped} lines left out ...\n" if self._dropped else ""
+        return "".join([*self._first, left_out, *self._last])
+
+    def _add(self, line: str) -> None:
+        if not self._last and self._sizes[0] + len(line) <= FIRST_CHARACTERS:
+            self._first.append(line)
+            self._sizes[0] += len(line)
+            return
+        self._last.append(line)
+        self._sizes[1] += len(line)
+        while self._sizes[1] > LAST_CHARACTERS:
+            self._sizes[1] -= len(self._last.popleft())
+            self._dropped += 1
+
+
+@contextmanager
+def logging_to(folder: TrialFolder, attempt: int) -> Iterator[TrialLog]:
+    """Keep all that this process says in the body as the log of an attempt at a trial.
+
+    It is still said where it would be without a log. Logs of attempts long past go.
+    """
+    log = TrialLog(folder.path / f"log-{attempt:04d}.txt")
+    _forget(folder, attempt)
+    log.say(f"attempt {attempt} on {socket.gethostname()}, process {os.getpid()}")
+    root, ours = logging.getLogger(), logging.getLogger("semisweep")
+    handler = _Handler(log, None if root.handlers else sys.stderr)
+    before, level = (sys.stdout, sys.stderr, warnings.showwarning), ours.level
+    root.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    sys.stdout, sys.stderr = _Tee(log, before[0]), _Tee(log, before[1])
+    warnings.showwarning = _shown_as_text
+    try:
+        yield log
+    finally:
+        sys.stdout, sys.stderr, warnings.showwarning = before
+        root.removeHandler(handler)
+        ours.setLevel(level)
+        log.flush()
+
+
+def read_logs(folder: TrialFolder) -> dict[int, str]:
+    """Return the logs of a trial that are kept, by attempt, oldest first."""
+    found = {}
+    for entry in files.scan(folder.path):
+        match = _NAME.fullmatch(entry.name)
+        if match:
+            with suppress(FileNotFoundError):  # a later attempt has begun meanwhile
+                data = (folder.path / entry.name).read_bytes()
+                found[int(match[1])] = printable(data.decode(errors="replace"))
+    return dict(sorted(found.items()))
+
+
+def printable(text: str) -> str:
+    """Return a text without what could steer a terminal: a log may be a stranger's."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+
+
+def describe(said: Mapping[str, Any]) -> str:
+    """Return what a trial reports, as a line of its log; nothing for mere progress."""
+    row = said.get("row")
+    if row is None:
+        return ""
+    values = (f"{name}={value:.4g}" for name, value in row.items() if isinstance(value, float))
+    return f"step {row.get('step')}: {' '.join(values)}"
+
+
+class _Handler(logging.Handler):
+    """Passes records of the standard library's logging on.
+
+    Warnings go to `stream` as well, where no other handler would show them.
+    """
+
+    def __init__(self, log: TrialLog, stream: TextIO | None) -> None:
+        super().__init__(logging.INFO)
+        self.log, self.stream = log, stream
+        self.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Add a record."""
+        text = self.format(record)
+        self.log.say(text)
+        if self.stream is not None and record.levelno >= logging.WARNING:
+            self.stream.write(text + "\n")
+
+
+class _Tee(io.TextIOBase):
+    """A stream whose lines the log gets too."""
+
+    def __init__(self, log: TrialLog, stream: TextIO) -> None:
+        self.log, self.stream, self.begun = log, stream, ""
+
+    def write(self, text: str) -> int:
+        """Write to the stream, and whole lines to the log."""
+        *lines, self.begun = (self.begun + text).split("\n")
+        self.begun = self.begun[-LINE_CHARACTERS:]
+        for line in lines:
+            self.log.say(line)
+        return self.stream.write(text)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self.stream.flush()
+
+    def fileno(self) -> int:
+        """Return the stream's descriptor."""
+        return self.stream.fileno()
+
+    def isatty(self) -> bool:
+        """Return whether the stream is a terminal."""
+        return self.stream.isatty()
+
+
+def _shown_as_text(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    stream = file or sys.stderr
+    stream.write(warnings.formatwarning(message, category, filename, lineno, line))
+
+
+def _forget(folder: TrialFolder, attempt: int) -> None:
+    oldest = attempt - KEPT_ATTEMPTS + 1
+
+    def is_old(name: str) -> bool:
+        match = _NAME.fullmatch(name)
+        return match is not None and int(match[1]) < oldest
+
+    with suppress(StoreError):
+        files.remove(folder.path, is_old)
