@@ -11,6 +11,7 @@ import click
 from semisweep.cli_check import check
 from semisweep.cli_data import data
 from semisweep.cli_options import Study, make_request, shared
+from semisweep.cli_report import report
 from semisweep.cli_store import compact, diff, evaluate, gc, predict, status
 from semisweep.errors import SemisweepError
 
@@ -59,7 +60,7 @@ def cli() -> None:
     """Ablation studies for semi-supervised segmentation whose numbers can be believed."""
 
 
-for command in (check, compact, data, diff, evaluate, gc, predict, status):
+for command in (check, compact, data, diff, evaluate, gc, predict, report, status):
     cli.add_command(command)
 
 

@@ -1,0 +1,42 @@
+"""Commands that show a store to other people and programs: a report, and event files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from semisweep.cli_options import Study, make_request, shared
+
+
+@click.command()
+@click.argument("studies", nargs=-1, type=Study())
+@shared
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.html"),
+    show_default=True,
+    help="The file to write.",
+)
+@click.option(
+    "--images",
+    type=click.IntRange(0),
+    default=0,
+    help="Show so many images, and what each arm with kept weights sees in them.",
+)
+@click.option("--features", is_flag=True, help="Map the features of each arm (t-SNE).")
+def report(
+    studies: Sequence[str], output: Path, images: int, features: bool, **options: Any
+) -> None:
+    """Write STUDIES, or all that the store has, as one HTML page that opens without a network."""
+    from semisweep.reporting import page
+
+    request = make_request(**options)
+    found = page.studies_for(studies, request)
+    sections = page.sections_for(found, request, images=images, features=features)
+    text = page.page(sections, request.store)
+    page.write(text, output)
+    click.echo(f"{output}: {len(sections)} studies, {len(text) / 2**20:.1f} MiB")
