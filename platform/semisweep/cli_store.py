@@ -26,6 +26,7 @@ PROTOCOL_HELP = (
 def status(store: str) -> None:
     """Say how far the studies of a store have come."""
     from semisweep.plan import plan as make_plan
+    from semisweep.prospect import score_lines
     from semisweep.store import Store
 
     opened = Store.open(store)
@@ -34,6 +35,8 @@ def status(store: str) -> None:
         state = make_plan([opened.read_study(name, scale) or {}], opened)
         counts = (len(state.finished), len(state.failed), len(state.missing))
         click.echo(f"{name + ' ' + scale:32} {counts[0]:9} {counts[1]:7} {counts[2]:8}")
+    for line in score_lines(opened):
+        click.echo(line)
 
 
 @click.command()
