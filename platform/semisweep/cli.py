@@ -11,6 +11,7 @@ import click
 from semisweep.cli_check import check
 from semisweep.cli_data import data
 from semisweep.cli_options import Study, make_request, shared
+from semisweep.cli_report import export_tensorboard, report
 from semisweep.cli_search import export_optuna, run_modes
 from semisweep.cli_store import compact, diff, evaluate, gc, logs, predict, status
 from semisweep.cli_weights import weights
@@ -61,8 +62,8 @@ def cli() -> None:
     """Ablation studies for semi-supervised segmentation whose numbers can be believed."""
 
 
-COMMANDS = (check, compact, data, diff, evaluate, export_optuna, gc, logs, predict, status, weights)
-for command in COMMANDS:
+ASKING = (check, diff, export_optuna, export_tensorboard, logs, report, status)
+for command in (*ASKING, compact, data, evaluate, gc, predict, weights):
     cli.add_command(command)
 
 
@@ -115,17 +116,16 @@ def _show(study: str, request: Request) -> int:
 @cli.command()
 @click.argument("studies", nargs=-1, required=True, type=Study())
 @shared
-def plan(studies: Sequence[str], **options: Any) -> None:
-    """Say what STUDIES want, what is done, what is shared and what would run."""
-    from semisweep.plan import plan_studies
+@click.option("--slots", type=click.IntRange(1), help="Trials at a time; as many as fit.")
+@click.option("--workers", type=click.IntRange(1), default=1, help="Ray Train workers a trial.")
+@click.option("--retry-failed", is_flag=True, help="Failed trials would run again.")
+@click.option("--probe", is_flag=True, help="Time a few steps here of what has no history.")
+def plan(studies: Sequence[str], probe: bool, **options: Any) -> None:
+    """Say what STUDIES, or all, want, what is done or shared, and what the rest would cost."""
+    from semisweep.prospect import prospect, to_text
 
-    request = make_request(**options)
-    state = plan_studies(studies, request)
-    click.echo(f"wanted   {state.wanted:6} trials by {', '.join(studies)} at {request.scale} scale")
-    click.echo(f"shared   {state.shared:6} equal ones that run once for several cells")
-    click.echo(f"finished {len(state.finished):6}")
-    click.echo(f"failed   {len(state.failed):6}")
-    click.echo(f"to run   {len(state.missing):6}")
+    names, request = _all_studies(studies), make_request(**options)
+    click.echo(to_text(prospect(names, request, probing=probe), names, request.scale))
 
 
 @cli.command()

@@ -25,10 +25,12 @@ PROTOCOL_HELP = (
 @store_option
 def status(store: str) -> None:
     """Say how far the studies of a store have come, also while another process is at it."""
+    from semisweep.prospect import score_lines
     from semisweep.status import status_lines
     from semisweep.store import Store
 
-    for line in status_lines(Store.open(store)):
+    opened = Store.open(store)
+    for line in (*status_lines(opened), *score_lines(opened)):
         click.echo(line)
 
 

@@ -12,6 +12,7 @@ from semisweep.engine import Engine
 from semisweep.job import Job
 from semisweep.plan import plan, trial_names
 from semisweep.progress import SweepProgress
+from semisweep.prospect import remember
 from semisweep.request import Request
 from semisweep.store import Store
 from semisweep.study import Search, Splits, Study, resolve
@@ -73,6 +74,7 @@ def run_study(study: Study, request: Request, engine: Engine, splits: Splits) ->
     missing = list(state.missing) + (list(state.failed) if request.retry_failed else [])
     if not missing:
         return
+    remember(store, study.name, {key: resolved.trials[key] for key in missing}, splits, request)
     with SweepProgress(len(missing), trial_names(resolved.table)) as progress:
         jobs = [job_for(key, resolved.trials[key], store, splits, request) for key in missing]
         source = Grid(jobs, progress, store, resolved.table["metric"])

@@ -1,0 +1,136 @@
+"""What a store, and a probe in this process, tell of the cost of trials."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from semisweep import files
+from semisweep.config import flatten
+from semisweep.cost import Kind, Past
+from semisweep.reporting.stored import Stored
+from semisweep.store import Store
+
+if TYPE_CHECKING:
+    from semisweep.study import Splits
+    from semisweep.trial import Trial
+
+NETWORK_FIELDS = ("backbone", "decoder", "channels", "output_stride")
+DISK_TRIALS = 3  # of a kind, whose folders are measured
+PROBE_STEPS = 3
+
+
+def kind_of(fields: Mapping[str, Any], device: str, workers: int) -> Kind:
+    """Return the kind of a trial from its flat configuration."""
+    networks = ",".join(
+        f"{name.removeprefix('config.')}={fields[name]}"
+        for name in sorted(fields)
+        if name.startswith("config.")
+        and name.rpartition(".")[2] in NETWORK_FIELDS
+        and fields[name] is not None
+    )
+    return Kind(
+        method=str(fields["method"]),
+        networks=networks,
+        crop_pixels=int(fields["training.crop_pixels"]),
+        labelled_batch=int(fields["training.labelled_batch"]),
+        unlabelled_batch=int(fields["training.unlabelled_batch"]),
+        precision=str(fields["training.precision"]),
+        device=device.partition(":")[0],
+        workers=workers,
+    )
+
+
+def kind_of_trial(trial: Trial, device: str, workers: int) -> Kind:
+    """Return the kind of a trial that is to run."""
+    return kind_of(flatten(trial.encoded()), device, workers)
+
+
+def history_of(store: Store | None) -> list[Past]:
+    """Return what each finished trial of a store cost, in order of their keys."""
+    if store is None:
+        return []
+    measured: dict[Kind, int] = {}
+    found = []
+    for key, row in Stored(store, store.keys()).results.items():
+        if not _tells(row):
+            continue
+        kind = kind_of(row, str(row["run.device"]), int(row["run.workers"]))
+        size = 0
+        if measured.get(kind, 0) < DISK_TRIALS:
+            size = disk_bytes(store.trial(key).path)
+            measured[kind] = measured.get(kind, 0) + (size > 0)
+        found.append(
+            Past(
+                kind=kind,
+                steps=int(row["total_steps"]),
+                seconds=float(row["run.seconds"]),
+                ended=float(row["run.finished_at"]),
+                memory_bytes=float(row.get("run.peak_memory_bytes") or 0.0),
+                disk_bytes=float(size),
+            )
+        )
+    return found
+
+
+def _tells(row: Mapping[str, Any]) -> bool:
+    needed = ("method", "training.crop_pixels", "training.precision", "total_steps")
+    times = ("run.device", "run.workers", "run.seconds", "run.finished_at")
+    whole = all(row.get(name) is not None for name in (*needed, *times))
+    return whole and row["run.seconds"] > 0 and row["total_steps"] > 0
+
+
+def disk_bytes(folder: Path) -> int:
+    """Return what a finished trial takes on disk; 0 where its weights have been freed."""
+    entries = files.scan(folder)
+    if not any(entry.name.startswith("weights-") for entry in entries):
+        return 0
+    return sum(entry.stat().st_size for entry in entries if entry.is_file())
+
+
+def here() -> tuple[str, int]:
+    """Return the device that trials would run on here, and how many there are of it."""
+    gpus = [name for name in os.listdir("/dev") if name[:6] == "nvidia" and name[6:].isdigit()]
+    return ("cuda", len(gpus)) if gpus else ("cpu", os.cpu_count() or 1)
+
+
+def probe(trials: Iterable[Trial], splits: Splits, device: str, workers: int) -> Iterator[Past]:
+    """Train one trial of each kind for a few steps in this process, and yield what that cost.
+
+    The first step, which also builds what the others find, is not timed; an evaluation's share is.
+    """
+    seen: dict[Kind, Trial] = {}
+    for trial in trials:
+        seen.setdefault(kind_of_trial(trial, device, workers), trial)
+    for kind, trial in seen.items():
+        yield _probed(trial, kind, splits, device)
+
+
+def _probed(trial: Trial, kind: Kind, splits: Splits, device: str) -> Past:
+    from semisweep.execute import peak_memory
+    from semisweep.trainer import SELECTION_PART, Training, to_bytes
+
+    dataset, split = splits.dataset(trial.data.name), splits.of(trial.data)
+    training = Training(trial, dataset, split, device)
+    total = training.total_steps
+    batches = training.loader.batches(0, min(total, PROBE_STEPS + 1), 0)
+    times = []
+    for batch in batches:
+        started = time.perf_counter()
+        training.advance(batch)
+        times.append(time.perf_counter() - started)
+    started = time.perf_counter()
+    training.score(SELECTION_PART)
+    evaluating = (time.perf_counter() - started) * len(training.evaluation_steps())
+    step = sum(times[1:]) / len(times[1:]) if len(times) > 1 else times[0]
+    return Past(
+        kind=kind,
+        steps=total,
+        seconds=step * total + evaluating,
+        ended=time.time(),
+        memory_bytes=float(peak_memory(device)),
+        disk_bytes=2.0 * len(to_bytes(training.method.state_dict())),
+    )

@@ -1,0 +1,90 @@
+"""Axes of plots: from values to pixels, and where the ticks stand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+MARGIN = 0.06  # of the range of values, free at each end
+LOG_RATIO = 8.0  # of the largest to the smallest value, from which on an axis is logarithmic
+
+Tick = tuple[float, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """One axis: what it shows, from where to where, and its ticks."""
+
+    label: str
+    low: float
+    high: float
+    ticks: tuple[Tick, ...]
+    log: bool = False
+
+    def at(self, value: float) -> float:
+        """Return where a value stands: 0 at the low end, 1 at the high one, within these."""
+        low, high, value = (self._mapped(item) for item in (self.low, self.high, value))
+        return min(1.0, max(0.0, (value - low) / (high - low)))
+
+    def _mapped(self, value: float) -> float:
+        return math.log(value) if self.log else value
+
+
+def value_axis(label: str, values: Iterable[float], *, count: int = 5, zero: bool = False) -> Axis:
+    """Return an axis of round ticks around some values; those that are not finite do not count."""
+    found = [value for value in values if math.isfinite(value)]
+    low, high = (min(found), max(found)) if found else (0.0, 1.0)
+    if zero:
+        low, high = min(0.0, low), max(0.0, high)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    room = MARGIN * (high - low)
+    low, high = low - (0 if zero and low == 0 else room), high + room
+    return Axis(label=label, low=low, high=high, ticks=round_ticks(low, high, count))
+
+
+def setting_axis(label: str, values: Iterable[float]) -> Axis:
+    """Return an axis for values of a setting: a tick at each, logarithmic where they span much."""
+    found = sorted(set(values))
+    log = found[0] > 0 and found[-1] / found[0] >= LOG_RATIO
+    if log or (found[0] > 0 and is_geometric(found)):
+        spread = (found[-1] / found[0]) ** MARGIN if len(found) > 1 else 2.0
+        low, high, log = found[0] / spread, found[-1] * spread, True
+    else:
+        room = MARGIN * (found[-1] - found[0]) or 0.5
+        low, high = found[0] - room, found[-1] + room
+    return Axis(
+        label=label, low=low, high=high, log=log, ticks=tuple((v, number(v)) for v in found)
+    )
+
+
+def round_ticks(low: float, high: float, count: int) -> tuple[Tick, ...]:
+    """Return about so many ticks at round numbers from `low` to `high`."""
+    raw = (high - low) / max(1, count)
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
+    digits = max(0, -math.floor(math.log10(step) + 1e-9)) + (step / power == 2.5)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return tuple(
+        (index * step, tick_text(index * step, int(digits))) for index in range(first, last + 1)
+    )
+
+
+def tick_text(value: float, digits: int) -> str:
+    """Return the text of a tick; thousands are written as k."""
+    if digits == 0 and abs(value) >= 10_000:
+        return f"{value / 1000:.4g}k"
+    return f"{value + 0.0:.{digits}f}".replace("-", "−")
+
+
+def number(value: float) -> str:
+    """Return a number in four digits at most."""
+    return f"{value:.4g}".replace("-", "−")
+
+
+def is_geometric(values: Sequence[float]) -> bool:
+    """Return whether positive, rising values have (nearly) one ratio, as 4, 8, 16 have."""
+    ratios = [later / earlier for earlier, later in pairwise(values)]
+    return len(ratios) > 1 and max(ratios) < 1.3 * min(ratios) and min(ratios) >= 1.8

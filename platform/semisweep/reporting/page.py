@@ -1,0 +1,112 @@
+"""The report as one HTML file: sections in a template, the style inside, nothing to be loaded."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from semisweep.files import replacing
+from semisweep.reporting.sections import Part, Section, section
+from semisweep.reporting.stored import Stored
+from semisweep.request import Request
+from semisweep.store import Store
+
+HERE = Path(__file__).parent
+
+
+def studies_for(names: Sequence[str], request: Request) -> list[Mapping[str, Any]]:
+    """Return the resolved studies of a report: those that are named, or all that the store has."""
+    from semisweep.report import resolved_study
+
+    if names:
+        return [resolved_study(name, request) for name in names]
+    if not Path(request.store).exists():
+        return []
+    store = Store.open(request.store)
+    found = (store.read_study(name, scale) for name, scale in store.studies())
+    return [study for study in found if study is not None]
+
+
+def sections_for(
+    studies: Sequence[Mapping[str, Any]],
+    request: Request,
+    *,
+    images: int = 0,
+    features: bool = False,
+) -> list[Section]:
+    """Return the sections of some resolved studies, from what the store has.
+
+    With `images` so many pictures of what each arm sees, with `features` a map of its features;
+    both need kept weights and the images, and import torch.
+    """
+    store = Store.open(request.store) if Path(request.store).exists() else None
+    stored = Stored(store, (key for study in studies for key in keys_of(study)))
+    data = [
+        part for name, root in request.roots.named.items() for part in ("--data", f"{name}={root}")
+    ]
+    made = [section(study, stored, request.store, data) for study in studies]
+    if store is not None:
+        for study, own in zip(studies, made, strict=True):
+            own.parts += _seen(study, store, request, images, features)
+    return made
+
+
+def _seen(
+    study: Mapping[str, Any], store: Store, request: Request, images: int, features: bool
+) -> Iterator[Part]:
+    if study["kind"] == "search":
+        return
+    if images:
+        from semisweep.reporting.strips import strips
+
+        found = list(strips(study, store, request.roots, images))
+        if found:
+            yield Part(title="Pictures", figures=found)
+    if features:
+        from semisweep.reporting.features import embeddings
+
+        found = list(embeddings(study, store, request.roots))
+        if found:
+            yield Part(title="Features", figures=found)
+
+
+def keys_of(study: Mapping[str, Any]) -> list[str]:
+    """Return every key that a resolved study wants."""
+    cells = (key for cell in study.get("cells", ()) for key in cell["trials"].values())
+    return [*cells, *(entry["key"] for entry in study.get("trials", ()))]
+
+
+def page(sections: Sequence[Section], store: str, made: datetime.datetime | None = None) -> str:
+    """Return the report as HTML; all text in it is escaped by the template."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    when = made or datetime.datetime.now(datetime.UTC)
+    return environment.get_template("page.html").render(
+        sections=sections,
+        store=store,
+        made=when.strftime("%Y-%m-%d %H:%M UTC"),
+        version=_version(),
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+    )
+
+
+def write(text: str, path: Path) -> None:
+    """Write the page, whole or not at all."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def _version() -> str:
+    import semisweep
+
+    return semisweep.__version__
