@@ -28,7 +28,7 @@ from semisweep.metric import evaluate, mean_iou
 from semisweep.optimizer import make_optimizers, schedule
 from semisweep.protocols import Protocol
 from semisweep.rehearsal import progress_at, random_batch, tiny_network
-from semisweep.trainer import Training, fit, from_bytes, iterate, to_bytes
+from semisweep.trainer import STOP, Training, fit, from_bytes, iterate, to_bytes
 from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig, Trial
 from semisweep_methods.rankmatch import RankMatchConfig
 from semisweep_methods.supervised import Supervised, SupervisedConfig
@@ -305,11 +305,34 @@ def nothing(said: Mapping[str, Any]) -> None:
     """Take a report."""
 
 
+def stopping(said: Mapping[str, Any]) -> str | None:
+    """Answer every evaluation with "stop"."""
+    return STOP if "row" in said else None
+
+
 def run_to_the_end(
     trial: Trial, dataset: DataSet, split: Split, **options: Any
 ) -> tuple[Recorder, dict[str, float]]:
     folder = Recorder()
-    return folder, fit(Training(trial, dataset, split), folder, nothing, **options)
+    metrics = fit(Training(trial, dataset, split), folder, nothing, **options)
+    assert metrics is not None
+    return folder, metrics
+
+
+def test_a_training_told_to_stop_has_its_checkpoint_and_goes_on_from_there(
+    dataset: DataSet, split: Split
+) -> None:
+    folder, expected = run_to_the_end(SUPERVISED, dataset, split)
+    stopped = Recorder()
+    training = Training(SUPERVISED, dataset, split)
+
+    assert fit(training, stopped, stopping) is None
+    assert stopped.calls == folder.calls[: len(stopped.calls)]
+    assert stopped.calls[-1] == ("checkpoint", 3)
+    resumed = Training(SUPERVISED, dataset, split)
+    resumed.restore(from_bytes(stopped.checkpoints[-1]))
+    assert repr(fit(resumed, stopped, stopping)) == repr(expected)
+    assert stopped.calls == folder.calls
 
 
 def test_fit_writes_best_weights_history_and_checkpoint_in_this_order(
@@ -454,9 +477,18 @@ def work(rank: int, root: Path, folder: Path) -> None:
     torch.set_num_threads(1)
     meeting = (folder / "meeting").as_uri()
     torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
-    found = {trial.method: losses_of(trial, root) for trial in (UNIMATCH, RANKMATCH)}
+    found: dict[str, Any] = {t.method: losses_of(t, root) for t in (UNIMATCH, RANKMATCH)}
+    found["stopped"] = stopped_by_the_first(root, rank)
     torch.save(found, folder / f"{rank}.pt")
     torch.distributed.destroy_process_group()
+
+
+def stopped_by_the_first(root: Path, rank: int) -> tuple[int, bool]:
+    """Return the step at which `fit` ended where only the first worker is told to stop."""
+    dataset = open_dataset("shapes", root)
+    training = Training(SUPERVISED, dataset, make_split(dataset, SUPERVISED.data))
+    ended = fit(training, Recorder(), stopping if rank == 0 else nothing)
+    return training.step, ended is None
 
 
 @pytest.fixture(scope="module")
@@ -491,6 +523,10 @@ def test_two_workers_give_the_losses_of_one_on_the_same_global_batch(
         assert losses["network.confident"] > 0.1
         for name, loss in losses.items():
             assert math.isclose(first["losses"][step][name], loss, abs_tol=1e-5), (step, name)
+
+
+def test_all_workers_stop_where_the_first_is_told_to(workers: list[dict[str, Any]]) -> None:
+    assert [worker["stopped"] for worker in workers] == [(3, True), (3, True)]
 
 
 if __name__ == "__main__":

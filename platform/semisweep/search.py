@@ -117,10 +117,11 @@ class Suggestions:
         self.pending.discard(key)
         self.outcomes[key] = outcome_of(self.table, self.store.trial(key))
         if self.search.halving or self.search.also:
-            self._keep_table()
+            self._keep_table(key)
         if self.progress:
+            stopped = self.store.trial(key).stopped() if status == "stopped" else None
             note = outcome_note(self.store, key, self.search.metric, error)
-            self.progress.finished(key, status, note)
+            self.progress.finished(key, status, stopped["stopped.reason"] if stopped else note)
 
     def _suggest(self) -> dict[str, Any] | None:
         while len(self.entries) < self.limit:
@@ -225,10 +226,10 @@ class Suggestions:
             lag = stored.get("lag") or lag
         return table | ({"lag": lag} if lag else {})
 
-    def _keep_table(self) -> None:
-        """Write the table with what is decided of its trials by now, where that is new."""
+    def _keep_table(self, key: str | None = None) -> None:
+        """Write the table with the front, and what is decided of a trial by now, or of each."""
         for entry in self.entries if self.search.halving else ():
-            if entry["key"] in self.outcomes:
+            if entry["key"] in self.outcomes and key in (None, entry["key"]):
                 decided = rungs_of(self.table, self.store.trial(entry["key"]))
                 entry["rungs"] = [
                     {name: row[name] for name in row if name != "search"} for row in decided
