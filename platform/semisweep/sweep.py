@@ -59,10 +59,18 @@ def sweep(
             if job is not None:
                 _tune(handout, job, slots, engine.broker, scratch, first_up)
     except KeyboardInterrupt:
-        print("stopping: running trials write checkpoints; again ends at once", file=sys.stderr)
-        engine.stop()
+        _stop(engine)
         raise
     _raise_error(handout)
+
+
+def _stop(engine: Engine) -> None:
+    print("stopping: running trials write checkpoints; again ends at once", file=sys.stderr)
+    try:
+        engine.stop()
+    except KeyboardInterrupt:
+        print("ending at once: running trials have their last checkpoints", file=sys.stderr)
+        raise
 
 
 def _first_job(engine: Engine, handout: Handout, first: str) -> dict[str, Any] | None:
