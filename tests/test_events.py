@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from report_store import STEPS, fill_search, fill_table
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from semisweep.errors import ConfigError, StoreError
 from semisweep.events import export
 from semisweep.query import history, load
 from semisweep.store import Store
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 
 @pytest.fixture

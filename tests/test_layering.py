@@ -25,7 +25,7 @@ LONGEST_FILE = 320
 ALONE = {
     "ray.train": {"worker.py", "slot_trainer.py"},
     "ray.tune": {"sweep.py", "engine.py"},
-    "optuna": {"search.py"},
+    "optuna": {"search.py", "searches.py"},
 }
 WITHOUT_METHODS = (
     *("trainer", "optimizer", "execute", "worker", "slot_trainer", "sweep", "engine", "groups"),
