@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [path for path in (ROOT / "README.md", ROOT / "cluster" / "README.md") if path.is_file()]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
 BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"\bsemisweep ([a-z-]+)\b(?: ([a-z]+)\b)?")
+COMMAND = re.compile(r"\bsemisweep ([a-z]+(?:-[a-z]+)*)\b(?: ([a-z]+)\b)?")
 
 every_page = pytest.mark.parametrize(
     "page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix()

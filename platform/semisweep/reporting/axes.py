@@ -25,11 +25,11 @@ class Axis:
 
     def at(self, value: float) -> float:
         """Return where a value stands: 0 at the low end, 1 at the high one, within these."""
-        low, high, value = (self._mapped(item) for item in (self.low, self.high, value))
-        return min(1.0, max(0.0, (value - low) / (high - low)))
-
-    def _mapped(self, value: float) -> float:
-        return math.log(value) if self.log else value
+        if self.log:
+            share = math.log(value / self.low) / math.log(self.high / self.low)
+        else:
+            share = (value - self.low) / (self.high - self.low)
+        return 0.0 if share < 0 else 1.0 if share > 1 else share
 
 
 def value_axis(label: str, values: Iterable[float], *, count: int = 5, zero: bool = False) -> Axis:

@@ -16,11 +16,14 @@ from semisweep.reporting.svg import Plot, bars, swatch
 if TYPE_CHECKING:
     from semisweep.reporting.stored import Numbers
 
-SHAPE_POINTS = 120  # of a curve, at most
+SHAPE_POINTS = 60  # of a curve, at most: one in seven pixels
 LOSS_TRIALS = 200  # beyond which loss curves would make a page heavy
 PUBLISHED = 3  # the series whose mark is a diamond
 _NUMBER = re.compile(r"(?:(?P<name>[\w .λ-]*?)\s*=\s*)?(?P<value>-?\d+(?:\.\d+)?(?:e-?\d+)?)")
 _LABELLED = re.compile(r".*\((?P<value>\d+)\)")
+
+
+Bar = tuple[int, float, float, float, str]  # series, mean, low, high, what it says
 
 
 class Setting(NamedTuple):
@@ -207,23 +210,42 @@ def summarised(
 
 def class_bars(table: Table, stored: Stored) -> Iterator[Figure]:
     """Yield the IoU of each class, one figure a column: bars are arms, lines their intervals."""
-    from semisweep.statistics import interval, mean_std
-
     prefix = table.metric.rpartition(".")[0]
     start = f"{prefix}.iou." if prefix else "iou."
     for column in table.columns:
-        groups: dict[str, list[tuple[int, float, float, float, str]]] = {}
+        groups: dict[str, list[Bar]] = {}
         arms = [row for row in table.rows if _keys(table, row, column)]
         for series, row in enumerate(arms):
             rows = [stored.results[key] for key in _keys(table, row, column)]
-            for name in [name for name in rows[0] if name.startswith(start)]:
-                values = [100 * float(own[name]) for own in rows if _is_number(own.get(name))]
-                mean, (low, high) = mean_std(values)[0], interval(values)
-                text = f"{row.label}, {name.removeprefix(start)}: {mean:.1f}"
-                bar = (series, mean, *_clipped(low, high), text)
-                groups.setdefault(name.removeprefix(start), []).append(bar)
+            names = [name for name in rows[0] if name.startswith(start)]
+            for name, mean, low, high in class_means(rows, names):
+                own = name.removeprefix(start)
+                text = f"{row.label}, {own}: {mean:.1f}"
+                groups.setdefault(own, []).append((series, mean, low, high, text))
         if groups:
             yield _class_figure(groups, column.label, [row.label for row in arms])
+
+
+def class_means(
+    rows: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> Iterator[tuple[str, float, float, float]]:
+    """Yield name, mean and Student's 95 % interval of columns of fractions, in percent.
+
+    A trial without a number, as of a class that its images do not show, is left out.
+    """
+    import numpy as np
+    from scipy.special import stdtrit
+
+    values = np.array([[row.get(name) for name in names] for row in rows], dtype=np.float64)
+    counts = np.isfinite(values).sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.nansum(values, axis=0) / counts
+        squares = np.nansum((values - means) ** 2, axis=0) / (counts - 1)
+        half = stdtrit(np.maximum(counts - 1, 1), 0.975) * np.sqrt(squares / counts)
+    half[counts < 2] = np.nan
+    bounds = np.clip([means - half, means + half], 0.0, 1.0)
+    columns = (100 * part for part in (means, *bounds))
+    yield from zip(names, *(column.tolist() for column in columns), strict=True)
 
 
 def _class_figure(groups: Mapping[str, Any], place: str, names: Sequence[str]) -> Figure:
@@ -233,15 +255,6 @@ def _class_figure(groups: Mapping[str, Any], place: str, names: Sequence[str]) -
     svg = bars(list(groups.items()), axis, f"IoU of each class, {place}", thick=thick)
     return Figure(caption=f"IoU of each class, {place}; lines: 95 % intervals.", svg=svg,
                   legend=legend(names))  # fmt: skip
-
-
-def _clipped(low: float, high: float) -> tuple[float, float]:
-    """Return an interval of percents without what lies beyond 0 and 100; NaN stays NaN."""
-    return (low if not low < 0 else 0.0), (high if not high > 100 else 100.0)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _keys(table: Table, row: Label, column: Label) -> Sequence[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 SHOWN = 4  # different values of one fact
+LIBRARY = "library."
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -19,7 +20,8 @@ def _facts(rows: Rows) -> Iterator[tuple[str, str]]:
     yield "finished", _period(rows)
     yield "code", _several(_code(row) for row in rows)
     yield "source digest", _several(row.get("source.digest") for row in rows)
-    yield "libraries", _several(_libraries(row) for row in rows)
+    libraries = [name for name in rows[0] if name.startswith(LIBRARY)] if rows else []
+    yield "libraries", _several(_libraries(row, libraries) for row in rows)
     yield "machines", _several(_machine(row) for row in rows)
     yield "labelled images", _several(_images(row) for row in rows)
     yield "parameters", _span([row.get("parameters") for row in rows], "{:,.0f}")
@@ -44,10 +46,8 @@ def _code(row: Mapping[str, Any]) -> str | None:
     return text
 
 
-def _libraries(row: Mapping[str, Any]) -> str | None:
-    start = "library."
-    own = (f"{name.removeprefix(start)} {row[name]}" for name in row if name.startswith(start))
-    return ", ".join(own) or None
+def _libraries(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    return ", ".join(f"{name.removeprefix(LIBRARY)} {row.get(name)}" for name in names) or None
 
 
 def _machine(row: Mapping[str, Any]) -> str | None:

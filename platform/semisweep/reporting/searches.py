@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from semisweep import sampling
+from semisweep.outcomes import Outcome
 from semisweep.reporting.axes import Axis, number, setting_axis, value_axis
 from semisweep.reporting.figure import Figure
 from semisweep.reporting.stored import Stored
 from semisweep.reporting.svg import Plot, bars, swatch
 
 Study = Mapping[str, Any]
-ENOUGH = 4  # finished trials, before importances and curves are worth looking at
 FRONT = 1  # the series of what is on the front, or the best so far
 
 
@@ -45,50 +45,17 @@ def found(study: Study, stored: Stored) -> list[Found]:
 
 def front(study: Study, trials: Sequence[Found]) -> list[Found]:
     """Return the trials that no other one beats in every objective (the Pareto front)."""
-    signs = [1 if direction == "maximize" else -1 for _, direction in objectives(study)]
-
-    def beaten(trial: Found) -> bool:
-        own = [sign * value for sign, value in zip(signs, trial.values, strict=True)]
-        for other in trials:
-            theirs = [sign * value for sign, value in zip(signs, other.values, strict=True)]
-            if theirs != own and all(t >= o for t, o in zip(theirs, own, strict=True)):
-                return True
-        return False
-
-    return [trial for trial in trials if not beaten(trial)]
+    numbers = set(sampling.front(study, _outcomes(trials)))
+    return [trial for trial in trials if trial.number in numbers]
 
 
 def importances(study: Study, trials: Sequence[Found]) -> dict[str, float]:
-    """Return the share of each parameter that all trials have, the most important first.
-
-    By Optuna's default, PED-ANOVA (S. Watanabe, A. Bansal, F. Hutter, IJCAI 2023). Empty for few
-    trials, and where all have one value.
-    """
-    if len(trials) < ENOUGH or len({trial.values[0] for trial in trials}) < 2:
-        return {}
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    made = optuna.create_study(direction=study["direction"])
-    for trial in trials:
-        own = {name: _distribution(study, name, trials) for name in trial.params}
-        made.add_trial(
-            optuna.trial.create_trial(
-                params=dict(trial.params), distributions=own, value=trial.values[0]
-            )
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        shares = optuna.importance.get_param_importances(made)
-    return {name: float(share) for name, share in shares.items() if math.isfinite(share)}
+    """Return the share of each parameter, the most important first; see `sampling.importances`."""
+    return sampling.importances(study, _outcomes(trials))
 
 
-def _distribution(study: Study, name: str, trials: Sequence[Found]) -> Any:
-    """Return what a parameter was drawn from, as the study keeps it."""
-    from optuna.distributions import json_to_distribution
-
-    kept = study["space"][name]
-    return json_to_distribution(kept if isinstance(kept, str) else kept["distribution"])
+def _outcomes(trials: Sequence[Found]) -> dict[str, Outcome]:
+    return {trial.key: Outcome("finished", trial.values) for trial in trials}
 
 
 def figures(study: Study, stored: Stored) -> Iterator[Figure]:

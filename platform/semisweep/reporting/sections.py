@@ -77,9 +77,11 @@ def section(study: Study, stored: Stored, store_path: str, data: Sequence[str] =
     """Return the section of a resolved study; `data` are the options that say where images lie."""
     if study["kind"] == "search":
         return _search(study, stored, store_path)
-    table = build(study, stored.results, stored.failures)
     trials = {(cell["row"], cell["column"]): cell["trials"] for cell in study["cells"]}
     keys = list(dict.fromkeys(key for cell in trials.values() for key in cell.values()))
+    results = {key: stored.results[key] for key in keys if key in stored.results}
+    failures = {key: stored.failures[key] for key in keys if key in stored.failures}
+    table = build(study, results, failures)
     made = Section(
         **_heading(study, keys, stored),
         summary=_summary(table),
@@ -90,7 +92,7 @@ def section(study: Study, stored: Stored, store_path: str, data: Sequence[str] =
         base=bool(table.base),
         published=any(cell.published is not None for cell in table.cells.values()),
         notes=notes(table),
-        facts=facts([stored.results[key] for key in keys if key in stored.results]),
+        facts=facts(list(results.values())),
         run=_run(table.name, table.scale, store_path, data),
     )
     made.parts += _parts(table, stored, trials)

@@ -24,13 +24,23 @@ if TYPE_CHECKING:
 class Row(Mapping[str, Any]):
     """One trial's row of a sheet; a column that the trial has not is not in it."""
 
-    def __init__(self, sheet: LazySheet, position: int, names: Sequence[str]) -> None:
+    __slots__ = ("_known", "_names", "_position", "_sheet")
+
+    def __init__(self, sheet: LazySheet, position: int, names: tuple[str, ...]) -> None:
         self._sheet, self._position, self._names = sheet, position, names
+        self._known = sheet.known(names)
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._names:
+        if name not in self._known:
             raise KeyError(name)
         return self._sheet.column(name)[self._position]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._known
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a column's value, or `default` where the trial has not that column."""
+        return self._sheet.column(name)[self._position] if name in self._known else default
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -45,6 +55,13 @@ class LazySheet:
     def __init__(self, sheet: Sheet) -> None:
         self.sheet = sheet
         self._columns: dict[str, list[Any]] = {}
+        self._layouts: dict[tuple[str, ...], frozenset[str]] = {}
+
+    def known(self, names: tuple[str, ...]) -> frozenset[str]:
+        """Return names as a set, the same one for all trials that have these columns."""
+        if names not in self._layouts:
+            self._layouts[names] = frozenset(names)
+        return self._layouts[names]
 
     def column(self, name: str) -> list[Any]:
         """Return a column's values."""

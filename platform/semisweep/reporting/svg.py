@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from math import isfinite
 
 from markupsafe import Markup, escape
 
@@ -38,26 +39,35 @@ class Plot:
 
     def line(self, points: Iterable[Point], series: int, *, kind: str = "line") -> None:
         """Draw a line through points; those that are not finite interrupt it."""
-        path, pen = [], "M"
+        runs: list[list[Point]] = [[]]
         for point in points:
-            if not all(map(math.isfinite, point)):
-                pen = "M"
-                continue
-            across, down = self.place(point)
-            path.append(f"{pen}{across:.1f} {down:.1f}")
-            pen = "L"
+            if isfinite(point[0]) and isfinite(point[1]):
+                runs[-1].append(point)
+            elif runs[-1]:
+                runs.append([])
+        path = "".join(f"M{self._path(run)}" for run in runs if run)
         if path:
-            self.parts.append(f'<path class="{kind} {style(series)}" d="{"".join(path)}"/>')
+            self.parts.append(f'<path class="{kind} {style(series)}" d="{path}"/>')
 
-    def band(self, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float], series: int) -> None:  # fmt: skip  # noqa: E501
+    def band(
+        self, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float], series: int
+    ) -> None:
         """Fill what lies between two lines; where a bound is not finite there is nothing."""
-        rows = [row for row in zip(xs, lows, highs, strict=True) if all(map(math.isfinite, row))]
-        if len(rows) < 2:
-            return
-        around = [(x, low) for x, low, _ in rows] + [(x, high) for x, _, high in reversed(rows)]
-        places = (self.place(point) for point in around)
-        path = "L".join(f"{across:.1f} {down:.1f}" for across, down in places)
-        self.parts.append(f'<path class="band {style(series)}" d="M{path}Z"/>')
+        rows = zip(xs, lows, highs, strict=True)
+        kept = [(x, low, high) for x, low, high in rows if isfinite(low) and isfinite(high)]
+        if any(low != high for _, low, high in kept):
+            around = [(x, low) for x, low, _ in kept] + [(x, high) for x, _, high in kept[::-1]]
+            path = self._path(around)
+            self.parts.append(f'<path class="band {style(series)}" d="M{path}Z"/>')
+
+    def _path(self, points: Sequence[Point]) -> str:
+        """Return finite points as a path has them."""
+        across, down = self.x.at, self.y.at
+        wide, high = self.width - self.left - RIGHT, self.height - TOP - BOTTOM
+        left, bottom = self.left, TOP + high
+        return "L".join(
+            f"{left + across(x) * wide:.1f} {bottom - down(y) * high:.1f}" for x, y in points
+        )
 
     def whisker(
         self, x: float, low: float, high: float, series: int, *, shift: float = 0.0
@@ -149,9 +159,9 @@ def bars(
 def _bar(
     left: float, top: float, length: float, thick: float, series: int, text: str
 ) -> Iterable[str]:
-    if math.isfinite(length):
-        shape = '<rect class="bar {}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{}">{}</rect>'
-        yield Markup(shape).format(style(series), left, top, length, thick, tooltip(text))
+    if isfinite(length):
+        place = f'x="{left}" y="{top:.1f}" width="{length:.1f}" height="{thick}"'
+        yield f'<rect class="bar {style(series)}" {place}>{tooltip(text)}</rect>'
 
 
 def interval(
