@@ -108,6 +108,17 @@ def test_the_lock_lets_one_in_at_a_time(trial: TrialFolder) -> None:
 # History
 
 
+def test_trying_the_lock_never_waits_and_says_whether_it_is_held(trial: TrialFolder) -> None:
+    with trial.lock(), trial.try_lock() as held:
+        assert held is False
+    with trial.try_lock() as held:
+        assert held is True
+        with trial.try_lock() as again:
+            assert again is False
+    with trial.try_lock() as held:
+        assert held is True
+
+
 def test_history_is_read_as_it_was_appended(trial: TrialFolder) -> None:
     trial.append_history([{"step": 1, "miou": 0.1 + 0.2, "note": "a\nb\u2028"}])
     trial.append_history([{"step": np.int64(2), "miou": np.float32(0.5)}, {"step": 3}])

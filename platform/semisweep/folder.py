@@ -10,7 +10,7 @@ evaluation-<digest>.parquet        one row a further evaluation
 failure.json                       why the trial failed
 result.parquet                     one row; its existence is completion
 
-Whoever trains holds `lock()`. Nothing is pickled.
+Whoever trains holds `lock()` or `try_lock()`. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -68,13 +68,31 @@ class TrialFolder:
 
         The kernel frees it when this process and those it forked meanwhile are dead.
         """
+        with self._locked(fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def try_lock(self) -> Iterator[bool]:
+        """Hold the sole right to train this trial, and yield True; yield False if another has it.
+
+        Never waits. Within the body nothing differs from `lock()`, once True was yielded.
+        """
+        with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
+            yield held
+
+    @contextmanager
+    def _locked(self, operation: int) -> Iterator[bool]:
         with files.writing(self.path):
             files.make_folder(self.path)
             descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
+            held = True
             with files.writing(self.path):
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
+                try:
+                    fcntl.flock(descriptor, operation)
+                except BlockingIOError:
+                    held = False
+            yield held
         finally:
             os.close(descriptor)
 
