@@ -13,7 +13,7 @@ from semisweep.data.shapes import make
 from semisweep.errors import ConfigError, DataError, unknown
 from semisweep.files import replacing
 from semisweep.request import Request, Roots
-from semisweep.store import Store
+from semisweep.store import Store, locate
 from semisweep.study import (
     SCALES,
     Search,
@@ -125,14 +125,14 @@ def prepare_data(study: Study | Search, request: Request) -> None:
         make(root)
     dataset = open_dataset(name, root)
     stamp = stamp_of(root)
-    seen = Path(request.store) / "checked" / f"{name}-{stamp}.json"
-    if seen.exists():
+    seen = locate(request.store) / "checked" / f"{name}-{stamp}.json"
+    if seen.is_file():
         return
     problems = check(dataset)
     if problems:
         more = f" (and {len(problems) - 1} more: semisweep data check)" if problems[1:] else ""
         raise DataError(problems[0] + more)
-    if Path(request.store).exists():
+    if Store.exists(request.store):
         with replacing(seen) as file:
             file.write(b"{}\n")
 
