@@ -126,9 +126,9 @@ class ObjectStorage:
         self.stores += 1
         return f"s3://tests/of/store-{self.stores}"
 
-    def faults(self, rate: float, seed: int = 0) -> None:
+    def faults(self, rate: float, seed: int = 0, only: str = "") -> None:
         """Let that share of all later requests be late, refused, or lost after they were done."""
-        self.ask("PUT", f"faults?rate={rate}&seed={seed}")
+        self.ask("PUT", f"faults?rate={rate}&seed={seed}" + (f"&kinds={only}" if only else ""))
 
     def ask(self, method: str, path: str) -> Any:
         """Return what the server answers to a request as JSON, None for anything else."""
@@ -159,6 +159,7 @@ def s3(storage_process: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> Itera
         monkeypatch.setenv(name, value)
     yield storage_process
     storage_process.faults(0)
+    storage_process.ask("PUT", "careless?on=0")
 
 
 @pytest.fixture(params=["disk", "leases", "s3"])

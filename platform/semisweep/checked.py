@@ -45,7 +45,7 @@ def write(folder: Location, stem: str, step: int, data: bytes, *, earlier: int) 
         file.write(data)
     others = [other for other in find(folder, stem) if other.path != path]
     before = [other for other in others if other.step < step]
-    _remove([other for other in others if other not in before[:earlier]])
+    _remove(folder, [other for other in others if other not in before[:earlier]])
 
 
 def find(folder: Location, stem: str | None = None) -> list[Checked]:
@@ -67,22 +67,22 @@ def parse(folder: Location, name: str) -> Checked | None:
 
 def remove_beyond(folder: Location, step: int) -> None:
     """Remove the files of later steps than `step`."""
-    _remove([file for file in find(folder) if file.step > step])
+    _remove(folder, [file for file in find(folder) if file.step > step])
 
 
 def remove_old(folder: Location) -> None:
     """Remove all but the newest file of each stem."""
     seen: set[str] = set()
+    old = []
     for file in find(folder):
         if file.stem in seen:
-            _remove([file])
+            old.append(file)
         seen.add(file.stem)
+    _remove(folder, old)
 
 
-def _remove(unwanted: list[Checked]) -> None:
-    for file in unwanted:
-        with files.writing(file.path):
-            file.path.unlink(missing_ok=True)
+def _remove(folder: Location, unwanted: list[Checked]) -> None:
+    files.remove_all(folder, [file.path.name for file in unwanted])
 
 
 def _digest(data: bytes) -> str:

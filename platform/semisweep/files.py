@@ -14,7 +14,7 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -204,9 +204,17 @@ def below(folder: Location) -> dict[str, tuple[int, int]]:
 def remove(folder: Location, unwanted: Callable[[str], bool]) -> None:
     """Remove the files of a folder whose names are unwanted."""
     with writing(folder):
-        for entry in scan(folder):
-            if unwanted(entry.name):
-                (folder / entry.name).unlink(missing_ok=True)
+        remove_all(folder, [entry.name for entry in scan(folder) if unwanted(entry.name)])
+
+
+def remove_all(folder: Location, names: Sequence[str]) -> None:
+    """Remove files below a folder by names such as a/b, if they are there."""
+    if isinstance(folder, ObjectPath):
+        folder.remove(names)
+        return
+    with writing(folder):
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
 
 
 def is_temporary(name: str) -> bool:

@@ -61,8 +61,7 @@ def free(store: Store, items: Sequence[Item]) -> list[Item]:
         with store.trial(key).try_lock() as held:
             if held:
                 for item in unwanted:
-                    with files.writing(item.path):
-                        item.path.unlink(missing_ok=True)
+                    files.remove_all(item.path.parent, [item.path.name])
             else:
                 left += unwanted
     return left

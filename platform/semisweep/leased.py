@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from semisweep import checked, files, journal, lease, segments
-from semisweep.errors import LeaseError
+from semisweep.errors import LeaseError, StoreError
 from semisweep.files import Location
 from semisweep.folder import TrialFolder, is_large
 from semisweep.objects import ObjectPath
@@ -37,10 +37,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Held:
-    """The lease under which this object trains, and whether its folder is begun."""
+    """The lease under which this object trains, its folder's state, and its next segment."""
 
     lease: lease.Lease | None = None
     begun: bool = False
+    segment: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,11 @@ class LeasedFolder(TrialFolder):
             if found is None:
                 yield False
                 return
-            self.held.lease, self.held.begun = found, False
+            self.held.lease, self.held.begun, self.held.segment = found, False, None
             try:
                 yield True
             finally:
-                self.held.lease = None
+                self.held.lease = self.held.segment = None
 
     @property
     def busy(self) -> bool:
@@ -80,7 +81,9 @@ class LeasedFolder(TrialFolder):
 
     def append_history(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Add rows to the history, durably. NaN and Inf are kept as null, which reads as NaN."""
-        segments.append(self._own, rows)
+        own = self._own
+        following = segments.append(own, rows, self.held.segment)
+        self.held.segment = following if self.held.lease is not None else None
 
     def read_history(self) -> list[dict[str, Any]]:
         """Return the history's rows."""
@@ -106,31 +109,33 @@ class LeasedFolder(TrialFolder):
 
         Raises `LeaseError` if there is none, and another process has the right to make it.
         """
-        if self.finished:
+        try:
+            if self.held.lease is not None:
+                self.held.lease.confirm()
+            own = self._own
+        except LeaseError:
+            if not self.finished:
+                raise
             self.clean()
             return False
-        if self.held.lease is not None:
-            self.held.lease.confirm()
-        marks = {"folder": self._own.name, "writer": secrets.token_hex(8)}
+        marks = {"folder": own.name, "writer": secrets.token_hex(8)}
         is_first = files.create(self._result, encode_row({"key": self.key, **row}, marks))
         self.clean()
         return is_first
 
     def clean(self) -> None:
         """Remove what a finished trial has no use for, and make one file of its history."""
-        if not self.finished:
+        names = self._names()
+        if self._result.name not in names:
             return
+        states = self._winner  # which need not be the folder that this object writes to
         whole = self.path / "history.jsonl"
-        states = self.states
-        if not whole.is_file() and segments.names(states):
+        if whole.name not in names and any(_is_segment(name, states.name) for name in names):
             with files.replacing(whole) as file:
                 file.write(segments.encode(segments.read(states)))
-        checked.remove_old(states)
-        for name in self._names():
-            found = _OWN.fullmatch(name)
-            is_over = found and (found[1] != states.name or not _stays(found[2]))
-            if is_over or files.is_temporary(name):
-                _join(self.path, name.split("/")).unlink(missing_ok=True)
+        if any(name.startswith(f"{states.name}/weights-") for name in names):
+            checked.remove_old(states)
+        files.remove_all(self.path, [name for name in names if _is_over(name, states.name)])
 
     def fail(self, failure: Mapping[str, Any]) -> None:
         """Write why the trial failed, unless another process has the right to train it."""
@@ -155,10 +160,7 @@ class LeasedFolder(TrialFolder):
         if name != "history.jsonl" or name in found:
             return found.get(name)
         states = self._counting(found)
-        parts = segments.in_order(
-            own.partition("/")[2] for own in found if own.startswith(f"{states}/")
-        )
-        stamps = [found[f"{states}/{part}"] for part in parts]
+        stamps = [found[own] for own in sorted(found) if _is_segment(own, states)]
         if not stamps:
             return None
         digest = hashlib.sha256(repr(stamps).encode()).hexdigest()
@@ -185,27 +187,30 @@ class LeasedFolder(TrialFolder):
             self._begin(self.held.lease, None)
         return self.path / _folder(self.held.lease)
 
+    @property
+    def _winner(self) -> Location:
+        return self.path / read_marks(self._result).get("folder", _NOBODY)
+
     def _begin(self, own: lease.Lease, step: int | None) -> None:
         """Take over what the last one had after `step` steps, or all of it, and then its place."""
         target = self.path / _folder(own)
         own.check()
-        self._adopt(target, step)
+        source = self._adopt(target, step)
         rows = self.read_history()
         if step is not None:
             rows = [row for row in rows if int(row["step"]) <= step]
         if rows:
-            segments.append(target, rows)
+            self.held.segment = segments.append(target, rows, 0)
         files.write_json(target / "start.json", {"step": step})
         self.held.begun = True
         own.confirm()  # else another one may be taking over what goes now
-        for name in self._names():
-            found = _OWN.fullmatch(name)
-            if name == "history.jsonl" or (found and int(found[1]) < own.number):
-                _join(self.path, name.split("/")).unlink(missing_ok=True)
+        # The last one's files stay: it may be about to finish, with all that it has.
+        gone = [name for name in self._names() if _is_older(name, source.name)]
+        files.remove_all(self.path, gone)
 
-    def _adopt(self, target: Location, step: int | None) -> None:
-        """Copy the states that count, up to those of a step, to a folder."""
-        for tries in range(5):
+    def _adopt(self, target: Location, step: int | None) -> Location:
+        """Copy the states that count, up to those of a step, to a folder; return where from."""
+        for _ in range(5):
             source = self.states
             try:
                 for entry in files.scan(source):
@@ -213,15 +218,15 @@ class LeasedFolder(TrialFolder):
                     beyond = state is not None and step is not None and state.step > step
                     if is_large(entry.name) and not beyond and not files.is_temporary(entry.name):
                         _copy(source / entry.name, target / entry.name)
-                return
+                return source
             except FileNotFoundError:  # whoever lost the right has just removed it
-                if tries == 4:
-                    raise
+                continue
+        raise StoreError(f"a trial must be left alone by others to be taken over, got {self.path}")
 
     def _counting(self, names: Mapping[str, tuple[int, int]]) -> str:
         """Return the name of the folder that counts, of a trial that has files of these names."""
         if self._result.name in names:
-            return read_marks(self._result).get("folder", _NOBODY)
+            return self._winner.name
         begun = (name.partition("/") for name in names)
         return max((first for first, _, rest in begun if rest == "start.json"), default=_NOBODY)
 
@@ -233,8 +238,23 @@ class LeasedFolder(TrialFolder):
         return files.below(self.path) if self.seen is None else self.seen
 
 
-def _stays(name: str) -> bool:
-    return name.startswith(("weights-", "confusion-")) or name == "start.json"
+def _is_over(name: str, winner: str) -> bool:
+    """Return whether a file of a finished trial has no use any more."""
+    found = _OWN.fullmatch(name)
+    stays = ("weights-", "confusion-", "start.json")
+    is_given_up = found and (found[1] != winner or not found[2].startswith(stays))
+    return bool(is_given_up) or files.is_temporary(name)
+
+
+def _is_older(name: str, folder: str) -> bool:
+    """Return whether a file is of an attempt before that of a folder, or of a removed result."""
+    found = _OWN.fullmatch(name)
+    return name == "history.jsonl" or bool(found and found[1] < folder)
+
+
+def _is_segment(name: str, folder: str) -> bool:
+    found = _OWN.fullmatch(name)
+    return bool(found and found[1] == folder and segments.is_one(found[2]))
 
 
 def _folder(own: lease.Lease) -> str:

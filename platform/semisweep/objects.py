@@ -15,7 +15,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
@@ -25,7 +25,7 @@ from semisweep.errors import StoreError
 
 SCHEME = "s3"
 PATIENCE_SECONDS = 45.0  # after that a request that always fails is given up
-LONGEST_PAUSE_SECONDS = 4.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 4.0
 CHUNK_BYTES = 16 * 2**20  # larger objects are sent in pieces
 
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_TOKEN")
@@ -155,6 +155,14 @@ class ObjectPath:
 
         _ask(self, lambda client: obstore.delete(client, self.key))
 
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove objects below, in few requests; whether they are there is not asked."""
+        import obstore
+
+        for start in range(0, len(names), 1000):
+            keys = [(self / name).key for name in names[start : start + 1000]]
+            _ask(self, lambda client, keys=keys: obstore.delete(client, keys))  # type: ignore[misc]
+
     def copy(self, target: ObjectPath) -> None:
         """Make the object's content another object of the bucket too, within the storage."""
         import obstore
@@ -226,7 +234,8 @@ def _ask(path: ObjectPath, request: Callable[[Any], Answer]) -> Answer:
 
 
 def _pause(tries: int) -> None:
-    time.sleep(random.uniform(0.5, 1) * min(LONGEST_PAUSE_SECONDS, 0.1 * 2 ** min(tries, 10)))
+    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(tries - 1, 10))
+    time.sleep(random.uniform(0.5, 1) * longest)
 
 
 def _passes(error: Exception) -> bool:

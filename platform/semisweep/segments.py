@@ -21,12 +21,18 @@ _NAME = re.compile(r"history-(\d+)\.jsonl")
 _READERS = 8
 
 
-def append(folder: Location, rows: Sequence[Mapping[str, object]]) -> None:
-    """Add rows, all of them and durably, or none."""
-    data = encode(rows)
-    number = max(map(_number, names(folder)), default=-1) + 1
-    while not files.create(folder / f"history-{number:06d}.jsonl", data):
+def append(
+    folder: Location, rows: Sequence[Mapping[str, object]], number: int | None = None
+) -> int:
+    """Add rows, all of them and durably, or none; return the number of the next segment.
+
+    That is the `number` to give next time, which saves a look at what is there.
+    """
+    if number is None:
+        number = max(map(_number, names(folder)), default=-1) + 1
+    while not files.create(folder / f"history-{number:06d}.jsonl", encode(rows)):
         number += 1
+    return number + 1
 
 
 def read(folder: Location) -> list[dict[str, Any]]:
@@ -57,12 +63,12 @@ def cut(folder: Location, step: int) -> None:
 
 def names(folder: Location) -> list[str]:
     """Return the names of the segments in their order."""
-    return in_order(entry.name for entry in files.scan(folder))
+    return sorted(filter(is_one, (entry.name for entry in files.scan(folder))), key=_number)
 
 
-def in_order(listed: Iterable[str]) -> list[str]:
-    """Return those names that are segments', in their order."""
-    return sorted((name for name in listed if _NAME.fullmatch(name)), key=_number)
+def is_one(name: str) -> bool:
+    """Return whether a file of this name is a segment."""
+    return _NAME.fullmatch(name) is not None
 
 
 def encode(rows: Iterable[Mapping[str, object]]) -> bytes:

@@ -173,7 +173,7 @@ class Store:
 def locate(url: str | Path) -> Location:
     """Return the place that a store's URL stands for; raise `StoreError` for one that is none."""
     text = os.fspath(url)
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/+", text)  # a Path has made :// of it :/
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}", text)  # a Path has made :// of it :/
     if scheme and scheme[1].lower() == SCHEME:
         return ObjectPath.parse(f"{SCHEME}://{text[scheme.end() :]}")
     if scheme and scheme[1].lower() != "file":
