@@ -122,9 +122,10 @@ class ObjectStorage:
         self.stores = 0
 
     def new(self) -> str:
-        """Return the URL of a store that is not there yet."""
+        """Return the URL of a store that is not there yet, in a bucket of its own."""
         self.stores += 1
-        return f"s3://tests/of/store-{self.stores}"
+        self.ask("PUT", f"tests-{self.stores}")
+        return f"s3://tests-{self.stores}/of/semisweep"
 
     def faults(self, rate: float, seed: int = 0, only: str = "") -> None:
         """Let that share of all later requests be late, refused, or lost after they were done."""
@@ -140,15 +141,13 @@ class ObjectStorage:
 
 @pytest.fixture(scope="session")
 def storage_process() -> Iterator[ObjectStorage]:
-    """A real S3 server in a process of its own on loopback, with one bucket."""
+    """A real S3 server in a process of its own on loopback."""
     command = [sys.executable, str(Path(__file__).with_name("s3_server.py"))]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:
         assert server.stdout is not None
-        storage = ObjectStorage(int(server.stdout.readline()))
-        storage.ask("PUT", "tests")
-        yield storage
+        yield ObjectStorage(int(server.stdout.readline()))
         server.send_signal(signal.SIGKILL)
 
 

@@ -3,42 +3,23 @@
 There is no rename, no append and no empty folder. An object is made or replaced at once, and
 `create` makes it only where there is none, which the storage decides for everybody. Every request
 is repeated for a bounded time while the storage does not answer. Credentials come from the
-environment only (AWS_ACCESS_KEY_ID and so on, as `obstore` reads them) and are in no message.
-
-The only file that imports `obstore`.
+environment only and are in no message (see `semisweep.asking`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import random
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from semisweep.asking import ask, client_here
 from semisweep.errors import StoreError
 
 SCHEME = "s3"
-PATIENCE_SECONDS = 45.0  # after that a request that always fails is given up
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 4.0
 CHUNK_BYTES = 16 * 2**20  # larger objects are sent in pieces
-
-_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_TOKEN")
-_CONFIGURATION = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AWS_REGION", "AWS_DEFAULT_REGION")
-_REMEDIES = {
-    "NoSuchBucket": "make the bucket, or mend its name",
-    "AccessDenied": "give these credentials the right to list, read, write and delete there",
-    "InvalidAccessKeyId": "mend AWS_ACCESS_KEY_ID",
-    "SignatureDoesNotMatch": "mend AWS_SECRET_ACCESS_KEY",
-    "RequestTimeTooSkewed": "set this machine's clock",
-}
-
-Answer = TypeVar("Answer")
 
 
 class ObjectStat(NamedTuple):
@@ -91,7 +72,7 @@ class ObjectPath:
         """Return size, time and version of the object; raise `FileNotFoundError` for none."""
         import obstore
 
-        return _stat(_ask(self, lambda client: obstore.head(client, self.key)))
+        return _stat(ask(str(self), self.bucket, lambda client: obstore.head(client, self.key)))
 
     def is_file(self) -> bool:
         """Return whether there is such an object."""
@@ -103,21 +84,27 @@ class ObjectPath:
 
     def exists(self) -> bool:
         """Return whether there is such an object, or any below."""
-        return self.is_file() or _ask(self, lambda _: next(self._listed(1), None)) is not None
+        return (
+            self.is_file()
+            or ask(str(self), self.bucket, lambda _: next(self._listed(1), None)) is not None
+        )
 
     def read_bytes(self) -> bytes:
         """Return the whole object; raise `FileNotFoundError` if there is none."""
         import obstore
 
-        return _ask(self, lambda client: obstore.get(client, self.key).bytes().to_bytes())
+        return ask(
+            str(self), self.bucket, lambda client: obstore.get(client, self.key).bytes().to_bytes()
+        )
 
     def write_bytes(self, data: bytes) -> None:
         """Make the object, or replace it."""
         import obstore
 
         large = len(data) > CHUNK_BYTES
-        _ask(
-            self,
+        ask(
+            str(self),
+            self.bucket,
             lambda client: obstore.put(
                 client, self.key, data, use_multipart=large, chunk_size=CHUNK_BYTES
             ),
@@ -147,13 +134,13 @@ class ObjectPath:
                 raise obstore.exceptions.GenericError("status code: 409 Conflict") from None
             return tries > 1 and found == data
 
-        return _ask(self, put)
+        return ask(str(self), self.bucket, put)
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove the object; whether there is one is not asked."""
         import obstore
 
-        _ask(self, lambda client: obstore.delete(client, self.key))
+        ask(str(self), self.bucket, lambda client: obstore.delete(client, self.key))
 
     def remove(self, names: Sequence[str]) -> None:
         """Remove objects below, in few requests; whether they are there is not asked."""
@@ -161,13 +148,13 @@ class ObjectPath:
 
         for start in range(0, len(names), 1000):
             keys = [(self / name).key for name in names[start : start + 1000]]
-            _ask(self, lambda client, keys=keys: obstore.delete(client, keys))  # type: ignore[misc]
+            ask(str(self), self.bucket, lambda client, keys=keys: obstore.delete(client, keys))  # type: ignore[misc]
 
     def copy(self, target: ObjectPath) -> None:
         """Make the object's content another object of the bucket too, within the storage."""
         import obstore
 
-        _ask(self, lambda client: obstore.copy(client, self.key, target.key))
+        ask(str(self), self.bucket, lambda client: obstore.copy(client, self.key, target.key))
 
     def children(self) -> list[ObjectEntry]:
         """Return what lies right below: objects, and names that others begin with."""
@@ -176,20 +163,20 @@ class ObjectPath:
         def names(client: Any) -> Any:
             return obstore.list_with_delimiter(client, self.key or None)
 
-        found = _ask(self, names)
+        found = ask(str(self), self.bucket, names)
         folders = [ObjectEntry(_last(prefix), None) for prefix in found["common_prefixes"]]
         return folders + [ObjectEntry(_last(m["path"]), _stat(m)) for m in found["objects"]]
 
     def below(self) -> dict[str, ObjectStat]:
         """Return all objects below, at any depth, under their names from here on."""
         start = len(self.key) + 1 if self.key else 0
-        found = _ask(self, lambda _: list(self._listed()))
+        found = ask(str(self), self.bucket, lambda _: list(self._listed()))
         return {item["path"][start:]: _stat(item) for item in found}
 
     def _listed(self, chunk: int = 1000) -> Iterator[Any]:
         import obstore
 
-        for items in obstore.list(_client_here(self.bucket), self.key or None, chunk_size=chunk):
+        for items in obstore.list(client_here(self.bucket), self.key or None, chunk_size=chunk):
             yield from items
 
 
@@ -209,109 +196,6 @@ class ObjectEntry:
         if self.found is None:
             raise FileNotFoundError(self.name)
         return self.found
-
-
-def _ask(path: ObjectPath, request: Callable[[Any], Answer]) -> Answer:
-    """Return what a request answers, repeating it while the storage fails in passing.
-
-    Raises `FileNotFoundError` for an object that is not there, `StoreError` for all else.
-    """
-    from obstore.exceptions import BaseError
-
-    started, tries = time.monotonic(), 0
-    while True:
-        try:
-            return request(_client_here(path.bucket))
-        except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
-                raise _refused(path, error) from None
-            raise FileNotFoundError(str(path)) from None
-        except BaseError as error:
-            tries += 1
-            if not _passes(error) or time.monotonic() - started > PATIENCE_SECONDS:
-                raise _refused(path, error) from None
-        _pause(tries)
-
-
-def _pause(tries: int) -> None:
-    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(tries - 1, 10))
-    time.sleep(random.uniform(0.5, 1) * longest)
-
-
-def _passes(error: Exception) -> bool:
-    """Return whether a failure may be over when the request is made again."""
-    from obstore.exceptions import GenericError, JoinError
-
-    status = re.search(r"status code: (\d+)", str(error))
-    lasting = status is not None and 400 <= int(status[1]) < 500
-    in_passing = status is not None and status[1] in ("408", "409", "425", "429")
-    return isinstance(error, (GenericError, JoinError)) and (in_passing or not lasting)
-
-
-def _refused(path: ObjectPath, error: Exception) -> StoreError:
-    text = str(error)
-    code = re.search(r"<Code>(\w+)</Code>", text)
-    status = re.search(r"status code: (\d+ ?[A-Za-z ]*)", text)
-    kind = re.search(r"kind: (\w+)", text)
-    reason = "the request failed"
-    if code or status:
-        reason = code[1] if code else status[1].strip() if status else reason
-    elif kind:
-        reason = {"Connect": "no connection", "Timeout": "no answer"}.get(kind[1], kind[1])
-    where = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or "AWS"
-    remedy = _REMEDIES.get(reason)
-    if remedy is None:
-        remedy = "see that AWS_ENDPOINT_URL and the credentials in the environment are right"
-        remedy += " and run again, nothing finished is lost"
-    return StoreError(
-        _without_secrets(
-            f"object storage must answer, got store={path} at {_without_user(where)}: {reason}; "
-            + remedy
-        )
-    )
-
-
-def _without_user(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", url)
-
-
-def _without_secrets(text: str) -> str:
-    for name in _SECRETS:
-        value = os.environ.get(name)
-        if value:
-            text = text.replace(value, f"${name}")
-    return text
-
-
-def _client_here(bucket: str) -> Any:
-    """Return this process's client of a bucket, as the environment is now."""
-    names = (*_CONFIGURATION, *_SECRETS)
-    return _client(bucket, os.getpid(), tuple(os.environ.get(name) for name in names))
-
-
-@lru_cache(maxsize=16)
-def _client(bucket: str, process: int, environment: tuple[str | None, ...]) -> Any:
-    from obstore.exceptions import BaseError
-    from obstore.store import S3Store
-
-    endpoint = environment[0] or environment[1] or ""
-    try:
-        # `_ask` repeats requests, with what only it knows: which of them may be.
-        return S3Store(
-            bucket,
-            client_options={
-                "allow_http": endpoint.startswith("http://"),
-                "connect_timeout": "5s",
-                "read_timeout": "60s",
-                "timeout": "20min",
-            },
-            retry_config={"max_retries": 0},
-        )
-    except (BaseError, ValueError) as error:
-        reason = _without_secrets(str(error).partition("\n")[0])
-        raise StoreError(
-            f"object storage must be configured by AWS_* variables, got bucket={bucket}: {reason}"
-        ) from None
 
 
 def _stat(item: Any) -> ObjectStat:
