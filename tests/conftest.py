@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -103,6 +106,69 @@ def refused() -> Callable[..., None]:
             assert part in said.error
 
     return check
+
+
+class ObjectStorage:
+    """A running S3 server: a bucket's URL, and faults on request."""
+
+    def __init__(self, port: int) -> None:
+        self.endpoint = f"http://127.0.0.1:{port}"
+        self.environment = {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "AKIAOFTESTS",
+            "AWS_SECRET_ACCESS_KEY": "wJalrSecretOfTests",
+            "AWS_REGION": "us-east-1",
+        }
+        self.stores = 0
+
+    def new(self) -> str:
+        """Return the URL of a store that is not there yet, in a bucket of its own."""
+        self.stores += 1
+        self.ask("PUT", f"tests-{self.stores}")
+        return f"s3://tests-{self.stores}/of/semisweep"
+
+    def faults(self, rate: float, seed: int = 0, only: str = "") -> None:
+        """Let that share of all later requests be late, refused, or lost after they were done."""
+        self.ask("PUT", f"faults?rate={rate}&seed={seed}" + (f"&kinds={only}" if only else ""))
+
+    def ask(self, method: str, path: str) -> Any:
+        """Return what the server answers to a request as JSON, None for anything else."""
+        request = urllib.request.Request(f"{self.endpoint}/{path}", method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            text = answer.read()
+        return json.loads(text) if text.startswith(b"{") else None
+
+
+@pytest.fixture(scope="session")
+def storage_process() -> Iterator[ObjectStorage]:
+    """A real S3 server in a process of its own on loopback."""
+    command = [sys.executable, str(Path(__file__).with_name("s3_server.py"))]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        assert server.stdout is not None
+        yield ObjectStorage(int(server.stdout.readline()))
+        server.send_signal(signal.SIGKILL)
+
+
+@pytest.fixture
+def s3(storage_process: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStorage]:
+    """The S3 server, and an environment that leads there, also for processes of the test."""
+    for name, value in storage_process.environment.items():
+        monkeypatch.setenv(name, value)
+    yield storage_process
+    storage_process.faults(0)
+    storage_process.ask("PUT", "careless?on=0")
+
+
+@pytest.fixture(params=["disk", "leases", "s3"])
+def any_place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: Any) -> str:
+    """Return URLs of new stores of each kind: a folder, one with leases, object storage."""
+    if request.param == "s3":
+        return str(request.getfixturevalue("s3").new())
+    if request.param == "leases":
+        monkeypatch.setenv("SEMISWEEP_LEASES", "1")
+    return str(tmp_path / "store")
 
 
 @pytest.fixture

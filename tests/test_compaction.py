@@ -458,7 +458,7 @@ def test_a_compaction_killed_at_any_moment_loses_nothing(store: Store, small_par
 
 def test_only_one_process_compacts_at_a_time(store: Store) -> None:
     store.trial("one").complete({"seed": 1})
-    with compaction._locked(store, wait=True) as first:
+    with store.lock(RESULTS.name, wait=True) as first:
         assert first
         assert compact(store, wait=False) == []
         assert not part_files(store)

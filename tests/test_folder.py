@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import math
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from semisweep import files
 from semisweep.errors import StoreError
 from semisweep.store import Store, TrialFolder
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.open(tmp_path / "store", create=True)
+def store(any_place: str) -> Store:
+    return Store.open(any_place, create=True)
 
 
 @pytest.fixture
@@ -26,8 +27,16 @@ def trial(store: Store) -> TrialFolder:
     return store.trial("0123abcd")
 
 
+@pytest.fixture
+def on_disk(tmp_path: Path) -> TrialFolder:
+    return Store.open(tmp_path / "disk", create=True).trial("0123abcd")
+
+
 def names(trial: TrialFolder, part: str = "") -> list[str]:
-    return sorted(name for name in os.listdir(trial.path) if part in name)
+    """Return the last names of all files, but of those that only say who trains."""
+    found = (name.rpartition("/")[2] for name in files.below(trial.path))
+    rights = ("lease-", "start.json", "lock")
+    return sorted(name for name in found if part in name and not name.startswith(rights))
 
 
 def damage(path: Path) -> None:
@@ -37,8 +46,8 @@ def damage(path: Path) -> None:
     path.write_bytes(data)
 
 
-def everything(root: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+def everything(root: files.Location) -> dict[str, tuple[int, int]]:
+    return files.below(root)
 
 
 def test_the_first_description_of_a_key_stays(trial: TrialFolder) -> None:
@@ -69,8 +78,9 @@ def test_attempts_are_numbered(trial: TrialFolder) -> None:
 
 def test_attempts_that_start_at_the_same_time_get_different_numbers(trial: TrialFolder) -> None:
     found: list[int] = []
+    each = 20 if type(trial) is TrialFolder else 4
     threads = [
-        threading.Thread(target=lambda: found.extend(trial.start_attempt() for _ in range(20)))
+        threading.Thread(target=lambda: found.extend(trial.start_attempt() for _ in range(each)))
         for _ in range(4)
     ]
     for thread in threads:
@@ -78,23 +88,23 @@ def test_attempts_that_start_at_the_same_time_get_different_numbers(trial: Trial
     for thread in threads:
         thread.join()
 
-    assert sorted(found) == list(range(1, 81))
+    assert sorted(found) == list(range(1, 4 * each + 1))
 
 
-def test_an_attempt_clears_what_killed_ones_left_half_written(trial: TrialFolder) -> None:
-    trial.start_attempt()
-    (trial.path / "checkpoint-00000003-0123456789abcdef.pt.00.tmp").write_bytes(b"half")
+def test_an_attempt_clears_what_killed_ones_left_half_written(on_disk: TrialFolder) -> None:
+    on_disk.start_attempt()
+    (on_disk.path / "checkpoint-00000003-0123456789abcdef.pt.00.tmp").write_bytes(b"half")
 
-    trial.start_attempt()
+    on_disk.start_attempt()
 
-    assert names(trial) == ["attempt-0001", "attempt-0002"]
+    assert names(on_disk) == ["attempt-0001", "attempt-0002"]
 
 
-def test_the_lock_lets_one_in_at_a_time(trial: TrialFolder) -> None:
+def test_the_lock_lets_one_in_at_a_time(store: Store, trial: TrialFolder) -> None:
     entered = threading.Event()
 
     def enter() -> None:
-        with TrialFolder(trial.path).lock():
+        with store.trial(trial.key).lock():
             entered.set()
 
     with trial.lock():
@@ -103,9 +113,6 @@ def test_the_lock_lets_one_in_at_a_time(trial: TrialFolder) -> None:
         assert not entered.wait(0.1)
     assert entered.wait(5)
     thread.join()
-
-
-# History
 
 
 def test_trying_the_lock_never_waits_and_says_whether_it_is_held(trial: TrialFolder) -> None:
@@ -117,6 +124,9 @@ def test_trying_the_lock_never_waits_and_says_whether_it_is_held(trial: TrialFol
             assert again is False
     with trial.try_lock() as held:
         assert held is True
+
+
+# History
 
 
 def test_history_is_read_as_it_was_appended(trial: TrialFolder) -> None:
@@ -133,41 +143,44 @@ def test_history_is_read_as_it_was_appended(trial: TrialFolder) -> None:
 def test_numbers_that_are_not_finite_are_standard_json_and_read_as_nan(trial: TrialFolder) -> None:
     trial.append_history([{"step": 1, "a": math.nan, "b": math.inf, "c": np.float32("nan")}])
 
-    assert b"null" in (trial.path / "history.jsonl").read_bytes()
+    (name,) = names(trial, "history")
+    assert b"null" in (trial.states / name).read_bytes()
     row = trial.read_history()[0]
     assert all(math.isnan(row[name]) for name in "abc")
 
 
-def test_a_torn_last_line_is_no_row_and_the_next_one_does_not_join_it(trial: TrialFolder) -> None:
-    trial.append_history([{"step": 1}])
-    with open(trial.path / "history.jsonl", "ab") as file:
+def test_a_torn_last_line_is_no_row_and_the_next_one_does_not_join_it(on_disk: TrialFolder) -> None:
+    on_disk.append_history([{"step": 1}])
+    with open(on_disk.path / "history.jsonl", "ab") as file:
         file.write(b'{"step": 2, "mi')
 
-    assert trial.read_history() == [{"step": 1}]
-    trial.append_history([{"step": 3}])
-    assert trial.read_history() == [{"step": 1}, {"step": 3}]
+    assert on_disk.read_history() == [{"step": 1}]
+    on_disk.append_history([{"step": 3}])
+    assert on_disk.read_history() == [{"step": 1}, {"step": 3}]
 
 
-def test_cutting_the_history_drops_later_rows_and_a_torn_one(trial: TrialFolder) -> None:
-    trial.cut_history(0)
-    trial.append_history([{"step": step} for step in range(1, 6)])
-    with open(trial.path / "history.jsonl", "ab") as file:
+def test_cutting_the_history_drops_later_rows_and_a_torn_one(on_disk: TrialFolder) -> None:
+    on_disk.cut_history(0)
+    on_disk.append_history([{"step": step} for step in range(1, 6)])
+    with open(on_disk.path / "history.jsonl", "ab") as file:
         file.write(b'{"st')
 
-    trial.cut_history(3)
+    on_disk.cut_history(3)
 
-    assert (trial.path / "history.jsonl").read_bytes() == b'{"step": 1}\n{"step": 2}\n{"step": 3}\n'
-    trial.cut_history(0)
-    assert trial.read_history() == []
+    assert (
+        on_disk.path / "history.jsonl"
+    ).read_bytes() == b'{"step": 1}\n{"step": 2}\n{"step": 3}\n'
+    on_disk.cut_history(0)
+    assert on_disk.read_history() == []
 
 
-def test_a_damaged_line_of_history_is_named(trial: TrialFolder) -> None:
-    trial.append_history([{"step": 1}])
-    with open(trial.path / "history.jsonl", "ab") as file:
+def test_a_damaged_line_of_history_is_named(on_disk: TrialFolder) -> None:
+    on_disk.append_history([{"step": 1}])
+    with open(on_disk.path / "history.jsonl", "ab") as file:
         file.write(b"\x00\x00\n")
 
     with pytest.raises(StoreError, match=r"must be JSON, got path=.*history\.jsonl"):
-        trial.read_history()
+        on_disk.read_history()
 
 
 # Checkpoints, weights, arrays
@@ -187,7 +200,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
 ) -> None:
     trial.write_checkpoint(1, b"one")
     trial.write_checkpoint(2, b"two")
-    harm(trial.path / names(trial)[1])
+    harm(trial.states / names(trial)[1])
 
     with caplog.at_level(logging.WARNING):
         assert trial.read_checkpoint() == (1, b"one")
@@ -197,7 +210,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
 
 def test_no_intact_checkpoint_is_no_checkpoint(trial: TrialFolder) -> None:
     trial.write_checkpoint(1, b"one")
-    damage(trial.path / names(trial)[0])
+    damage(trial.states / names(trial)[0])
 
     assert trial.read_checkpoint() is None
 
@@ -205,7 +218,7 @@ def test_no_intact_checkpoint_is_no_checkpoint(trial: TrialFolder) -> None:
 def test_after_falling_back_the_damaged_one_is_not_counted_as_kept(trial: TrialFolder) -> None:
     for step in (1, 3):
         trial.write_checkpoint(step, b"first attempt %d" % step)
-    damage(trial.path / names(trial)[1])
+    damage(trial.states / names(trial)[1])
 
     trial.write_checkpoint(2, b"second attempt")
 
@@ -229,7 +242,7 @@ def test_weights_are_read_by_name_and_step(trial: TrialFolder) -> None:
 def test_damaged_weights_are_refused_rather_than_replaced_by_older_ones(trial: TrialFolder) -> None:
     trial.write_weights("best", 10, b"best 10")
     trial.write_weights("best", 20, b"best 20")
-    damage(trial.path / names(trial)[1])
+    damage(trial.states / names(trial)[1])
 
     with pytest.raises(StoreError, match="must match their checksum"):
         trial.read_weights("best")
@@ -275,15 +288,17 @@ def test_confusion_matrices_come_back(trial: TrialFolder) -> None:
 def test_missing_or_damaged_confusion_matrices_are_named(trial: TrialFolder) -> None:
     with pytest.raises(StoreError, match=r"confusion-last\.npz"):
         trial.read_confusion("last")
-    trial.path.mkdir(parents=True)
-    (trial.path / "confusion-last.npz").write_bytes(b"no archive")
+    trial.write_confusion("last", np.zeros(1, dtype=int))
+    (trial.states / "confusion-last.npz").write_bytes(b"no archive")
     with pytest.raises(StoreError, match=r"confusion-last\.npz"):
         trial.read_confusion("last")
 
 
 def test_nothing_pickled_is_ever_read(trial: TrialFolder) -> None:
-    trial.path.mkdir(parents=True)
-    np.savez(trial.path / "confusion-last.npz", confusion=np.array([{"a": 1}], dtype=object))
+    array = io.BytesIO()
+    np.savez(array, confusion=np.array([{"a": 1}], dtype=object))
+    trial.write_confusion("last", np.zeros(1, dtype=int))
+    (trial.states / "confusion-last.npz").write_bytes(array.getvalue())
 
     with pytest.raises(StoreError, match="pickle"):
         trial.read_confusion("last")
@@ -342,7 +357,8 @@ def test_completion_removes_checkpoints_and_leftovers_and_keeps_the_rest(
     trial.append_history([{"step": 1}])
     trial.write_checkpoint(1, b"state")
     trial.write_weights("last", 1, b"weights")
-    (trial.path / "result.parquet.0.tmp").write_bytes(b"half")
+    if isinstance(trial.path, Path):
+        (trial.path / "result.parquet.0.tmp").write_bytes(b"half")
 
     trial.complete({})
 

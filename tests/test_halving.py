@@ -12,6 +12,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 
 import semisweep
+from semisweep import stops
 from semisweep.data.shapes import make
 from semisweep.execute import execute
 from semisweep.halving import falls_behind, rung_steps
@@ -126,7 +127,7 @@ def test_some_trials_are_stopped_and_marked_with_their_budget(whole: Place) -> N
     assert set(whole.store.finished()) == {e["key"] for e in whole.source.entries} - set(stopped)
     for key, decision in stopped.items():
         folder = whole.store.trial(key)
-        row = folder.stopped() or {}
+        row = stops.stopped(folder) or {}
         assert not folder.finished
         assert (row["budget.steps"], row["budget.total_steps"]) == (decision["step"], 6)
         assert row["stopped.rung"] == decision["rung"]
@@ -182,13 +183,13 @@ def test_a_decision_that_was_not_acted_upon_is_acted_upon_later(
     place.run(number)
     with pytest.raises(Died):
         place.run(1, die_at=decision["step"])
-    assert place.store.trial(key).stopped() is None
+    assert stops.stopped(place.store.trial(key)) is None
     again = Place(root, tmp_path)
     (outcome,) = again.run(1)
 
     assert outcome == Outcome(key, "stopped")
     assert [step for own, step in again.reported if own == key] == []
-    assert again.store.trial(key).stopped() is not None
+    assert stops.stopped(again.store.trial(key)) is not None
 
 
 def test_stopped_trials_are_loaded_when_asked_for_and_marked(whole: Place) -> None:
@@ -248,8 +249,8 @@ def test_a_stopped_trial_is_continued_to_the_end_under_its_key(
         steps = [step for own, step in again.reported if own == key]
         assert steps == list(range(decision["step"] + 1, 7))
         assert [row["step"] for row in folder.read_history()] == [1, 2, 3, 4, 5, 6]
-        assert folder.stopped() is None
-        assert folder.stopped_path is not None
+        assert stops.stopped(folder) is None
+        assert stops.stopped_path(folder) is not None
     assert len(semisweep.load(first.store.root, stopped=True)) == 9
     assert set(semisweep.load(first.store.root, stopped=True)["status"]) == {"finished"}
     assert Place(root, tmp_path, continue_stopped=True).source.total == 0
@@ -295,9 +296,9 @@ def test_another_search_judges_at_rungs_that_a_trial_has_passed(root: Path, tmp_
 
     assert place.train(Job(**{**job, "halving": strict})) == Outcome(job["key"], "stopped")
     assert place.reported == []
-    (decision,) = place.store.trial(job["key"]).read_rungs()
+    (decision,) = stops.read_rungs(place.store.trial(job["key"]))
     assert (decision["step"], sorted(decision["against"].values())) == (2, sorted(others))
-    row = place.store.trial(job["key"]).stopped() or {}
+    row = stops.stopped(place.store.trial(job["key"])) or {}
     assert (row["budget.steps"], row["stopped.rung"]) == (3, 1 / 3)
 
 

@@ -26,6 +26,7 @@ ALONE = {
     "ray.train": {"worker.py", "slot_trainer.py"},
     "ray.tune": {"sweep.py", "engine.py"},
     "optuna": {"sampling.py", "optuna_export.py"},
+    "obstore": {"asking.py", "objects.py"},
 }
 WITHOUT_METHODS = (
     *("trainer", "optimizer", "execute", "worker", "slot_trainer", "sweep", "engine", "groups"),

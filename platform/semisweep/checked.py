@@ -10,9 +10,9 @@ import hashlib
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from semisweep import files
+from semisweep.files import Location
 
 _NAME = re.compile(r"(.+)-(\d+)-([0-9a-f]{16})\.pt")
 
@@ -21,7 +21,7 @@ _NAME = re.compile(r"(.+)-(\d+)-([0-9a-f]{16})\.pt")
 class Checked:
     """A file with a checksum in its name."""
 
-    path: Path
+    path: Location
     stem: str
     step: int
     digest: str
@@ -35,7 +35,7 @@ class Checked:
         return data if _digest(data) == self.digest else None
 
 
-def write(folder: Path, stem: str, step: int, data: bytes, *, earlier: int) -> None:
+def write(folder: Location, stem: str, step: int, data: bytes, *, earlier: int) -> None:
     """Write `data`, and then keep that many of earlier steps under the same stem.
 
     Others of this step and later ones are of an attempt that was given up: they go.
@@ -45,39 +45,44 @@ def write(folder: Path, stem: str, step: int, data: bytes, *, earlier: int) -> N
         file.write(data)
     others = [other for other in find(folder, stem) if other.path != path]
     before = [other for other in others if other.step < step]
-    _remove([other for other in others if other not in before[:earlier]])
+    _remove(folder, [other for other in others if other not in before[:earlier]])
 
 
-def find(folder: Path, stem: str | None = None) -> list[Checked]:
+def find(folder: Location, stem: str | None = None) -> list[Checked]:
     """Return the files under a stem, or under any: latest step first, damaged or not."""
     found: list[tuple[int, int, Checked]] = []
     for entry in files.scan(folder):
-        match = _NAME.fullmatch(entry.name)
-        if match and stem in (None, match[1]):
-            file = Checked(Path(entry.path), match[1], int(match[2]), match[3])
+        file = parse(folder, entry.name)
+        if file is not None and stem in (None, file.stem):
             with suppress(FileNotFoundError):  # another process may be removing it
                 found.append((file.step, entry.stat().st_mtime_ns, file))
     return [file for _, _, file in sorted(found, key=lambda item: item[:2], reverse=True)]
 
 
-def remove_beyond(folder: Path, step: int) -> None:
+def parse(folder: Location, name: str) -> Checked | None:
+    """Return the file of a folder that has a name, or None if it is no such file."""
+    match = _NAME.fullmatch(name)
+    return Checked(folder / name, match[1], int(match[2]), match[3]) if match else None
+
+
+def remove_beyond(folder: Location, step: int) -> None:
     """Remove the files of later steps than `step`."""
-    _remove([file for file in find(folder) if file.step > step])
+    _remove(folder, [file for file in find(folder) if file.step > step])
 
 
-def remove_old(folder: Path) -> None:
+def remove_old(folder: Location) -> None:
     """Remove all but the newest file of each stem."""
     seen: set[str] = set()
+    old = []
     for file in find(folder):
         if file.stem in seen:
-            _remove([file])
+            old.append(file)
         seen.add(file.stem)
+    _remove(folder, old)
 
 
-def _remove(unwanted: list[Checked]) -> None:
-    for file in unwanted:
-        with files.writing(file.path):
-            file.path.unlink(missing_ok=True)
+def _remove(folder: Location, unwanted: list[Checked]) -> None:
+    files.remove_all(folder, [file.path.name for file in unwanted])
 
 
 def _digest(data: bytes) -> str:

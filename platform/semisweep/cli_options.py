@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from semisweep.errors import StoreError
-
 if TYPE_CHECKING:
     from semisweep.request import Request
 
@@ -20,7 +18,7 @@ store_option = click.option(
     default="semisweep-store",
     show_default=True,
     envvar="SEMISWEEP_STORE",
-    help="Folder that keeps trials and results.",
+    help="Folder, or s3://BUCKET/PREFIX, that keeps trials and results.",
 )
 
 
@@ -100,9 +98,9 @@ def make_request(
 
     from semisweep.config import parse_value
     from semisweep.request import Request, Resources, Roots
+    from semisweep.store import locate
 
-    if "://" in store and not store.startswith("file://"):
-        raise StoreError(f"a store must be a local folder in this version, got store={store!r}")
+    locate(store)
     default = Path(os.environ.get("SEMISWEEP_DATA", "semisweep-data"))
     return Request(
         scale=scale,

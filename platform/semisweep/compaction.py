@@ -7,17 +7,14 @@ or too few, and then readers read the trials themselves.
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
 from semisweep import files
 from semisweep.errors import StoreError
+from semisweep.files import Location
 from semisweep.parts import HISTORY, RESULTS, Kind, Part, open_parts, write_part
 from semisweep.sheet import Sheet, Stamp, TrialRows, make_sheet, merge
 from semisweep.store import Store
@@ -48,9 +45,9 @@ def compact(store: Store, *, wait: bool = True) -> list[Compacted]:
     when the store cannot be written; what was there before is then still there.
     """
     keys = store.keys()
-    if not any(RESULTS.stamp(store, key) for key in keys):
+    if not any(map(RESULTS.stamp, store.survey(keys).values())):
         return []
-    with _locked(store, wait) as locked:
+    with store.lock(RESULTS.name, wait=wait) as locked:
         return [_compact(store, kind, keys) for kind in (RESULTS, HISTORY)] if locked else []
 
 
@@ -66,15 +63,14 @@ def compact_after_sweep(store: Store) -> None:
 
 def _compact(store: Store, kind: Kind, keys: Sequence[str]) -> Compacted:
     files.remove(store.root / kind.name, files.is_temporary)
-    ended = (key for key in keys if RESULTS.stamp(store, key))
-    stamps = {key: stamp for key in ended if (stamp := kind.stamp(store, key))}
+    stamps = kind.stamps(store, RESULTS.stamps(store, keys))
     parts, unwanted = open_parts(store, kind, thorough=True)
     kept = _worth_keeping(parts, stamps)
     sheets, covered = _still_true([part for part in parts if part not in kept], kept, stamps)
     unwanted += [part.path for part in parts if part not in kept]
     new = _in_order_of_studies(store, [key for key in stamps if key not in covered])
     unreadable: list[str] = []
-    written: dict[Path, int] = {}
+    written: dict[Location, int] = {}
     for sheet in _packed(chain(sheets, _new_sheets(store, kind, new, unreadable))):
         written[write_part(store, kind, sheet)] = len(sheet.entries)
     gone = [path for path in unwanted if path not in written]
@@ -93,7 +89,7 @@ def _worth_keeping(parts: Iterable[Part], stamps: Mapping[str, Stamp]) -> list[P
     """
     kept: list[Part] = []
     covered: set[str] = set()
-    for part in sorted(parts, key=lambda part: (-len(part.entries), part.path)):
+    for part in sorted(parts, key=lambda part: (-len(part.entries), part.path.name)):
         keys = {entry.key for entry in part.entries}
         live = all(stamps.get(entry.key) == entry.stamp for entry in part.entries)
         if live and not keys & covered:
@@ -164,15 +160,16 @@ def _read(
 ) -> Iterator[TrialRows]:
     """Yield what the trials hold, but not what changes while it is read or cannot be."""
     for key in keys:
-        stamp = kind.stamp(store, key)
+        folder = store.trial(key)
+        stamp = kind.stamp(folder)
         if stamp is None:
             continue
         try:
-            rows = kind.read(store.trial(key), stamp.source)
+            rows = kind.read(folder, stamp.source)
         except StoreError as error:
             unreadable.append(f"{key}: {error}")
             continue
-        if rows and stamp == kind.stamp(store, key):
+        if rows and stamp == kind.stamp(folder):
             yield key, stamp, rows
 
 
@@ -189,21 +186,3 @@ def _packed(sheets: Iterable[Sheet]) -> Iterator[Sheet]:
         waiting.append(sheet)
     if trials:
         yield merge(waiting)
-
-
-@contextmanager
-def _locked(store: Store, wait: bool) -> Iterator[bool]:
-    """Yield whether this process is the one that compacts; the kernel frees the right of a dead."""
-    path = store.root / RESULTS.name / "lock"
-    with files.writing(path):
-        files.make_folder(path.parent)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)

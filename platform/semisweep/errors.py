@@ -4,6 +4,7 @@ SemisweepError            anything a user can mend; the command line shows one l
   ConfigError             a name, field or value that breaks a rule (also a ValueError)
   DataError               a data set on disk that is not what it should be
   StoreError              a store that cannot be read, written or understood
+    LeaseError            a trial whose training another process has taken over
   ClusterError            a Ray cluster that does not answer or does not fit the request
   TrainingError           a trial whose training cannot go on, such as a loss that is not finite
 
@@ -30,6 +31,10 @@ class DataError(SemisweepError):
 
 class StoreError(SemisweepError):
     """A store cannot be read or written, or has another format version."""
+
+
+class LeaseError(StoreError):
+    """Another process has taken over the training of a trial, whose result it will make."""
 
 
 class ClusterError(SemisweepError):

@@ -8,7 +8,6 @@ by one conditional create and never replaced; it is no part of the trial's key o
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from semisweep import checked, files
 from semisweep.errors import DataError, StoreError, unknown
+from semisweep.files import Location
 from semisweep.folder import TrialFolder
 from semisweep.kept_weights import opened_trial, rebuild, weights_file
 from semisweep.rows import encode_row, read_row
@@ -67,7 +67,7 @@ class Task:
         )
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Location:
         """Where its row lies, once it is done."""
         return self.folder.path / f"evaluation-{self.digest()}.parquet"
 
@@ -198,21 +198,12 @@ def _require_same_images(task: Task, confusions: np.ndarray) -> None:
 
 def _create(task: Task, row: Mapping[str, Any]) -> bool:
     """Make `row` the evaluation's and return True; return False if there is one already."""
-    path = task.path
     # Under the lock, as whoever trains removes what looks half written.
-    with task.folder.lock(), files.writing(path), files.temporary_beside(path) as temporary:
-        with open(temporary, "xb") as file:
-            file.write(encode_row(row))
-            files.sync_file(file)
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        files.sync_folder(path.parent)
-    return True
+    with task.folder.lock():
+        return files.create(task.path, encode_row(row))
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Location) -> dict[str, Any] | None:
     try:
         return read_row(path)
     except StoreError:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from semisweep import distributed
+from semisweep import distributed, stops
 from semisweep.config import flatten
 from semisweep.data.dataset import DataSet, open_dataset
 from semisweep.data.splits import Split, make_split
@@ -115,7 +115,7 @@ def _attempt(
         return _failed(job, folder, attempt, error)
     if "stopped.rung" in row:
         if first:
-            folder.stop(row["budget.steps"], row)
+            stops.stop(folder, row["budget.steps"], row)
             folder.forget_failure()
             note(job.key, "stopped", first)
         distributed.barrier()

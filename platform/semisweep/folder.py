@@ -9,8 +9,7 @@ confusion-<name>.npz               per-image confusion matrices
 evaluation-<digest>.parquet        one row a further evaluation
 log-0001.txt, ...                  what was said, one file an attempt, see `semisweep.trial_log`
 failure.json                       why the trial failed
-rungs.jsonl                        what searches decided of the trial on its way, one line a rung
-stopped-<step>.parquet             one row: as far as a search let it come; its checkpoint stays
+rung-..., stopped-...              what searches decided on its way, see `semisweep.stops`
 result.parquet                     one row; its existence is completion
 
 Whoever trains holds `lock()` or `try_lock()`. Nothing is pickled.
@@ -18,9 +17,8 @@ Whoever trains holds `lock()` or `try_lock()`. Nothing is pickled.
 
 from __future__ import annotations
 
-import fcntl
+import io
 import logging
-import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,8 +27,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semisweep import checked, files, journal
+from semisweep import checked, files, journal, rights
 from semisweep.errors import StoreError
+from semisweep.files import Location
 from semisweep.rows import encode_row, read_row
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ logger = logging.getLogger(__name__)
 class TrialFolder:
     """Where one trial lives. Reading never writes; the folder is made by the first write."""
 
-    path: Path
+    path: Location
 
     @property
     def key(self) -> str:
@@ -55,7 +54,7 @@ class TrialFolder:
 
     def describe(self, description: Mapping[str, Any]) -> None:
         """Write trial.json, unless it is there: configurations with one key share the first."""
-        if not self._description.exists():
+        if not self._description.is_file():
             files.write_json(self._description, description)
 
     def description(self) -> dict[str, Any]:
@@ -71,7 +70,7 @@ class TrialFolder:
 
         The kernel frees it when this process and those it forked meanwhile are dead.
         """
-        with self._locked(fcntl.LOCK_EX):
+        with self._locked(wait=True):
             yield
 
     @contextmanager
@@ -80,45 +79,27 @@ class TrialFolder:
 
         Never waits. Within the body nothing differs from `lock()`, once True was yielded.
         """
-        with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
+        with self._locked(wait=False) as held:
+            yield held
+
+    @contextmanager
+    def _locked(self, *, wait: bool) -> Iterator[bool]:
+        assert isinstance(self.path, Path)
+        with rights.held(self.path / "lock", wait=wait) as held:
             yield held
 
     @property
     def in_training(self) -> bool:
-        """Whether some process holds the right to train this trial; looking takes nothing."""
-        try:
-            descriptor = os.open(self.path / "lock", os.O_RDONLY)
-        except OSError:  # nobody has ever asked for it, or none may look
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
-
-    @contextmanager
-    def _locked(self, operation: int) -> Iterator[bool]:
-        with files.writing(self.path):
-            files.make_folder(self.path)
-            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            held = True
-            with files.writing(self.path):
-                try:
-                    fcntl.flock(descriptor, operation)
-                except BlockingIOError:
-                    held = False
-            yield held
-        finally:
-            os.close(descriptor)
+        """Whether some process has the right to train this trial; asking takes nothing."""
+        assert isinstance(self.path, Path)
+        return rights.is_held(self.path / "lock")
 
     def start_attempt(self) -> int:
         """Return the number of a new attempt: 1, 2, 3 and on, never the same twice.
 
         What killed attempts left half written goes, so the caller holds the lock.
         """
+        assert isinstance(self.path, Path)
         with files.writing(self.path):
             files.make_folder(self.path)
             files.remove(self.path, files.is_temporary)
@@ -141,7 +122,7 @@ class TrialFolder:
         if not number:
             return None
         try:
-            return (self.path / f"attempt-{number:04d}").stat().st_mtime
+            return (self.path / f"attempt-{number:04d}").stat().st_mtime_ns / 1e9
         except FileNotFoundError:
             return None
 
@@ -160,18 +141,18 @@ class TrialFolder:
     def rewind(self, step: int) -> None:
         """Go back to the state after `step` steps: history, weights, checkpoints beyond it go."""
         self.cut_history(step)
-        checked.remove_beyond(self.path, step)
+        checked.remove_beyond(self._own, step)
 
     def write_checkpoint(self, step: int, data: bytes) -> None:
         """Keep the full state after `step` steps, and the one before it.
 
         Others of this step or later ones are of an attempt that was given up: they go.
         """
-        checked.write(self.path, "checkpoint", step, data, earlier=CHECKPOINTS_KEPT - 1)
+        checked.write(self._own, "checkpoint", step, data, earlier=CHECKPOINTS_KEPT - 1)
 
     def read_checkpoint(self) -> tuple[int, bytes] | None:
         """Return step and state of the newest checkpoint that is not damaged, or None."""
-        for file in checked.find(self.path, "checkpoint"):
+        for file in checked.find(self.states, "checkpoint"):
             data = file.read()
             if data is not None:
                 return file.step, data
@@ -184,11 +165,11 @@ class TrialFolder:
         The ones just before them stay until there is a result: the checkpoint to resume from may
         know only those.
         """
-        checked.write(self.path, f"weights-{name}", step, data, earlier=CHECKPOINTS_KEPT)
+        checked.write(self._own, f"weights-{name}", step, data, earlier=CHECKPOINTS_KEPT)
 
     def read_weights(self, name: str, step: int | None = None) -> bytes:
         """Return the newest weights of a name, or those of `step`; raise `StoreError`."""
-        found = checked.find(self.path, f"weights-{name}")
+        found = checked.find(self.states, f"weights-{name}")
         chosen = found[0].step if found and step is None else step
         found = [file for file in found if file.step == chosen]
         if not found:
@@ -204,16 +185,16 @@ class TrialFolder:
         """Keep an array of integers under a name, such as matrices [N, C, C] of N images."""
         import numpy as np
 
-        with files.replacing(self.path / f"confusion-{name}.npz") as file:
+        with files.replacing(self._own / f"confusion-{name}.npz") as file:
             np.savez_compressed(file, confusion=array)
 
     def read_confusion(self, name: str) -> NDArray[np.integer[Any]]:
         """Return what `write_confusion` kept; raise `StoreError` if missing or damaged."""
         import numpy as np
 
-        path = self.path / f"confusion-{name}.npz"
+        path = self.states / f"confusion-{name}.npz"
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
                 array: NDArray[np.integer[Any]] = stored["confusion"]
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise StoreError(
@@ -227,13 +208,7 @@ class TrialFolder:
         The one atomic act of a trial: its result is whole or absent, and never replaced. What only
         training needed then goes (see `clean`). Lists in the row become JSON text.
         """
-        data = encode_row({"key": self.key, **row})
-        with files.writing(self._result), files.temporary_beside(self._result) as temporary:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                files.sync_file(file)
-            is_first = _link(temporary, self._result)
-            files.sync_folder(self.path)
+        is_first = files.create(self._result, encode_row({"key": self.key, **row}))
         self.clean()
         return is_first
 
@@ -249,40 +224,10 @@ class TrialFolder:
                 lambda name: name.startswith("checkpoint-") or files.is_temporary(name),
             )
 
-    def append_rungs(self, rows: Sequence[Mapping[str, object]]) -> None:
-        """Add decisions at rungs, durably. They stand, also when training goes back behind them."""
-        journal.append(self.path / "rungs.jsonl", rows)
-
-    def read_rungs(self) -> list[dict[str, Any]]:
-        """Return the decisions at rungs in the order in which they were taken."""
-        return journal.read(self.path / "rungs.jsonl")
-
-    def stop(self, step: int, row: Mapping[str, object]) -> None:
-        """Keep `row` as what came of the trial until a search stopped it; the first one stays.
-
-        The caller holds the lock. The result's place stays free: training can go on to the end.
-        """
-        path = self.path / f"stopped-{step:08d}.parquet"
-        if not path.exists():
-            with files.replacing(path) as file:
-                file.write(encode_row({"key": self.key, **row}))
-
-    def stopped(self, columns: Sequence[str] | None = None) -> dict[str, Any] | None:
-        """Return the row of the latest `stop`; None without one, and for a trial that finished."""
-        path = self.stopped_path
-        return None if path is None or self.finished else read_row(path, columns)
-
-    @property
-    def stopped_path(self) -> Path | None:
-        """The file of the latest `stop`, if there is one."""
-        names = (entry.name for entry in files.scan(self.path))
-        found = [name for name in names if re.fullmatch(r"stopped-\d+\.parquet", name)]
-        return self.path / max(found) if found else None
-
     @property
     def finished(self) -> bool:
         """Whether there is a result."""
-        return self._result.exists()
+        return self._result.is_file()
 
     def result(self, columns: Sequence[str] | None = None) -> dict[str, Any] | None:
         """Return the result's row, or those of its columns that are asked for; None without one."""
@@ -300,21 +245,45 @@ class TrialFolder:
         """Remove the failure, if there is one, so that the trial is run again."""
         files.remove(self.path, lambda name: name == self._failure.name)
 
+    def stamp(self, name: str) -> tuple[int, int] | None:
+        """Return size and version of one of the trial's files (see `files.stamp`), or None."""
+        return files.stamp(self.path / name)
+
+    def large_files(self) -> list[Location]:
+        """Return what could be freed: checkpoints, weights, confusion matrices, torn files."""
+        return [self.path / entry.name for entry in files.scan(self.path) if is_large(entry.name)]
+
     @property
-    def _description(self) -> Path:
+    def states(self) -> Location:
+        """The folder of the checkpoints, weights and confusion matrices that count."""
+        return self.path
+
+    @property
+    def _own(self) -> Location:
+        """The folder that whoever trains writes those to."""
+        return self.path
+
+    @property
+    def _description(self) -> Location:
         return self.path / "trial.json"
 
     @property
     def _history(self) -> Path:
+        assert isinstance(self.path, Path)
         return self.path / "history.jsonl"
 
     @property
-    def _failure(self) -> Path:
+    def _failure(self) -> Location:
         return self.path / "failure.json"
 
     @property
-    def _result(self) -> Path:
+    def _result(self) -> Location:
         return self.path / "result.parquet"
+
+
+def is_large(name: str) -> bool:
+    """Return whether a file of this name is a state, or was left half written."""
+    return name.startswith(("checkpoint-", "weights-", "confusion-")) or files.is_temporary(name)
 
 
 def _create(path: Path) -> bool:
@@ -324,17 +293,4 @@ def _create(path: Path) -> bool:
             files.sync_file(file)
     except FileExistsError:
         return False
-    return True
-
-
-def _link(source: Path, target: Path) -> bool:
-    """Give `source` a second name and return True; return False if `target` exists."""
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        return False
-    except FileNotFoundError:  # whoever was first has removed all temporaries
-        if target.exists():
-            return False
-        raise
     return True

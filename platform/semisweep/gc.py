@@ -6,15 +6,12 @@ to resume from, kept weights, confusion matrices, and what killed processes left
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from semisweep import checked, files
+from semisweep.files import Location
 from semisweep.folder import TrialFolder
 from semisweep.store import Store
 
@@ -27,10 +24,11 @@ _CONFUSION = re.compile(r"confusion-([^-]+)-?.*\.npz")
 class Item:
     """A file that could be freed: whether it is kept, and why or why not."""
 
-    path: Path
+    path: Location
     size: int
     kept: bool
     why: str
+    key: str  # of the trial whose file it is
 
 
 def examine(store: Store, keep: Collection[str] = ALL) -> list[Item]:
@@ -54,16 +52,16 @@ def free(store: Store, items: Sequence[Item]) -> list[Item]:
 
     Raises `StoreError` when the store cannot be written.
     """
-    by_trial: dict[Path, list[Item]] = {}
+    by_trial: dict[str, list[Item]] = {}
     for item in items:
         if not item.kept:
-            by_trial.setdefault(item.path.parent, []).append(item)
+            by_trial.setdefault(item.key, []).append(item)
     left = []
-    for folder, unwanted in by_trial.items():
-        with _held(folder, create=True) as held:
+    for key, unwanted in by_trial.items():
+        with store.trial(key).try_lock() as held:
             if held:
-                names = {item.path.name for item in unwanted}
-                files.remove(folder, names.__contains__)
+                for item in unwanted:
+                    files.remove_all(item.path.parent, [item.path.name])
             else:
                 left += unwanted
     return left
@@ -98,22 +96,24 @@ def _wanted_by(store: Store) -> dict[str, list[str]]:
 def _examine_trial(
     folder: TrialFolder, studies: Sequence[str], keep: Collection[str]
 ) -> Iterator[Item]:
-    entries = [entry for entry in files.scan(folder.path) if _is_large(entry.name)]
-    if not entries:
+    paths = folder.large_files()
+    if not paths:
         return
     finished = folder.finished
-    with _held(folder.path, create=False) as held:
-        busy = not held
-    newest = _newest(folder.path)
-    for entry in entries:
+    busy = folder.in_training
+    states = folder.states
+    newest = _newest(states)
+    for path in paths:
+        name = path.name
+        counts = path.parent == states or files.is_temporary(name)
         kept, why = True, "its trial is being trained"
-        if not busy:
-            kept, why = _judge(entry.name, finished, studies, keep, entry.name in newest)
-        try:
-            size = entry.stat().st_size
-        except FileNotFoundError:
-            continue
-        yield Item(Path(entry.path), size, kept, why)
+        if not busy and not counts:
+            kept, why = False, "of attempts that were given up"
+        elif not busy:
+            kept, why = _judge(name, finished, studies, keep, name in newest)
+        found = files.stamp(path)
+        if found is not None:
+            yield Item(path, found[0], kept, why, folder.key)
 
 
 def _judge(
@@ -136,11 +136,7 @@ def _judge(
     return False, f"not among the names to keep ({', '.join(sorted(keep)) or 'none'})"
 
 
-def _is_large(name: str) -> bool:
-    return name.startswith(("checkpoint-", "weights-", "confusion-")) or files.is_temporary(name)
-
-
-def _newest(folder: Path) -> set[str]:
+def _newest(folder: Location) -> set[str]:
     """Return the names of confusion matrices, and of the newest weights under each name."""
     seen: dict[str, str] = {}
     for file in checked.find(folder):
@@ -153,23 +149,3 @@ def _kept_name(name: str) -> str:
     """Return what a file of weights or confusion matrices is of, such as "last"."""
     found = _CONFUSION.fullmatch(name) or re.match(r"weights-(.+)-\d+-[0-9a-f]{16}\.pt", name)
     return found[1] if found else ""
-
-
-@contextmanager
-def _held(folder: Path, *, create: bool) -> Iterator[bool]:
-    """Hold the sole right to train a trial, and yield True; yield False where another has it."""
-    path = folder / "lock"
-    if not create and not path.exists():
-        yield True
-        return
-    with files.writing(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT if create else os.O_RDONLY, 0o666)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from semisweep import stops
 from semisweep.errors import ConfigError
 from semisweep.store import Store, TrialFolder
 
@@ -52,7 +53,7 @@ class Rungs:
         )
 
     def _decisions(self) -> list[dict[str, Any]]:
-        known = self.folder.read_rungs()
+        known = stops.read_rungs(self.folder)
         return [row for row in known if row["search"] == self.asked["identity"]]
 
     def _known(self, step: int) -> Row | None:
@@ -82,7 +83,7 @@ class Rungs:
             "stop": stop,
             "against": against,
         }
-        self.folder.append_rungs([decision])
+        stops.append_rung(self.folder, decision)
         return decision
 
     def _against(self, rung: float) -> dict[str, float]:

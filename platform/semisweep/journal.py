@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from semisweep.errors import StoreError
-from semisweep.files import make_folder, plain, replacing, sync_folder, writing
+from semisweep.files import Location, make_folder, plain, replacing, sync_folder, writing
 
 
 def append(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
@@ -41,6 +41,11 @@ def append(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
 def read(path: Path) -> list[dict[str, Any]]:
     """Return the rows; an absent journal has none."""
     return [_row(line, path) for line in _lines(path)]
+
+
+def parse(data: bytes, path: Location) -> list[dict[str, Any]]:
+    """Return the rows of a whole journal, which `path` names in errors."""
+    return [_row(line, path) for line in data.splitlines()]
 
 
 def cut(path: Path, step: int) -> None:
@@ -69,7 +74,7 @@ def _lines(path: Path) -> list[bytes]:
     return data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
 
 
-def _row(line: bytes, path: Path) -> dict[str, Any]:
+def _row(line: bytes, path: Location) -> dict[str, Any]:
     try:
         row: dict[str, Any] = json.loads(line)
     except ValueError as error:

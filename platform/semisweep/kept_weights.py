@@ -23,9 +23,9 @@ def weights_file(folder: TrialFolder, name: str) -> checked.Checked:
             f"a trial must have finished to be evaluated, got key={folder.key}; "
             "semisweep run goes on with it"
         )
-    found = checked.find(folder.path, f"weights-{name}")
+    found = checked.find(folder.states, f"weights-{name}")
     if not found:
-        kept = {file.stem.partition("-")[2] for file in checked.find(folder.path)}
+        kept = {file.stem.partition("-")[2] for file in checked.find(folder.states)}
         raise StoreError(
             f"weights must have been kept to be read, got weights={name}, key={folder.key}, "
             f"kept={', '.join(sorted(kept)) or 'none'}; semisweep gc may have freed them"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from semisweep.catalogue import find_study, short
@@ -58,7 +57,7 @@ def is_plain(request: Request) -> bool:
 def looks_finished(name: str, request: Request) -> bool:
     """Return whether the store has all results of the study as it ran last; reads a few files."""
     asks_more = request.retry_failed or request.continue_stopped or request.trials or request.race
-    if request.changes or request.seeds or asks_more or not Path(request.store).exists():
+    if request.changes or request.seeds or asks_more or not Store.exists(request.store):
         return False
     store = Store.open(request.store)
     table = store.read_study(short(name), request.scale)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple
 
+from semisweep import stops
 from semisweep.errors import ConfigError
 from semisweep.query import results
 from semisweep.store import Store, TrialFolder
@@ -63,7 +64,7 @@ def of_unfinished(table: Table, folder: TrialFolder) -> Outcome:
     if folder.failure() is not None:
         return Outcome("failed")
     decisions = rungs_of(table, folder)
-    if any(row["stop"] for row in decisions) and folder.stopped() is not None:
+    if any(row["stop"] for row in decisions) and stops.stopped(folder) is not None:
         values = {int(row["step"]): float(row["value"]) for row in decisions}
         return Outcome("stopped", (), values)
     return Outcome("running")
@@ -73,7 +74,7 @@ def rungs_of(table: Table, folder: TrialFolder) -> list[dict[str, Any]]:
     """Return what was decided at the rungs that a trial of a search has reached."""
     if not table.get("halving"):
         return []
-    return [row for row in folder.read_rungs() if row["search"] == table["identity"]]
+    return [row for row in stops.read_rungs(folder) if row["search"] == table["identity"]]
 
 
 def metrics(table: Table) -> list[str]:

@@ -15,7 +15,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import Any
 
 from semisweep import files
 from semisweep.errors import StoreError
+from semisweep.files import Location
 from semisweep.folder import TrialFolder
 from semisweep.rows import scalar
 from semisweep.sheet import Entry, Sheet, Stamp, TrialRows, filtered, kept_entries, make_sheet
@@ -45,15 +45,18 @@ class Kind:
     name: str
     sources: tuple[str, ...]
 
-    def stamp(self, store: Store, key: str) -> Stamp | None:
+    def stamp(self, folder: TrialFolder) -> Stamp | None:
         """Return the stamp of a trial's file as it is now, or None where there is none."""
         for source in self.sources:
-            try:
-                found = os.stat(f"{store.root}/trials/{key}/{source}")
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            return Stamp(source, found.st_size, found.st_mtime_ns)
+            found = folder.stamp(source)
+            if found is not None:
+                return Stamp(source, *found)
         return None
+
+    def stamps(self, store: Store, keys: Iterable[str]) -> dict[str, Stamp]:
+        """Return the stamps of those of `keys` that have a file."""
+        found = ((key, self.stamp(folder)) for key, folder in store.survey(keys).items())
+        return {key: stamp for key, stamp in found if stamp is not None}
 
     def read(
         self, folder: TrialFolder, source: str, columns: Sequence[str] | None = None
@@ -75,7 +78,7 @@ HISTORY = Kind("history", (JOURNAL,))
 class Part:
     """A part's path and what its index says of it; its rows are read, and checked, by `read`."""
 
-    path: Path
+    path: Location
     entries: tuple[Entry, ...]
     json: frozenset[str]
 
@@ -151,8 +154,7 @@ def collect_apart(
     Of the latter `needed` says which columns, and nothing is filtered. Parts that are damaged are
     named in a warning, and done without. Imports no pandas.
     """
-    stamps = ((key, kind.stamp(store, key)) for key in keys)
-    left = {key: stamp for key, stamp in stamps if stamp is not None}
+    left = kind.stamps(store, keys)
     sheets = []
     for part in open_parts(store, kind)[0] if left else ():
         live = [entry.key for entry in part.entries if left.get(entry.key) == entry.stamp]
@@ -170,7 +172,7 @@ def collect_apart(
 
 def open_parts(
     store: Store, kind: Kind, *, thorough: bool = False
-) -> tuple[list[Part], list[Path]]:
+) -> tuple[list[Part], list[Location]]:
     """Return the parts of a kind in order of their names, and the paths of damaged ones.
 
     Those of a later format, which another version of semisweep wrote, are neither. Only `thorough`
@@ -193,7 +195,7 @@ def open_parts(
     return whole, damaged
 
 
-def write_part(store: Store, kind: Kind, sheet: Sheet) -> Path:
+def write_part(store: Store, kind: Kind, sheet: Sheet) -> Location:
     """Write a sheet as a part, whole or not at all, and return its path."""
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
@@ -218,13 +220,13 @@ def write_part(store: Store, kind: Kind, sheet: Sheet) -> Path:
     return path
 
 
-def _open(path: Path) -> Part | None:
+def _open(path: Location) -> Part | None:
     """Return a part, None if its format is a later one; raise `StoreError` when damaged."""
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
     try:
-        with ParquetFile(path) as file:
+        with ParquetFile(path if isinstance(path, Path) else io.BytesIO(path.read_bytes())) as file:
             index = json.loads(file.metadata.metadata[b"semisweep"])
         if index["format"] > FORMAT:
             return None
@@ -254,9 +256,10 @@ def _select(file: Any, groups: list[int] | None, columns: Sequence[str] | None) 
 
 def _read_loose(store: Store, kind: Kind, key: str, columns: Sequence[str] | None) -> TrialRows:
     """Return a trial's rows, with the stamp of the file that they are of."""
-    while stamp := kind.stamp(store, key):
-        rows = kind.read(store.trial(key), stamp.source, columns)
-        if rows or stamp == kind.stamp(store, key):
+    folder = store.trial(key)
+    while stamp := kind.stamp(folder):
+        rows = kind.read(folder, stamp.source, columns)
+        if rows or stamp == kind.stamp(folder):
             return key, stamp, rows
     return key, Stamp("", 0, 0), []
 
@@ -272,7 +275,7 @@ def _failure_rows(folder: TrialFolder) -> list[dict[str, Any]]:
     return [{**row, "key": folder.key, "error": failure.get("error")}]
 
 
-def _damaged(path: Path, reason: object) -> StoreError:
+def _damaged(path: Location, reason: object) -> StoreError:
     text = (str(reason).splitlines() or ["unreadable"])[0]
     return StoreError(f"a compacted part must be as it was written, got path={path}: {text}")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semisweep import files
 from semisweep.config import flatten
 from semisweep.cost import Kind, Past
+from semisweep.files import Location
 from semisweep.reporting.stored import Stored
 from semisweep.store import Store
 
@@ -83,12 +83,12 @@ def _tells(row: Mapping[str, Any]) -> bool:
     return whole and row["run.seconds"] > 0 and row["total_steps"] > 0
 
 
-def disk_bytes(folder: Path) -> int:
+def disk_bytes(folder: Location) -> int:
     """Return what a finished trial takes on disk; 0 where its weights have been freed."""
-    entries = files.scan(folder)
-    if not any(entry.name.startswith("weights-") for entry in entries):
+    found = files.below(folder)
+    if not any("weights-" in name for name in found):
         return 0
-    return sum(entry.stat().st_size for entry in entries if entry.is_file())
+    return sum(size for size, _ in found.values())
 
 
 def here() -> tuple[str, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from semisweep.errors import ConfigError
@@ -71,7 +70,7 @@ def plan_studies(names: Iterable[str], request: Request) -> Plan:
     from semisweep.study import Search, resolve
     from semisweep.validation import check_study
 
-    store = Store.open(request.store) if Path(request.store).exists() else None
+    store = Store.open(request.store) if Store.exists(request.store) else None
     tables = []
     for name in names:
         study = find_study(name)

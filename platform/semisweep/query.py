@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from semisweep import stops
 from semisweep.errors import ConfigError, unknown
 from semisweep.parts import FAILURE, HISTORY, RESULT, RESULTS, Kind, collect, collect_apart
 from semisweep.rows import VOLATILE
@@ -156,7 +157,7 @@ def _stopped(
     trials: list[TrialRows] = []
     for key in keys:
         folder = store.trial(key)
-        row = None if RESULTS.stamp(store, key) else folder.stopped()
+        row = None if RESULTS.stamp(folder) else stops.stopped(folder)
         if row is not None:
             trials.append((key, Stamp("stopped", 0, 0), [row]))
     sheet = make_sheet(trials)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semisweep.catalogue import short
-from semisweep.files import replacing
+from semisweep.files import Location, replacing
 from semisweep.grid import grid
 from semisweep.query import results
 from semisweep.request import Request
 from semisweep.search_report import search_to_markdown
-from semisweep.store import Store
+from semisweep.store import Store, locate
 from semisweep.table import Table, build, to_csv, to_markdown
 
 if TYPE_CHECKING:
@@ -32,9 +31,9 @@ def render(names: Sequence[str], request: Request, form: str = "markdown") -> st
     )
 
 
-def write(name: str, request: Request) -> Path:
+def write(name: str, request: Request) -> Location:
     """Write the table of a study into its store and return the file's path."""
-    path = Path(request.store) / "tables" / f"{short(name)}@{request.scale}.md"
+    path = locate(request.store) / "tables" / f"{short(name)}@{request.scale}.md"
     with replacing(path) as file:
         file.write(render([name], request).encode())
     return path
@@ -50,7 +49,7 @@ def failures(name: str, request: Request) -> list[str]:
 
 def resolved_study(name: str, request: Request) -> Mapping[str, Any]:
     """Return a study as its last run left it in the store, or as it would run now."""
-    exists = Path(request.store).exists()
+    exists = Store.exists(request.store)
     if exists and not request.changes and not request.seeds:
         stored = Store.open(request.store).read_study(short(name), request.scale)
         if stored is not None:
@@ -78,7 +77,7 @@ def is_search(study: Mapping[str, Any]) -> bool:
 
 def make_table(study: Mapping[str, Any], request: Request) -> Table:
     """Return the table of a resolved study from what the store has."""
-    if not Path(request.store).exists():
+    if not Store.exists(request.store):
         return build(study, {}, {})
     store = Store.open(request.store)
     keys = keys_of(study)

@@ -15,7 +15,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from semisweep import sampling
+from semisweep import sampling, stops
 from semisweep.config import digest, replace
 from semisweep.engine import Engine
 from semisweep.job import WAIT
@@ -119,7 +119,7 @@ class Suggestions:
         if self.search.halving or self.search.also:
             self._keep_table(key)
         if self.progress:
-            stopped = self.store.trial(key).stopped() if status == "stopped" else None
+            stopped = stops.stopped(self.store.trial(key)) if status == "stopped" else None
             note = outcome_note(self.store, key, self.search.metric, error)
             self.progress.finished(key, status, stopped["stopped.reason"] if stopped else note)
 

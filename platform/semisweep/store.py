@@ -5,35 +5,45 @@
 <root>/studies/<name>@<scale>.json   resolved studies: what tables are made of
 <root>/results/, <root>/history/     compacted copies, see `semisweep.parts`
 
-The files under trials/ are the only truth; whatever else is kept can be made from them again.
+The files under trials/ are the only truth; whatever else is kept can be made from them again. In
+object storage, and on a disk without locks or where $SEMISWEEP_LEASES was set when the store was
+made, trials are as in `semisweep.leased`: format 2.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from semisweep import files
+from semisweep import files, lease, rights, stops
 from semisweep.errors import StoreError
-from semisweep.files import replacing
+from semisweep.files import Location, replacing
 from semisweep.folder import TrialFolder
+from semisweep.leased import LeasedFolder
+from semisweep.objects import SCHEME, ObjectPath
 
-__all__ = ["FORMAT", "Store", "TrialFolder", "replacing"]
+__all__ = ["FORMAT", "LEASED", "Store", "TrialFolder", "locate", "replacing"]
 
-FORMAT = 1
+FORMAT = 1  # the kernel's locks say who trains
+LEASED = 2  # leases do
+LEASES = "SEMISWEEP_LEASES"
 MARKER = "semisweep.json"
+FEW = 8  # so many trials are asked for one by one, more by a listing of all
 
 
 @dataclass(frozen=True)
 class Store:
     """An opened store; `Store.open` is how to get one."""
 
-    root: Path
+    root: Location
+    leased: bool = False
 
     @classmethod
     def open(cls, url: str | Path, *, create: bool = False) -> Store:
@@ -42,7 +52,7 @@ class Store:
         Raises `StoreError`, having touched nothing, if there is no store and none is to be made, if
         it has another format version, or if its place cannot be written.
         """
-        root = _local_path(url)
+        root = locate(url)
         has_trials = (root / "trials").exists()  # asked first: another process may be making it all
         marker = files.read_json(root / MARKER)
         if marker is not None:
@@ -54,19 +64,41 @@ class Store:
         elif has_trials:
             raise StoreError(
                 f"a store must have a {MARKER}, got store={root} with trials but without it; "
-                f'if they are whole, write {{"format": {FORMAT}}} to {root / MARKER}'
+                f'if they are whole, write {{"format": {_format_of(root)}}} to {root / MARKER}'
             )
         if create:
             _prove_writable(root)
         if marker is None:
-            files.write_json(root / MARKER, {"format": FORMAT})
-        return cls(root)
+            marker = {"format": _format_of(root)}
+            files.write_json(root / MARKER, marker)
+        return cls(root, marker["format"] == LEASED)
+
+    @staticmethod
+    def exists(url: str | Path) -> bool:
+        """Return whether there is something at `url`, a store or what `open` will refuse."""
+        return locate(url).exists()
 
     def trial(self, key: str) -> TrialFolder:
         """Return the folder of a trial, whether it exists yet or not."""
         if not re.fullmatch(r"\w[\w-]*", key, re.ASCII):
             raise StoreError(f"a key must be letters, digits, _ and -, got key={key!r}")
-        return TrialFolder(self.root / "trials" / key)
+        path = self.root / "trials" / key
+        return LeasedFolder(path) if self.leased else TrialFolder(path)
+
+    def survey(self, keys: Iterable[str]) -> dict[str, TrialFolder]:
+        """Return the folders of trials, to ask many of them what they have.
+
+        In object storage they answer from one listing, as things were when it was made.
+        """
+        folders = {key: self.trial(key) for key in keys}
+        if not isinstance(self.root, ObjectPath) or len(folders) <= FEW:
+            return folders
+        seen: dict[str, dict[str, tuple[int, int]]] = {key: {} for key in folders}
+        for name, stamp in files.below(self.root / "trials").items():
+            key, _, rest = name.partition("/")
+            if key in seen:
+                seen[key][rest] = stamp
+        return {key: LeasedFolder(folders[key].path, seen=seen[key]) for key in folders}
 
     def keys(self) -> list[str]:
         """Return the keys of all trials that were ever begun, in order."""
@@ -88,21 +120,35 @@ class Store:
 
     def finished(self) -> set[str]:
         """Return the keys of the trials that have a result."""
-        return {key for key in self.keys() if self.trial(key).finished}
+        return {key for key, folder in self.survey(self.keys()).items() if folder.finished}
 
     def failures(self, keys: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
         """Return what is known of each trial, or each of `keys`, that failed and has no result."""
-        folders = (self.trial(key) for key in (self.keys() if keys is None else keys))
-        found = {folder.key: folder.failure() for folder in folders if not folder.finished}
+        folders = self.survey(self.keys() if keys is None else keys)
+        found = {key: folder.failure() for key, folder in folders.items() if not folder.finished}
         return {key: failure for key, failure in found.items() if failure is not None}
 
     def stopped(self, keys: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
         """Return the row of each trial, or each of `keys`, that a search stopped on its way."""
-        folders = (self.trial(key) for key in (self.keys() if keys is None else keys))
-        found = {folder.key: folder.stopped() for folder in folders}
+        folders = self.survey(self.keys() if keys is None else keys)
+        found = {key: stops.stopped(folder) for key, folder in folders.items()}
         return {key: row for key, row in found.items() if row is not None}
 
-    def write_study(self, name: str, scale: str, study: Mapping[str, Any]) -> Path:
+    @contextmanager
+    def lock(self, folder: str, *, wait: bool) -> Iterator[bool]:
+        """Hold the right that a folder of the store stands for; yield whether this process has it.
+
+        Without `wait`, that is False where another one has.
+        """
+        path = self.root / folder
+        if isinstance(path, Path) and not self.leased:
+            with rights.held(path / "lock", wait=wait) as held:
+                yield held
+        else:
+            with lease.held(path, wait=wait) as found:
+                yield found is not None
+
+    def write_study(self, name: str, scale: str, study: Mapping[str, Any]) -> Location:
         """Keep a resolved study, in place of the earlier one of this name and scale."""
         path = self._study_path(name, scale)
         files.write_json(path, study)
@@ -126,17 +172,19 @@ class Store:
         suggested = (entry["key"] for entry in study.get("trials", ()))
         return list(dict.fromkeys([*cells, *suggested]))
 
-    def _study_path(self, name: str, scale: str) -> Path:
+    def _study_path(self, name: str, scale: str) -> Location:
         return self.root / "studies" / f"{quote(name, safe=':')}@{quote(scale, safe='')}.json"
 
 
-def _local_path(url: str | Path) -> Path:
-    """Return the absolute local path that a store's URL stands for."""
+def locate(url: str | Path) -> Location:
+    """Return the place that a store's URL stands for; raise `StoreError` for one that is none."""
     text = os.fspath(url)
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", text)  # a Path has made :// of it :/
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}", text)  # a Path has made :// of it :/
+    if scheme and scheme[1].lower() == SCHEME:
+        return ObjectPath.parse(f"{SCHEME}://{text[scheme.end() :]}")
     if scheme and scheme[1].lower() != "file":
         raise StoreError(
-            f"a store must be a local folder, got store={text}; "
+            f"a store must be a folder or {SCHEME}://BUCKET/PREFIX, got scheme={scheme[1]}; other "
             f"object storage is not supported in this version"
         )
     if scheme:
@@ -144,20 +192,35 @@ def _local_path(url: str | Path) -> Path:
     return Path(text).expanduser().absolute()
 
 
-def _check_format(root: Path, found: object) -> None:
-    if found != FORMAT:
+def _check_format(root: Location, found: object) -> None:
+    if found not in (FORMAT, LEASED):
         raise StoreError(
-            f"a store must have format {FORMAT}, which this version reads and writes, "
+            f"a store must have format {FORMAT} or {LEASED}, which this version reads and writes, "
             f"got format={found!r}, store={root}; use the semisweep that made it, or another store"
+        )
+    if found == FORMAT and isinstance(root, ObjectPath):
+        raise StoreError(
+            f"object storage must hold a store of format {LEASED}, got format={found}, store="
+            f"{root}; a local store cannot be moved there"
         )
 
 
-def _prove_writable(root: Path) -> None:
+def _format_of(root: Location) -> int:
+    """Return the format of a store that is made here now."""
+    if isinstance(root, ObjectPath) or os.environ.get(LEASES, "") not in ("", "0"):
+        return LEASED
+    return FORMAT if rights.are_possible(root) else LEASED
+
+
+def _prove_writable(root: Location) -> None:
     """Write a file and a second name for it, as completing a trial does; leave neither.
 
     Permission bits say little: root may write where they forbid it, and nobody may on a file system
     that is mounted for reading, or can make a hard link on one that has none.
     """
+    if isinstance(root, ObjectPath):
+        _prove_conditions(root)
+        return
     probe = root / "probe"
     with files.writing(root), files.temporary_beside(probe) as first:
         with open(first, "xb") as file:
@@ -165,3 +228,19 @@ def _prove_writable(root: Path) -> None:
             files.sync_file(file)
         with files.temporary_beside(probe) as second:
             os.link(first, second)
+
+
+def _prove_conditions(root: ObjectPath) -> None:
+    """Make an object, try to make it again, and remove it: not every storage knows If-None-Match.
+
+    Without it two processes could both complete a trial.
+    """
+    probe = root / f"probe-{secrets.token_hex(6)}"
+    try:
+        if not probe.create(b"first") or probe.create(b"second"):
+            raise StoreError(
+                f"object storage must refuse to make an object that exists (If-None-Match: *), "
+                f"got one that does not, store={root}; use another storage"
+            )
+    finally:
+        probe.unlink()

@@ -21,11 +21,11 @@ import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, TextIO
 
 from semisweep import files
 from semisweep.errors import StoreError
+from semisweep.files import Location
 from semisweep.folder import TrialFolder
 
 FIRST_CHARACTERS = 16_000  # kept of the beginning of an attempt
@@ -40,7 +40,7 @@ _NAME = re.compile(r"log-(\d+)\.txt")
 class TrialLog:
     """Lines of one attempt, each with its time; the middle of a long log is left out."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Location) -> None:
         self.path = path
         self._first: list[str] = []
         self._last: deque[str] = deque()

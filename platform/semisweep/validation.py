@@ -15,7 +15,7 @@ from semisweep.files import replacing
 from semisweep.request import Request, Roots
 from semisweep.scales import at_scale
 from semisweep.space import SAMPLERS, check_space, samples
-from semisweep.store import Store
+from semisweep.store import Store, locate
 from semisweep.study import (
     PROXY,
     SCALES,
@@ -189,14 +189,14 @@ def prepare_data(names: Iterable[str], request: Request) -> None:
             make(root)
         dataset = open_dataset(name, root)
         stamp = stamp_of(root)
-        seen = Path(request.store) / "checked" / f"{name}-{stamp}.json"
-        if seen.exists():
+        seen = locate(request.store) / "checked" / f"{name}-{stamp}.json"
+        if seen.is_file():
             continue
         problems = check(dataset)
         if problems:
             more = f" (and {len(problems) - 1} more: semisweep data check)" if problems[1:] else ""
             raise DataError(problems[0] + more)
-        if Path(request.store).exists():
+        if Store.exists(request.store):
             with replacing(seen) as file:
                 file.write(b"{}\n")
 
