@@ -23,10 +23,10 @@ format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# What a trial costs beyond its training, the contrastive losses, and questions to a large store.
+# What a trial costs beyond its training, the contrastive losses, questions to a large store, its page.
 benchmark: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python tests/benchmarks/trial_overhead.py
-	for name in iterations css_contrast u2pl_contrast queries; do \
+	for name in iterations css_contrast u2pl_contrast queries report; do \
 		$(ONE_THREAD) $(BIN)/python tests/benchmarks/$$name.py || exit 1; \
 	done
 
