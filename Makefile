@@ -39,11 +39,11 @@ format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# What a trial costs beyond its training, the input, the contrastive losses, and questions to a large store.
+# What a trial costs beyond its training, the input, the contrastive losses, a large store, its page.
 benchmark: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python tests/benchmarks/trial_overhead.py
 	$(ONE_THREAD) $(BIN)/python tests/benchmarks/thousand_trials.py
-	for name in input_speed iterations css_contrast u2pl_contrast queries; do \
+	for name in input_speed iterations css_contrast u2pl_contrast queries report; do \
 		$(ONE_THREAD) $(BIN)/python tests/benchmarks/$$name.py || exit 1; \
 	done
 

@@ -40,7 +40,6 @@ Check = Callable[..., None]
         (["debug", "quickstart", "Rankmatch"], ["unknown row", "did you mean RankMatch"]),
         (["debug", "quickstart", "RankMatch", "--column", "1"], ["unknown column", "1/16 (92)"]),
         (["debug", "rankmatch_search", "x"], ["a search has no rows", "study='rankmatch_search'"]),
-        (["plan", "rankmatch_search"], ["a search chooses its trials"]),
         (["run", "rankmatch_search", "--trials", "0"], ["--trials", "0 is not in the range"]),
         (["plan", "here.py:study"], ["the file of a study must exist", "file=here.py"]),
         (["plan", "no_such:study"], ["must be importable", "study='no_such:study'"]),

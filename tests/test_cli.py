@@ -263,7 +263,7 @@ def test_a_plan_counts_equal_trials_once(call: Call, tiny_shapes: Path, tmp_path
 
     assert said.code == 0
     assert "24 trials by rankmatch_agents, rankmatch_weight at mini scale" in said.out
-    assert numbers == ["24", "3", "0", "0", "21"]
+    assert numbers[:5] == ["24", "3", "0", "0", "21"]
 
 
 def test_a_trial_can_be_debugged_and_its_result_read(

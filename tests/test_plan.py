@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from semisweep.errors import ConfigError
-from semisweep.plan import plan, plan_studies
-from semisweep.request import Request, Roots
+from semisweep.plan import plan
 from semisweep.store import Store
 
 
@@ -59,22 +57,3 @@ def test_a_search_wants_what_it_has_suggested(store: Store) -> None:
     found = plan([{"trials": [{"key": "a"}, {"key": "e"}, {"key": "e"}]}], store)
 
     assert (found.wanted, found.finished, found.missing) == (3, ("a",), ("e",))
-
-
-def test_studies_are_planned_together(tmp_path: Path, tiny_shapes: Path) -> None:
-    request = Request(roots=Roots(tiny_shapes.parent), store=str(tmp_path / "absent"), seeds=1)
-
-    agents = plan_studies(["rankmatch_agents"], request)
-    both = plan_studies(["rankmatch_agents", "rankmatch_weight"], request)
-
-    assert (agents.wanted, agents.distinct) == (4, 4)
-    assert (both.wanted, both.shared) == (8, 1)
-    assert set(agents.missing) < set(both.missing)
-    assert not (tmp_path / "absent").exists()
-
-
-def test_a_search_cannot_be_planned(tmp_path: Path) -> None:
-    request = Request(roots=Roots(tmp_path), store=str(tmp_path / "absent"))
-
-    with pytest.raises(ConfigError, match="a search chooses its trials as it goes"):
-        plan_studies(["rankmatch_search"], request)

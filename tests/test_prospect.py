@@ -13,7 +13,7 @@ from report_store import fill_search, fill_table
 
 from semisweep.cost import Estimate, Range
 from semisweep.past import disk_bytes, here, history_of, kind_of_trial, probe
-from semisweep.prospect import between, memory_here, problems, prospect, remember, scores
+from semisweep.prospect import at_scale, between, memory_here, problems, prospect, remember, scores
 from semisweep.request import Request, Resources, Roots
 from semisweep.store import Store
 from semisweep.study import Splits, resolve
@@ -174,6 +174,15 @@ def test_the_command_prints_intervals(
     assert "3 of them between studies" in lines[1]
     assert "estimated with 80 % intervals, 1 trials at a time:" in lines
     assert any(line.startswith("  device hours") and "[" in line for line in lines)
+
+
+def test_all_are_the_studies_that_have_the_scale() -> None:
+    mini, paper = at_scale(["all"], "mini"), at_scale(["all"], "paper")
+
+    assert "rankmatch_lucchi" not in mini
+    assert "rankmatch_lucchi" in paper
+    assert len(mini) > 40
+    assert at_scale(["a", "b"], "mini") == ["a", "b"]
 
 
 def test_the_device_here_is_known_without_torch() -> None:

@@ -122,9 +122,10 @@ def _show(study: str, request: Request) -> int:
 @click.option("--probe", is_flag=True, help="Time a few steps here of what has no history.")
 def plan(studies: Sequence[str], probe: bool, **options: Any) -> None:
     """Say what STUDIES, or all, want, what is done or shared, and what the rest would cost."""
-    from semisweep.prospect import prospect, to_text
+    from semisweep.prospect import at_scale, prospect, to_text
 
-    names, request = _all_studies(studies), make_request(**options)
+    request = make_request(**options)
+    names = at_scale(studies, request.scale)
     click.echo(to_text(prospect(names, request, probing=probe), names, request.scale))
 
 

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from semisweep.errors import ConfigError
-from semisweep.request import Request
 from semisweep.store import Store
 
 
@@ -62,23 +60,6 @@ def plan(tables: Iterable[Mapping[str, Any]], store: Store | None) -> Plan:
         tuple(key for key in keys if key not in ended),
         tuple(key for key in keys if key in stopped),
     )
-
-
-def plan_studies(names: Iterable[str], request: Request) -> Plan:
-    """Return the plan of studies as they are now; refuses what running them would refuse."""
-    from semisweep.catalogue import find_study
-    from semisweep.study import Search, resolve
-    from semisweep.validation import check_study
-
-    store = Store.open(request.store) if Store.exists(request.store) else None
-    tables = []
-    for name in names:
-        study = find_study(name)
-        if isinstance(study, Search):
-            raise ConfigError(f"a search chooses its trials as it goes, got study={name!r}")
-        splits = check_study(study, request)
-        tables.append(resolve(study, request.scale, splits, request.changes, request.seeds).table)
-    return plan(tables, store)
 
 
 def trial_names(table: Mapping[str, Any]) -> dict[str, str]:

@@ -84,6 +84,15 @@ def prospect(names: Iterable[str], request: Request, *, probing: bool = False) -
     )
 
 
+def at_scale(names: Sequence[str], scale: str) -> list[str]:
+    """Return the names, or in place of "all" every study that comes along and has the scale."""
+    from semisweep.catalogue import find_study, study_names
+
+    if tuple(names) != ("all",):
+        return list(names)
+    return [name for name in study_names() if scale in find_study(name).presets]
+
+
 def slots_of(request: Request) -> tuple[str, int]:
     """Return the device here and how many trials would run on it at a time."""
     device, count = here()

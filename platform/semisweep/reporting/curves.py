@@ -16,7 +16,7 @@ from semisweep.reporting.svg import Plot, bars, swatch
 if TYPE_CHECKING:
     from semisweep.reporting.stored import Numbers
 
-SHAPE_POINTS = 60  # of a curve, at most: one in seven pixels
+SHAPE_POINTS = 48  # of a curve, at most: one in eight pixels
 LOSS_TRIALS = 200  # beyond which loss curves would make a page heavy
 PUBLISHED = 3  # the series whose mark is a diamond
 _NUMBER = re.compile(r"(?:(?P<name>[\w .λ-]*?)\s*=\s*)?(?P<value>-?\d+(?:\.\d+)?(?:e-?\d+)?)")
