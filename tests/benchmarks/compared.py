@@ -1,0 +1,82 @@
+"""Writes tests/golden/methods_compared.parquet from stores in which `methods_compared` was run.
+
+One row a trial: generator seed of its data set, row, seed, key and last scores; of the two cells
+that a test trains anew, the losses of their first steps too.
+
+    python tests/benchmarks/compared.py SEED=STORE=DATA [SEED=STORE=DATA ...]
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import torch
+
+import semisweep
+from semisweep.catalogue import find_study
+from semisweep.request import Roots
+from semisweep.store import Store
+from semisweep.study import Splits, resolve
+from semisweep.trainer import Training
+from semisweep.trial import Trial
+
+STUDY = "methods_compared"
+GOLDEN = Path(__file__).parents[1] / "golden" / f"{STUDY}.parquet"
+TRAINED_ANEW = ("supervised", "mean_teacher")  # with seed 0, on the first data set
+FIRST_STEPS = 3
+
+
+def first_losses(trial: Trial, splits: Splits) -> list[float]:
+    """Return the loss of each of the first steps of a trial of one update a step."""
+    torch.set_num_threads(1)
+    training = Training(trial, splits.dataset(trial.data.name), splits.of(trial.data))
+    losses, before = [], 0.0
+    for batch in training.loader.batches(0, FIRST_STEPS):
+        training.advance(batch)
+        total = sum(float(value) for name, value in training.sums.items() if name.endswith(".loss"))
+        losses.append(total - before)
+        before = total
+    return losses
+
+
+def rows(generator_seed: int, store: Path, data: Path, first: bool) -> list[dict[str, Any]]:
+    """Return the golden rows of one data set; every trial must have finished."""
+    table = Store.open(store).read_study(STUDY, "mini")
+    assert table is not None, f"{STUDY} must have been run in {store}"
+    results = semisweep.load(store, study=f"{STUDY}@mini").set_index("key")
+    splits = Splits(Roots(data.parent, {"shapes": data}))
+    resolved = resolve(find_study(STUDY), "mini", splits)
+    found = []
+    for cell in table["cells"]:
+        for replicate, key in cell["trials"].items():
+            seed = int(replicate.partition("/")[2])
+            anew = first and seed == 0 and cell["row"] in TRAINED_ANEW
+            row = {"generator_seed": generator_seed, "row": cell["row"], "seed": seed, "key": key}
+            row |= {
+                name: float(results.at[key, name]) for name in ("last.val.miou", table["metric"])
+            }
+            trial = dataclasses.replace(resolved.trials[key], seed=seed)
+            row["first_losses"] = first_losses(trial, splits) if anew else None
+            found.append(row)
+    return found
+
+
+def main(arguments: list[str]) -> None:
+    """Write the file."""
+    given = [argument.split("=") for argument in arguments]
+    made = [
+        row
+        for index, (seed, store, data) in enumerate(given)
+        for row in rows(int(seed), Path(store), Path(data).absolute(), index == 0)
+    ]
+    pa.parquet.write_table(pa.Table.from_pylist(made), GOLDEN, compression="zstd")
+    print(f"{len(made)} trials: {GOLDEN}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
