@@ -162,10 +162,10 @@ def test_a_store_on_a_read_only_file_system_is_refused(
         subprocess.run(["umount", place], check=True)
 
 
-def test_a_store_that_is_no_folder_here_is_refused(call: Call, refused: Check) -> None:
+def test_a_store_in_storage_of_another_kind_is_refused(call: Call, refused: Check) -> None:
     for command in ("run", "plan", "table"):
-        said = call(command, "quickstart", "--store", "s3://bucket/store")
-        refused(said, "a local folder", "s3://bucket/store")
+        said = call(command, "quickstart", "--store", "gs://bucket/store")
+        refused(said, "a store must be a folder or s3://BUCKET/PREFIX", "scheme=gs")
 
 
 def test_reading_commands_make_no_store(
