@@ -15,99 +15,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from semisweep.config import replace
 from semisweep.data.dataset import DataSet, open_dataset
 from semisweep.data.splits import Split, make_split
+from semisweep.declaration import Column, Fields, Place, Preset, Row, Search, Study
 from semisweep.errors import ConfigError, unknown
-from semisweep.factor import Probe
 from semisweep.request import Roots
-from semisweep.trial import DataConfig, TrainingConfig, Trial, method_path, trial_key
+from semisweep.trial import DataConfig, Trial, method_path, trial_key
 
 if TYPE_CHECKING:
     from semisweep.method import Method
 
-Fields = Mapping[str, Any]
+__all__ = ["Column", "Fields", "Place", "Preset", "Row", "Search", "Study", "resolve"]
+
 SCALES = ("mini", "paper")
 SECTIONS = ("config", "data", "training")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preset:
-    """What a scale trains: images, schedule, method fields such as the network, and what counts."""
-
-    data: DataConfig
-    training: TrainingConfig
-    config: Fields
-    metric: str
-    metric_note: str
-    notes: Sequence[str] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """An arm: a method, and the fields set for it at every scale and at a certain one.
-
-    Without a method it is never trained and shows its published numbers only. `factor`: in which
-    fields it differs from the base row, by default those that either sets; `probe`: where that must
-    show, None where nothing can (see `semisweep.factor`).
-    """
-
-    name: str
-    method: type[Method] | None
-    label: str = ""
-    set: Fields = field(default_factory=dict)
-    scaled: Mapping[str, Fields] = field(default_factory=dict)
-    factor: Sequence[str] | None = None
-    probe: Probe | None = Probe()  # noqa: RUF009  # frozen
-
-    def fields(self, scale: str) -> dict[str, Any]:
-        """Return the fields of the arm at a scale."""
-        return {**self.set, **self.scaled.get(scale, {})}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """A setting in which all arms are compared; it exists at the scales that it names."""
-
-    name: str
-    set: Mapping[str, Fields]
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Study:
-    """A table: rows by columns by replicates, and the published numbers of its cells."""
-
-    name: str
-    title: str
-    presets: Mapping[str, Preset]
-    rows: Sequence[Row]
-    columns: Sequence[Column]
-    base: str
-    seeds: int = 3
-    draws: int = 1
-    paper: str = ""
-    table: str = ""
-    published: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    published_note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """A search for the best values of some fields of one method."""
-
-    name: str
-    title: str
-    presets: Mapping[str, Preset]
-    method: type[Method]
-    space: Mapping[str, Mapping[str, Any]]  # scale -> field -> optuna distribution
-    trials: int
-    metric: str = "last.val.miou"
-    direction: Literal["maximize", "minimize"] = "maximize"
-    set: Mapping[str, Fields] = field(default_factory=dict)  # scale -> fields
 
 
 @dataclass(frozen=True)
@@ -149,32 +74,47 @@ def resolve(
     splits: Splits | None,
     changes: Fields | None = None,
     seeds: int | None = None,
+    *,
+    units: Mapping[Place, int] | None = None,
 ) -> Resolved:
     """Return the trials of a study at a scale, and its table with the key of every trial.
 
     `changes` are the user's: they apply to every arm that has the field, and may not touch what the
     arms or columns of the study differ in. Without `splits` (no images on this machine) no trial
-    has a key, and the table says what it would hold.
+    has a key, and the table says what it would hold. `units` are the numbers of units of
+    replication of cells that have more than the others.
     """
     changes = dict(changes or {})
     check_changes(study, scale, changes)
     trials: dict[str, Trial] = {}
     cells = []
     columns = [column for column in study.columns if scale in column.set]
+    computed = study.computed(study, scale) if study.computed else {}
     for row in study.rows:
         for column in columns:
             keys = {}
-            for replicate, trial in replicates(study, scale, row, column, changes, seeds):
+            place = (row.name, column.name)
+            more = (units or {}).get(place)
+            for replicate, trial in replicates(study, scale, row, column, changes, seeds, more):
                 if splits is not None:
                     keys[replicate] = splits.key(trial)
                     trials.setdefault(keys[replicate], trial)
-            published = study.published.get((row.name, column.name))
-            cells.append(
-                {"row": row.name, "column": column.name}
-                | {"published": published, "published_std": None, "trials": keys}
-            )
+            cells.append(_cell(study, scale, row, column) | {"trials": keys})
+            if place in computed:
+                cells[-1]["value"] = computed[place]
     table = _heading(study, scale, columns) | {"changes": changes, "cells": cells}
     return Resolved(table, trials)
+
+
+def _cell(study: Study, scale: str, row: Row, column: Column) -> dict[str, Any]:
+    """Return what a cell holds besides its trials; its metric where that is not the table's."""
+    place = (row.name, column.name)
+    cell: dict[str, Any] = {"row": row.name, "column": column.name}
+    cell["published"] = study.published.get(place)
+    cell["published_std"] = study.published_std.get(place)
+    if scale in column.metric:
+        cell["metric"] = column.metric[scale].format(**row.words)
+    return cell
 
 
 def _heading(study: Study, scale: str, columns: Sequence[Column]) -> dict[str, Any]:
@@ -196,9 +136,10 @@ def _heading(study: Study, scale: str, columns: Sequence[Column]) -> dict[str, A
         ],
         "columns": [
             {"name": column.name, "label": column.labels.get(scale, column.name)}
+            | ({"unit": column.unit} if column.unit else {})
             for column in columns
         ],
-    }
+    } | ({} if study.margin is None else {"margin": study.margin})
 
 
 def replicates(
@@ -208,14 +149,20 @@ def replicates(
     column: Column,
     changes: Fields,
     seeds: int | None = None,
+    units: int | None = None,
 ) -> Iterator[tuple[str, Trial]]:
-    """Yield "draw/seed" and trial of every replicate of a cell; none of a published-only row."""
+    """Yield "draw/seed" and trial of every replicate of a cell; none where nothing is trained.
+
+    `units` is the number of draws where the study has several of them, else of seeds.
+    """
     preset = preset_of(study, scale)
-    if row.method is None:
+    if row.method is None or column.unit:
         return
+    draws = (units or study.draws) if study.draws > 1 else 1
+    each = seeds or study.seeds if study.draws > 1 else units or seeds or study.seeds
     trial = make_trial(preset, row.method, {**column.set[scale], **row.fields(scale)}, changes)
-    for draw in range(study.draws):
-        for seed in range(seeds or study.seeds):
+    for draw in range(draws):
+        for seed in range(each):
             data = dataclasses.replace(trial.data, draw=draw) if study.draws > 1 else trial.data
             yield f"{data.draw}/{seed}", dataclasses.replace(trial, data=data, seed=seed)
 
