@@ -94,4 +94,5 @@ class Table:
     noise: Mapping[str, Noise]  # column -> spread of the base row
     order: Agreement | None  # of our rows with the published ones
     mixed: Mapping[str, tuple[str, ...]]  # column -> its several lists of labelled images
+    elsewhere: tuple[Cell, ...]  # published cells of columns that this scale does not have
     images: Mapping[Place, ImageTest]  # tests on other images, of cells against the base row

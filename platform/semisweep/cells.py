@@ -104,6 +104,7 @@ def build(
         noise=_noise(given, base, values),
         order=agreement(_orders(_unmixed(cells, mixes), given, values), alpha),
         mixed=mixes,
+        elsewhere=tuple(_cell(cell, {}, {}, {}, alpha) for cell in study.get("elsewhere", ())),
         images={place: test for place, test in outside.images.items() if place in compared},
     )
 

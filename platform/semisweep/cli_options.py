@@ -89,6 +89,10 @@ def make_request(
     threads: int = 1,
     address: str | None = None,
     retry_failed: bool = False,
+    check: bool = True,
+    smoke: bool = False,
+    top_up: bool = False,
+    looks: int | None = None,
 ) -> Request:
     """Return what the options of a command ask for; raise `StoreError`, `ConfigError`."""
     import os
@@ -107,4 +111,8 @@ def make_request(
         changes={name: parse_value(text) for name, text in changes},
         resources=Resources(slots=slots, workers=workers, address=address, threads=threads),
         retry_failed=retry_failed,
+        check=check,
+        smoke=smoke,
+        top_up=top_up,
+        looks=looks,
     )

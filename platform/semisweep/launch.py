@@ -1,72 +1,112 @@
-"""Launching a study: resolve it, check what it stands on, run what has no result."""
+"""Launching studies: resolve them, check what they stand on, run what has no result."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from semisweep.catalogue import find_study, short
+from semisweep.catalogue import find_study
 from semisweep.compaction import compact_after_sweep
 from semisweep.engine import Engine
+from semisweep.image_tests import image_tests
 from semisweep.job import Job
-from semisweep.plan import plan
+from semisweep.label_rows import measure, measured_keys
+from semisweep.prepare import Prepared, Say, looks_finished, prepare
 from semisweep.progress import SweepProgress
 from semisweep.request import Request
 from semisweep.store import Store
-from semisweep.study import Search, Splits, Study, resolve
+from semisweep.study import Search, Splits, Study
 from semisweep.sweep import sweep
 from semisweep.trial import Trial
 from semisweep.validation import check_place, check_study
 
 
-def run(name: str, request: Request) -> None:
-    """Bring every trial of a study to a result or a failure.
+def run(names: Sequence[str], request: Request, say: Say = lambda text: None) -> None:
+    """Bring every trial of some studies to a result or a failure; `say` gets warnings.
 
-    Ray starts first, and its workers while the study is still being imported, unless the store says
-    that nothing is left to run, or there are fields, data or workers of the user to be checked.
+    Ray starts first, and its workers while the studies are still being imported, unless the store
+    says that nothing is left to run, or there are fields, data or workers of the user to check.
     """
-    check_place(name, request)
-    with Engine(request.resources) as engine:
-        if is_plain(request) and not looks_finished(name, request):
-            engine.connect()
-        study = find_study(name)
-        splits = check_study(study, request)
-        if isinstance(study, Search):
-            from semisweep.search import run_search
+    for name in names:
+        check_place(name, request)
+    if request.smoke:
+        from semisweep.smoke import smoke_roots
 
-            run_search(study, request, engine)
-        else:
-            run_study(study, request, engine, splits)
+        request = replace(request, roots=smoke_roots(request))
+    with Engine(request.resources) as engine:
+        if is_plain(request) and not all(looks_finished(name, request) for name in names):
+            engine.connect()
+        studies = [wanted(find_study(name), request) for name in names]
+        tables = [
+            prepare(study, request, check_study(study, request), say)
+            for study in studies
+            if isinstance(study, Study)
+        ]
+        run_tables(tables, request, engine)
+        if not request.smoke:
+            look_closer(tables, request, say)
+        searches = [study for study in studies if isinstance(study, Search)]
+        for search in searches:
+            check_study(search, request)
+        if searches and not tables:
+            run_search(searches.pop(0), request, engine)
+    for search in searches:
+        with Engine(request.resources) as own:
+            run_search(search, request, own)
     compact_after_sweep(Store.open(request.store))
+
+
+def look_closer(tables: Sequence[Prepared], request: Request, say: Say) -> None:
+    """Measure of finished trials what tables show beside results: pseudo-labels, other images."""
+    store = Store.open(request.store)
+    for prepared in tables:
+        if measured_keys(prepared.table):
+            measure(prepared.table, store, request.roots, say)
+        image_tests(prepared.table, store, make=True)
+
+
+def wanted(study: Study | Search, request: Request) -> Study | Search:
+    """Return what is to be run of a study: all, or as much as shows that it runs."""
+    if request.smoke and isinstance(study, Study):
+        from semisweep.smoke import reduced
+
+        return reduced(study, request.scale)
+    return study
+
+
+def run_search(search: Search, request: Request, engine: Engine) -> None:
+    """Run a search, whose module imports Optuna."""
+    from semisweep import search as searching
+
+    searching.run_search(search, request, engine)
 
 
 def is_plain(request: Request) -> bool:
     """Return whether hardly anything in a request could be wrong that needs the study to tell."""
-    return not request.changes and not request.roots.named and request.resources.workers == 1
+    if request.changes or request.roots.named or request.resources.workers > 1:
+        return request.smoke and not request.changes and request.resources.workers == 1
+    return not request.top_up
 
 
-def looks_finished(name: str, request: Request) -> bool:
-    """Return whether the store has all results of the study as it ran last; reads a few files."""
-    if request.changes or request.seeds or request.retry_failed or not Path(request.store).exists():
-        return False
+def run_tables(tables: Sequence[Prepared], request: Request, engine: Engine) -> None:
+    """Run the trials of tables that have no result, on Ray; those of several tables once."""
     store = Store.open(request.store)
-    table = store.read_study(short(name), request.scale)
-    return table is not None and not plan([table], store).missing
-
-
-def run_study(study: Study, request: Request, engine: Engine, splits: Splits) -> None:
-    """Run the trials of a table that have no result, on Ray."""
-    resolved = resolve(study, request.scale, splits, request.changes, request.seeds)
-    store = Store.open(request.store, create=True)
-    store.write_study(study.name, request.scale, resolved.table)
-    state = plan([resolved.table], store)
-    missing = list(state.missing) + (list(state.failed) if request.retry_failed else [])
-    if not missing:
+    jobs: dict[str, Job] = {}
+    names: dict[str, str] = {}
+    metrics: dict[str, str] = {}
+    for prepared in reversed(tables):
+        own = trial_names(prepared.table)
+        prefix = f"{prepared.table['name']}, " if len(tables) > 1 else ""
+        names |= {key: prefix + name for key, name in own.items()}
+        metrics |= dict.fromkeys(own, prepared.table["metric"])
+    for prepared in tables:
+        for key in prepared.missing:
+            jobs[key] = job_for(key, prepared.trials[key], store, prepared.splits, request)
+    if not jobs:
         return
-    with SweepProgress(len(missing), trial_names(resolved.table)) as progress:
-        jobs = [job_for(key, resolved.trials[key], store, splits, request) for key in missing]
-        sweep(Grid(jobs, progress, store, resolved.table["metric"]), engine, progress.watch)
+    with SweepProgress(len(jobs), names) as progress:
+        sweep(Grid(list(jobs.values()), progress, store, metrics), engine, progress.watch)
 
 
 def job_for(key: str, trial: Trial, store: Store, splits: Splits, request: Request) -> Job:
@@ -83,9 +123,15 @@ def job_for(key: str, trial: Trial, store: Store, splits: Splits, request: Reque
 class Grid:
     """A sweep's source that hands out a list of jobs."""
 
-    def __init__(self, jobs: list[Job], progress: SweepProgress, store: Store, metric: str) -> None:
+    def __init__(
+        self,
+        jobs: list[Job],
+        progress: SweepProgress,
+        store: Store,
+        metrics: Mapping[str, str],
+    ) -> None:
         self.total = len(jobs)
-        self.progress, self.store, self.metric = progress, store, metric
+        self.progress, self.store, self.metrics = progress, store, metrics
         self._jobs: Iterator[Job] = iter(jobs)
         self._trials = {job.key: job.trial for job in jobs}
 
@@ -98,7 +144,7 @@ class Grid:
         """Show the outcome of a job."""
         if status == "failed":
             keep_failure(self.store, key, error, self._trials[key])
-        self.progress.finished(key, status, outcome_note(self.store, key, self.metric, error))
+        self.progress.finished(key, status, outcome_note(self.store, key, self.metrics[key], error))
 
 
 def keep_failure(store: Store, key: str, error: str, trial: Mapping[str, Any]) -> None:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semisweep.catalogue import short
+from semisweep.cells import MEASURED, Outside
+from semisweep.details import trial_lines
 from semisweep.files import replacing
+from semisweep.html_table import to_html
+from semisweep.image_tests import image_tests
+from semisweep.imported import entries, summaries
+from semisweep.label_rows import label_row
+from semisweep.latex import to_latex
+from semisweep.provenance import source
 from semisweep.query import results
 from semisweep.request import Request
 from semisweep.store import Store
@@ -19,10 +28,14 @@ if TYPE_CHECKING:
 
 
 def render(names: Sequence[str], request: Request, form: str = "markdown") -> str:
-    """Return the tables of some studies as Markdown or CSV."""
+    """Return the tables of some studies: "terminal" or "markdown", "latex", "html" or "csv".
+
+    Searches have a place in Markdown alone.
+    """
     studies = [resolved_study(name, request) for name in names]
-    if form == "csv":
-        return to_csv([make_table(study, request) for study in studies if not is_search(study)])
+    if form in ("csv", "latex", "html"):
+        writer = {"csv": to_csv, "latex": to_latex, "html": to_html}[form]
+        return writer([make_table(study, request) for study in studies if not is_search(study)])
     return "\n".join(
         search_to_markdown(study, request)
         if is_search(study)
@@ -33,10 +46,18 @@ def render(names: Sequence[str], request: Request, form: str = "markdown") -> st
 
 def write(name: str, request: Request) -> Path:
     """Write the table of a study into its store and return the file's path."""
-    path = Path(request.store) / "tables" / f"{short(name)}@{request.scale}.md"
+    path = Path(request.store) / "tables" / f"{short(name)}@{request.stored_scale}.md"
     with replacing(path) as file:
         file.write(render([name], request).encode())
     return path
+
+
+def summary(name: str, request: Request) -> str:
+    """Return in one line how many cells of a table are complete."""
+    table = make_table(resolved_study(name, request), request)
+    cells = [cell for cell in table.cells.values() if cell.wanted]
+    complete = sum(cell.complete for cell in cells)
+    return f"{table.name:24} {complete} of {len(cells)} cells complete"
 
 
 def failures(name: str, request: Request) -> list[str]:
@@ -51,13 +72,15 @@ def resolved_study(name: str, request: Request) -> Mapping[str, Any]:
     """Return a study as its last run left it in the store, or as it would run now."""
     exists = Path(request.store).exists()
     if exists and not request.changes and not request.seeds:
-        stored = Store.open(request.store).read_study(short(name), request.scale)
+        stored = Store.open(request.store).read_study(short(name), request.stored_scale)
         if stored is not None:
             return stored
     from semisweep.catalogue import find_study
     from semisweep.study import Search, Splits, preset_of, resolve
 
     study = find_study(name)
+    if request.any_scale and request.scale not in study.presets:
+        request = replace(request, scale=next(iter(study.presets)))
     if isinstance(study, Search):
         return {"kind": "search", "trials": []} | {
             "name": study.name, "title": study.title, "metric": study.metric,
@@ -79,7 +102,30 @@ def make_table(study: Mapping[str, Any], request: Request) -> Table:
         return build(study, {}, {})
     store = Store.open(request.store)
     keys = keys_of(study)
-    return build(study, results(store, keys), store.failures(keys))
+    rows = results(store, keys)
+    if any(str(cell.get("metric")).startswith(MEASURED) for cell in study["cells"]):
+        rows = {key: row | label_row(store.trial(key)) for key, row in rows.items()}
+    outside = Outside(
+        imported=summaries(entries(store, study["name"], study["scale"])),
+        images=image_tests(study, store),
+        current=current_source,
+    )
+    return build(study, rows, store.failures(keys), outside)
+
+
+def current_source(method: str) -> str:
+    """Return the digest of the source code that would train a method now."""
+    return source(("semisweep", method.partition(":")[0].partition(".")[0]))
+
+
+def keys_table(name: str, request: Request) -> str:
+    """Return the trials of every cell of a study, and the commands that repeat them."""
+    study = resolved_study(name, request)
+    if is_search(study):
+        return search_to_markdown(study, request)
+    store = Store.open(request.store) if Path(request.store).exists() else None
+    found = list(trial_lines(study, store, name, request))
+    return grid([["row", "column", "replicate", "key", "state", "to repeat it"], *found])
 
 
 def keys_of(study: Mapping[str, Any]) -> list[str]:

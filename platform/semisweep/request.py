@@ -41,3 +41,13 @@ class Request:
     changes: Mapping[str, Any] = field(default_factory=dict)
     resources: Resources = field(default_factory=Resources)
     retry_failed: bool = False
+    check: bool = True  # arms, before they are trained
+    smoke: bool = False  # a few steps of everything
+    top_up: bool = False
+    looks: int | None = None
+    any_scale: bool = False  # show a study that lacks the scale at the one it has
+
+    @property
+    def stored_scale(self) -> str:
+        """The scale under which a store has the resolved study."""
+        return f"{self.scale}-smoke" if self.smoke else self.scale

@@ -14,7 +14,7 @@ replicate. Every scale has a preset: what is trained on what, for how long, and 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,13 +76,14 @@ def resolve(
     seeds: int | None = None,
     *,
     units: Mapping[Place, int] | None = None,
+    adapt: Callable[[Trial], Trial] | None = None,
 ) -> Resolved:
     """Return the trials of a study at a scale, and its table with the key of every trial.
 
     `changes` are the user's: they apply to every arm that has the field, and may not touch what the
     arms or columns of the study differ in. Without `splits` (no images on this machine) no trial
     has a key, and the table says what it would hold. `units` are the numbers of units of
-    replication of cells that have more than the others.
+    replication of cells that have more than the others. `adapt` changes every trial at last.
     """
     changes = dict(changes or {})
     check_changes(study, scale, changes)
@@ -97,12 +98,19 @@ def resolve(
             more = (units or {}).get(place)
             for replicate, trial in replicates(study, scale, row, column, changes, seeds, more):
                 if splits is not None:
-                    keys[replicate] = splits.key(trial)
-                    trials.setdefault(keys[replicate], trial)
+                    own = adapt(trial) if adapt else trial
+                    keys[replicate] = splits.key(own)
+                    trials.setdefault(keys[replicate], own)
             cells.append(_cell(study, scale, row, column) | {"trials": keys})
             if place in computed:
                 cells[-1]["value"] = computed[place]
     table = _heading(study, scale, columns) | {"changes": changes, "cells": cells}
+    table["elsewhere"] = [
+        _cell(study, scale, row, column) | {"trials": {}}
+        for row in study.rows
+        for column in study.columns
+        if scale not in column.set and (row.name, column.name) in study.published
+    ]
     return Resolved(table, trials)
 
 
@@ -112,6 +120,8 @@ def _cell(study: Study, scale: str, row: Row, column: Column) -> dict[str, Any]:
     cell: dict[str, Any] = {"row": row.name, "column": column.name}
     cell["published"] = study.published.get(place)
     cell["published_std"] = study.published_std.get(place)
+    if column.unit:
+        cell["metric"] = column.unit
     if scale in column.metric:
         cell["metric"] = column.metric[scale].format(**row.words)
     return cell

@@ -47,6 +47,10 @@ def check_study(study: Study | Search, request: Request) -> Splits:
     check_roots(request.roots)
     check_changes(study, request.scale, request.changes)
     trials = list(sample_trials(study, request))
+    if request.smoke:
+        from semisweep.smoke import shortened
+
+        trials = [shortened(trial) for trial in trials]
     check_networks(trials)
     check_workers(trials, request.resources.workers)
     prepare_data(study, request)
