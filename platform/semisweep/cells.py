@@ -143,7 +143,7 @@ def _values(
 
 def _metric(key: str, row: Mapping[str, Any], metric: str) -> float | None:
     value = row.get(metric)
-    if value is None and metric.startswith(MEASURED):
+    if metric.startswith(MEASURED) and (value is None or math.isnan(value)):
         return None
     if value is None:
         near = get_close_matches(metric, sorted(row), n=3, cutoff=0.5)

@@ -40,7 +40,7 @@ def lines(table: Table, column: Label) -> Iterator[Line]:
     best = _best(table, column)
     for row in table.rows:
         cell = table.cells.get((row.name, column.name))
-        label = row.label + (" (published only)" if row.published_only else "")
+        label = row.label + (" (published only)" if row.published_only and not column.unit else "")
         width = len(heading(table, column))
         if cell is None:
             yield Line(label, (NOTHING,) * width)

@@ -51,6 +51,8 @@ def check_study(study: Study | Search, request: Request) -> Splits:
         from semisweep.smoke import shortened
 
         trials = [shortened(trial) for trial in trials]
+    if not trials:
+        return Splits(request.roots)  # a table that is computed needs no images
     check_networks(trials)
     check_workers(trials, request.resources.workers)
     prepare_data(study, request)
