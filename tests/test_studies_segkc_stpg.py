@@ -360,7 +360,7 @@ def test_the_parameters_of_networks_are_those_of_the_papers_column() -> None:
 
     assert len(counts) == 6
     for place, count in counts.items():
-        assert count == pytest.approx(segkc_comparisons.classic.published[place], abs=0.06)
+        assert count == pytest.approx(segkc_comparisons.classic.published[place], abs=0.1)
 
 
 @pytest.mark.parametrize(("study", "scale"), SEARCHES)
