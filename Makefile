@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: quickstart test lint format benchmark encoder clean
+.PHONY: quickstart test smoke lint format benchmark encoder clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/semisweep run quickstart
@@ -13,6 +13,11 @@ quickstart: $(VENV)/installed
 test: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "not ray" --numprocesses 2 --dist loadfile
 	$(ONE_THREAD) $(BIN)/python -m pytest -m ray
+
+# Every arm of every study for two steps, in a store that is thrown away; a minute.
+smoke: $(VENV)/installed
+	folder=$$(mktemp -d) && SEMISWEEP_DATA=$$folder $(ONE_THREAD) \
+		$(BIN)/semisweep run all --smoke --store $$folder/store && rm -r $$folder
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

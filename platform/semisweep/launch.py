@@ -44,8 +44,7 @@ def run(names: Sequence[str], request: Request, say: Say = lambda text: None) ->
             if isinstance(study, Study)
         ]
         run_tables(tables, request, engine)
-        if not request.smoke:
-            look_closer(tables, request, say)
+        look_closer(tables, request, say)
         searches = [study for study in studies if isinstance(study, Search)]
         for search in searches:
             check_study(search, request)

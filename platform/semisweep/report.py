@@ -53,11 +53,11 @@ def write(name: str, request: Request) -> Path:
 
 
 def summary(name: str, request: Request) -> str:
-    """Return in one line how many cells of a table are complete."""
-    table = make_table(resolved_study(name, request), request)
-    cells = [cell for cell in table.cells.values() if cell.wanted]
-    complete = sum(cell.complete for cell in cells)
-    return f"{table.name:24} {complete} of {len(cells)} cells complete"
+    """Return in one line how many trials of a study have finished."""
+    study = resolved_study(name, request)
+    keys = keys_of(study)
+    finished = Store.open(request.store).finished().intersection(keys)
+    return f"{study['name']:24} {len(finished)} of {len(keys)} trials finished"
 
 
 def failures(name: str, request: Request) -> list[str]:
