@@ -30,7 +30,15 @@ FORMATS = ("terminal", "markdown", "latex", "html", "csv")
     help="Markdown in colours on a terminal, else plain; or one of the others.",
 )
 @click.option("--keys", is_flag=True, help="List the trials of every cell, and how to repeat each.")
-def table(studies: Sequence[str], form: str, keys: bool, **options: Any) -> None:
+@click.option(
+    "--curve",
+    multiple=True,
+    metavar="NAME",
+    help="Print, as CSV, a measurement of every evaluation in training, such as val.miou.",
+)
+def table(
+    studies: Sequence[str], form: str, keys: bool, curve: Sequence[str], **options: Any
+) -> None:
     """Print the tables of STUDIES, or of all, from what the store has."""
     from semisweep.report import keys_table, render
 
@@ -41,21 +49,39 @@ def table(studies: Sequence[str], form: str, keys: bool, **options: Any) -> None
 
         names = list(study_names())
         request = replace(request, any_scale=True)
-    if keys:
+    if curve:
+        click.echo(_curves(names, curve, request), nl=False)
+    elif keys:
         click.echo("\n".join(keys_table(name, request) for name in names))
     else:
         show(render(names, request, form), form)
 
 
+def _curves(names: Sequence[str], curve: Sequence[str], request: Request) -> str:
+    import pandas as pd
+
+    from semisweep.catalogue import short
+    from semisweep.training_curves import curves
+
+    scale = request.stored_scale
+    found = [curves(request.store, short(name), curve, scale=scale) for name in names]
+    return str(pd.concat(found).to_csv(index=False, lineterminator="\n"))
+
+
 def show(text: str, form: str = "terminal") -> None:
     """Print a rendered table; Markdown with rich where a terminal shows it."""
-    if form != "terminal" or not sys.stdout.isatty():
+    if form != "terminal" or not in_terminal():
         click.echo(text)
         return
     from rich.console import Console
     from rich.markdown import Markdown
 
     Console().print(Markdown(text))
+
+
+def in_terminal() -> bool:
+    """Return whether somebody reads what is printed."""
+    return sys.stdout.isatty()
 
 
 @click.command(name="import")

@@ -156,6 +156,10 @@ def notes(table: Table) -> Iterator[str]:
     if any(cell.published is not None for cell in table.cells.values()):
         yield f"published: {_origin(table)}."
     yield from table.notes
+    if any(cell.wanted for cell in table.cells.values()):
+        scale = f" --scale {table.scale}" if table.scale not in ("", "mini") else ""
+        command = f"semisweep table {table.name}{scale} --keys"
+        yield f"Trials: `{command}` lists those of every cell, and how to repeat each."
 
 
 def _metrics(table: Table) -> str:
