@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: quickstart test test-cluster test-crash test-once test-slurm lint format benchmark encoder clean
+.PHONY: quickstart test test-cluster test-crash test-once test-slurm smoke lint format benchmark encoder clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/semisweep run quickstart
@@ -29,6 +29,11 @@ test-crash: $(VENV)/installed
 # Twenty times nine sweeps at once that want the same 64 trials; half an hour.
 test-once: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python tests/crash/rush.py
+
+# Every arm of every study for two steps, in a store that is thrown away; a minute.
+smoke: $(VENV)/installed
+	folder=$$(mktemp -d) && SEMISWEEP_DATA=$$folder $(ONE_THREAD) \
+		$(BIN)/semisweep run all --smoke --store $$folder/store && rm -r $$folder
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

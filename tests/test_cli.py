@@ -138,6 +138,49 @@ def test_a_table_shows_what_the_store_has(call: Call, kept_store: Path) -> None:
     assert ",aaaa" in csv.out
 
 
+def test_every_cell_leads_to_its_trials_and_to_a_command_that_repeats_them(
+    call: Call, kept_store: Path
+) -> None:
+    text = call("table", "quickstart", "--store", kept_store, "--scale", "paper", "--keys").out
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
+
+    assert [row[:5] for row in rows if len(row) > 1] == [
+        ["ours", "one", "0/0", "aaaa", "finished"],
+        ["ours", "one", "0/1", "bbbb", "failed"],
+    ]
+    assert rows[1][5] == (
+        "semisweep debug quickstart ours --column one --seed 1 --scale paper --store another-store"
+    )
+
+
+def test_curves_are_told_by_their_place(call: Call, kept_store: Path) -> None:
+    folder = Store.open(kept_store).trial("aaaa")
+    folder.append_history([{"step": 5, "val.miou": 0.25}, {"step": 10, "val.miou": 0.5}])
+    arguments = ("quickstart", "--store", kept_store, "--scale", "paper", "--curve", "val.miou")
+    said = call("table", *arguments)
+    (folder.path / "history.jsonl").unlink()
+
+    assert said.out.splitlines() == [
+        "study,row,column,replicate,key,step,val.miou",
+        "quickstart,ours,one,0/0,aaaa,5,0.25",
+        "quickstart,ours,one,0/0,aaaa,10,0.5",
+    ]
+
+
+def test_a_terminal_gets_a_drawn_table(
+    call: Call, kept_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("semisweep.cli_table.in_terminal", lambda: True)
+    shown = call("table", "quickstart", "--store", kept_store, "--scale", "paper").out
+    plain = call("table", "quickstart", "--store", kept_store, "--scale", "paper", "--format",
+                 "markdown").out  # fmt: skip
+
+    assert "─" * 20 in shown
+    assert "| ours " not in shown
+    assert "71.6" in shown
+    assert "| ours " in plain
+
+
 def test_status_counts_the_trials_of_every_study(call: Call, kept_store: Path) -> None:
     said = call("status", "--store", kept_store)
 

@@ -15,8 +15,9 @@ import pytest
 from scipy import stats
 
 from semisweep.cells import build
+from semisweep.looks import MOST_ADDED
 from semisweep.spending import Spending, level_at_look
-from semisweep.verdicts import Judgement, Numbers, judge
+from semisweep.verdicts import Judgement, Numbers, further_replicates, judge
 
 TABLES, ROWS, DRAWS, SEEDS = 2000, 6, 12, 2  # the first row is the base
 MARGIN = 1.0
@@ -132,6 +133,49 @@ def test_looking_again_for_nothing_would_claim_and_miss_more() -> None:
 
     assert ended.claimed.sum() > MOST
     assert ended.missed.sum(axis=0).mean() > MOST
+
+
+def told(values: Numbers) -> tuple[Any, Any]:
+    """Top tables [T, R, D] up as `run --top-up` does: by what the verdicts say, up to a cap a look.
+
+    Returns where a look claimed something [3, T], and where the last interval leaves out 0.
+    """
+    differences = values[:, 1:] - values[:, :1]
+    n = np.full(differences.shape[:2], LOOKS[0])
+    claimed = []
+    for alpha in (level_at_look(look, 3) for look in (1, 2, 3)):
+        used = np.arange(DRAWS) < n[..., None]
+        mean = (differences * used).sum(axis=-1) / n
+        squares = (differences - mean[..., None]) ** 2 * used
+        std = np.sqrt(squares.sum(axis=-1) / (n - 1))
+        found = judge(mean, std, n, margin=MARGIN, alpha=alpha)
+        differs = found.better | found.worse
+        claimed.append(differs.any(axis=1))
+        missed = np.abs(mean) > stats.t.ppf(1 - alpha / 2, n - 1) * std / np.sqrt(n)
+        levels = [alpha / np.maximum(1, (~f).sum(axis=1)) for f in (differs, found.equivalent)]
+        more = np.zeros_like(n)
+        for t, row in zip(*np.nonzero(~(differs | found.equivalent)), strict=True):
+            further = further_replicates(
+                mean[t, row],
+                std[t, row],
+                int(n[t, row]),
+                margin=MARGIN,
+                alpha=levels[0][t],
+                alpha_equivalent=levels[1][t],
+                most=MOST_ADDED,
+            )
+            more[t, row] = further or MOST_ADDED
+        n = np.minimum(n + more, DRAWS)
+    return np.array(claimed), missed
+
+
+def test_as_many_more_as_verdicts_ask_for_are_paid_for_too() -> None:
+    """How many are added depends on what was seen; claims of all looks together count."""
+    claimed, missed = told(simulated(50).mean(axis=-1))
+
+    assert claimed.any(axis=0).sum() <= MOST
+    assert claimed[-1].sum() <= MOST
+    assert (missed.sum(axis=0) <= MOST).all()
 
 
 def test_a_built_table_says_what_was_simulated() -> None:

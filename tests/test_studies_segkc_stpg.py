@@ -43,8 +43,10 @@ from semisweep_studies import (
     stpg,
     stpg_comparisons,
 )
+from semisweep_studies.parameters import parameter_counts
 from semisweep_studies.presets import MINI
 
+COUNTS = Path(__file__).parent / "golden" / "published_counts.csv"
 PUBLISHED = Path(__file__).parent / "golden" / "published.csv"
 SPLIT = Split(("a", "b"), tuple(f"image{number:04}" for number in range(2000)))
 STUDIES = [
@@ -58,9 +60,7 @@ STUDIES = [
     stpg.selection,
     stpg.memory,
     stpg.weight,
-    stpg.tail_wall,
-    stpg.tail_fence,
-    stpg.tail_pole,
+    stpg.tail,
     stpg_comparisons.cityscapes,
     stpg_comparisons.blender,
     stpg_comparisons.classic,
@@ -112,6 +112,11 @@ def golden() -> Iterator[dict[str, str]]:
         yield from (line for line in csv.DictReader(file) if line["paper"] in ("segkc", "stpg"))
 
 
+def counted() -> Iterator[dict[str, str]]:
+    with COUNTS.open(newline="") as file:
+        yield from (line for line in csv.DictReader(file) if line["study"] in BY_NAME)
+
+
 def test_published_numbers_stand_in_the_tables_of_their_papers() -> None:
     lines = list(golden())
     places = {(line["paper"], line["table"], line["row"], line["column"]) for line in lines}
@@ -133,7 +138,7 @@ def test_the_csv_of_an_empty_store_has_every_published_number_in_its_place(study
     }
     expected = {
         (line["table"], line["row"], line["column"]): float(line["value"])
-        for line in golden()
+        for line in itertools.chain(golden(), counted())
         if line["study"] == study.name
     }
 
@@ -144,10 +149,11 @@ def test_the_csv_of_an_empty_store_has_every_published_number_in_its_place(study
 def test_every_study_resolves_at_both_scales(study: Study, scale: str) -> None:
     shown = resolve(study, scale, None).table
     columns = [column for column in study.columns if scale in column.set]
+    counted = [column for column in columns if column.unit]
     trained = [row for row in study.rows if row.method is not None]
 
     assert len(shown["cells"]) == len(study.rows) * len(columns) > 0
-    assert len(cells(study, scale)) == len(trained) * len(columns)
+    assert len(cells(study, scale)) == len(trained) * (len(columns) - len(counted))
     assert len({row.name for row in study.rows}) == len(study.rows)
     assert study.base in {row.name for row in trained}
     assert json.loads(json.dumps(shown)) == shown
@@ -155,9 +161,11 @@ def test_every_study_resolves_at_both_scales(study: Study, scale: str) -> None:
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
 def test_mini_scale_keeps_one_column_of_32_labelled_images(study: Study) -> None:
-    found = [column for column in study.columns if "mini" in column.set]
+    found = [column for column in study.columns if "mini" in column.set and not column.unit]
+    counts = {column.labels["mini"].rpartition(", ")[2] for column in found}
 
-    assert [column.labels["mini"] for column in found] == ["1/16 (32)"]
+    assert counts == {"1/16 (32)"}
+    assert len(found) == (3 if study is stpg.tail else 1)
     assert {trial.data.labelled for trial in cells(study, "mini").values()} == {32}
 
 
@@ -174,7 +182,7 @@ def test_columns_that_differ_have_other_images_labelled(study: Study) -> None:
     trials = cells(study, "paper")
     for row in {place[0] for place in trials}:
         of_row = [trial.data for place, trial in trials.items() if place[0] == row]
-        assert len(set(of_row)) == len(of_row)
+        assert len(set(of_row)) == (1 if study is stpg.tail else len(of_row))
 
 
 @pytest.mark.parametrize(("study", "scale"), ABLATIONS)
@@ -220,7 +228,7 @@ def test_equal_cells_of_different_tables_are_one_trial() -> None:
             (stpg.selection, "cons+hmis", "Cityscapes"),
             (stpg.memory, "N=256", "Cityscapes"),
             (stpg.weight, "lambda_u=1.0", "Cityscapes"),
-            (stpg.tail_wall, "STPG", "Cityscapes"),
+            (stpg.tail, "STPG", "wall"),
             (stpg_comparisons.cityscapes, "STPG", eighth),
         ],
         [
@@ -233,7 +241,7 @@ def test_equal_cells_of_different_tables_are_one_trial() -> None:
         ],
         [
             (stpg.components, "Ls", "Cityscapes"),
-            (stpg.tail_pole, "baseline", "Cityscapes"),
+            (stpg.tail, "baseline", "pole"),
             (stpg_comparisons.cityscapes, "Sup. baseline", eighth),
         ],
         [
@@ -337,14 +345,23 @@ def test_a_tail_class_is_one_of_the_embedded_data(tiny_shapes: Path) -> None:
     from semisweep.data.dataset import open_dataset
 
     classes = open_dataset("shapes", tiny_shapes).classes
-    wanted = set()
-    for study in (stpg.tail_wall, stpg.tail_fence, stpg.tail_pole):
-        prefix, name = preset_of(study, "mini").metric.split(".iou.")
-        wanted.add(name)
-        assert prefix == MINI.metric.removesuffix(".miou")
-        assert name in classes
-        assert preset_of(study, "paper").metric == f"best.val.iou.{study.name.split('_')[-1]}"
-    assert len(wanted) == 3
+    metrics = [column.metric for column in stpg.tail.columns]
+    names = [metric["mini"].removeprefix("last.test.iou.") for metric in metrics]
+
+    assert len(set(names)) == 3
+    assert set(names) < set(classes)
+    assert [metric["paper"] for metric in metrics] == [
+        f"best.val.iou.{column.name}" for column in stpg.tail.columns
+    ]
+
+
+def test_the_parameters_of_networks_are_those_of_the_papers_column() -> None:
+    """DINOv2 and ResNet-101 with their decoders; on Pascal VOC at paper scale."""
+    counts = parameter_counts(segkc_comparisons.classic, "paper")
+
+    assert len(counts) == 6
+    for place, count in counts.items():
+        assert count == pytest.approx(segkc_comparisons.classic.published[place], abs=0.1)
 
 
 @pytest.mark.parametrize(("study", "scale"), SEARCHES)

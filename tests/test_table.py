@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from semisweep.cells import Outside
 from semisweep.errors import ConfigError, StoreError
 from semisweep.store import Store
 from semisweep.table import Table, build, to_csv, to_markdown
@@ -334,3 +335,65 @@ def test_a_study_that_went_through_the_store_gives_the_same_table() -> None:
     assert build(study, results, failures) == build(
         json.loads(json.dumps(study)), results, failures
     )
+
+
+def test_a_cell_may_have_a_metric_of_its_own() -> None:
+    study, results, failures = make_study({"base": [0.4, 0.5], "row": [0.5, 0.6]})
+    study["base"] = "base"
+    for key, row in results.items():
+        row["last.test.iou.pole"] = 0.1 if key.startswith("base") else 0.3
+    for cell in study["cells"]:
+        cell["metric"] = "last.test.iou.pole"
+
+    made = build(study, results, failures)
+
+    assert made.cells["row", "1/16 (92)"].delta == pytest.approx(20)
+    assert "`last.test.iou.pole`" in to_markdown(made)
+    assert {line["metric"] for line in csv.DictReader(to_csv([made]).splitlines())} == {
+        "last.test.iou.pole"
+    }
+
+
+def test_results_of_other_source_than_now_are_flagged() -> None:
+    study, results, failures = make_study({"old": [0.4, 0.5], "new": [0.5, 0.6]})
+    for key, row in results.items():
+        row |= {"method": "a:A", "source.digest": "then" if key.startswith("old") else "now"}
+    shown = to_markdown(build(study, results, failures, Outside(current=lambda method: "now")))
+
+    assert shown.count("(2)†") == 1
+    assert "† Stale: 2 trials were made by other source code" in shown
+    assert "†" not in to_markdown(build(study, results, failures))
+
+
+def test_published_numbers_of_columns_that_a_scale_lacks_are_in_the_csv_alone() -> None:
+    study, results, failures = make_study({"row": [0.4, 0.5]})
+    study["elsewhere"] = [
+        {"row": "row", "column": "full", "published": 80.1, "published_std": 0.4, "trials": {}}
+    ]
+    made = build(study, results, failures)
+    last = list(csv.DictReader(to_csv([made]).splitlines()))[-1]
+
+    assert (last["column"], last["published"], last["published_std"], last["mean"], last["n"]) == (
+        "full",
+        "80.1",
+        "0.4",
+        "",
+        "0",
+    )
+    assert "80.1" not in to_markdown(made)
+
+
+def test_what_is_counted_is_shown_in_its_unit_and_never_compared() -> None:
+    study, results, failures = make_study({"base": [0.4, 0.5], "row": [0.5, 0.6]})
+    study["base"] = "base"
+    study["columns"].append({"name": "params", "unit": "M parameters"})
+    study["cells"] += [
+        {"row": "row", "column": "params", "published": 59.5, "value": 59.4683, "trials": {}}
+    ]
+    made = build(study, results, failures)
+    last = list(csv.DictReader(to_csv([made]).splitlines()))[-1]
+
+    assert "published, M parameters" in to_markdown(made)
+    assert "59.5 |" in to_markdown(made)
+    assert (last["mean"], last["n"], last["delta"], last["verdict"]) == ("59.4683", "0", "", "")
+    assert made.comparisons == 1

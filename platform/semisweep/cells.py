@@ -7,15 +7,17 @@ are fractions in the store and become percent here, and differences become perce
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from semisweep.agreement import Agreement, agreement
+from semisweep.agreement import agreement
+from semisweep.cell import Cell, Imported, Label, Place, Table
 from semisweep.errors import ConfigError, StoreError
+from semisweep.image_bootstrap import ImageTest
 from semisweep.mixtures import apart, mixed
 from semisweep.spending import level_at_look
 from semisweep.statistics import (
@@ -28,83 +30,32 @@ from semisweep.statistics import (
     paired_difference,
     several_draws,
 )
-from semisweep.verdicts import Decision, Numbers, decide
+from semisweep.verdicts import Numbers, decide
+
+__all__ = ["Cell", "Imported", "Label", "Outside", "Place", "Table", "build"]
 
 FORMAT = 1
 MARGIN = 1.0  # percentage points; a study may state its own
 SOURCE = "source.digest"
-Place = tuple[str, str]  # row, column
+MEASURED = "labels."  # metrics of kept weights, which a result need not have yet
 
-
-class Label(NamedTuple):
-    """A row or a column: the name that identifies it and the label that is shown."""
-
-    name: str
-    label: str
-    published_only: bool = False
+Values = Mapping[Place, Mapping[str, float]]  # of each cell its replicates' numbers, in percent
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One place in a table. Numbers are in percent; NaN is what the trials cannot tell (yet)."""
+class Outside:
+    """What a table shows beside the results of its own trials."""
 
-    row: str
-    column: str
-    published: float | None
-    published_std: float | None
-    keys: tuple[str, ...]  # of the finished trials, which the numbers below are of
-    wanted: int  # trials
-    failed: int  # trials
-    n: int  # units of replication: draws where the study has several, else seeds
-    mean: float
-    std: float
-    low: float
-    high: float
-    same_as_base: bool = False  # the very trials of the base row
-    delta: float = math.nan
-    delta_low: float = math.nan
-    delta_high: float = math.nan
-    decision: Decision | None = None  # none before this row and the base row are complete
-
-    @property
-    def complete(self) -> bool:
-        """Whether all wanted trials have finished."""
-        return self.wanted > 0 and len(self.keys) == self.wanted
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """A study's cells, in the order of its rows, and what a reader must know of them."""
-
-    name: str
-    title: str
-    scale: str
-    paper: str
-    table: str
-    base: str
-    metric: str
-    metric_note: str
-    changes: Mapping[str, Any]
-    notes: tuple[str, ...]
-    rows: tuple[Label, ...]
-    columns: tuple[Label, ...]
-    cells: Mapping[tuple[str, str], Cell]
-    replicates: tuple[str, ...]  # "draw/seed", all that any cell wants
-    errors: tuple[str, ...]  # one line a failed trial
-    sources: tuple[str, ...]  # digests of the source code that made the results
-    margin: float  # percentage points within which rows are equivalent
-    look: int  # at the results, of those planned: each costs a share of the level
-    looks: int
-    comparisons: int  # over which verdicts are corrected
-    noise: Mapping[str, Noise]  # column -> spread of the base row
-    order: Agreement | None  # of our rows with the published ones
-    mixed: Mapping[str, tuple[str, ...]]  # column -> its several lists of labelled images
+    imported: Mapping[Place, Imported] = field(default_factory=dict)
+    images: Mapping[Place, ImageTest] = field(default_factory=dict)
+    current: Callable[[str], str] | None = None  # the source digest of a method as it is now
 
 
 def build(
     study: Mapping[str, Any],
     results: Mapping[str, Mapping[str, Any]],
     failures: Mapping[str, Mapping[str, Any]],
+    outside: Outside | None = None,
 ) -> Table:
     """Return the table of a resolved study from results and failures by key.
 
@@ -112,12 +63,22 @@ def build(
     `ConfigError` for a metric that a result does not have.
     """
     _check(study)
+    outside = outside or Outside()
     base = study.get("base") or ""
     look, looks = study.get("look", 1), study.get("looks", 1)
     alpha, margin = level_at_look(look, looks), float(study.get("margin", MARGIN))
-    values = {key: _metric(key, row, study["metric"]) for key, row in results.items()}
     given = {(cell["row"], cell["column"]): cell for cell in study["cells"]}
-    cells = {place: _cell(cell, values, failures, alpha) for place, cell in given.items()}
+    values = {place: _values(cell, results, study["metric"]) for place, cell in given.items()}
+    old = set() if outside.current is None else set(_stale(given, results, outside.current))
+    cells = {
+        place: replace(
+            _cell(cell, values[place], results, failures, alpha),
+            metric=cell.get("metric", study["metric"]),
+            stale=len(old.intersection(cell["trials"].values())),
+            imported=outside.imported.get(place),
+        )
+        for place, cell in given.items()
+    }
     mixes, others = mixed(given, results), apart(given, base, results)
     alike = {place: cell for place, cell in given.items() if place not in others}
     compared = _compared(cells, alike, base, values, margin=margin, alpha=alpha)
@@ -143,6 +104,8 @@ def build(
         noise=_noise(given, base, values),
         order=agreement(_orders(_unmixed(cells, mixes), given, values), alpha),
         mixed=mixes,
+        elsewhere=tuple(_cell(cell, {}, {}, {}, alpha) for cell in study.get("elsewhere", ())),
+        images={place: test for place, test in outside.images.items() if place in compared},
     )
 
 
@@ -161,11 +124,27 @@ def _check(study: Mapping[str, Any]) -> None:
 
 def _label(item: Mapping[str, Any]) -> Label:
     published_only = bool(item.get("published_only"))
-    return Label(item["name"], item.get("label") or item["name"], published_only)
+    return Label(item["name"], item.get("label") or item["name"], published_only,
+                 item.get("unit", ""))  # fmt: skip
 
 
-def _metric(key: str, row: Mapping[str, Any], metric: str) -> float:
+def _values(
+    cell: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], metric: str
+) -> dict[str, float]:
+    """Return the numbers of a cell's finished trials in percent, by replicate."""
+    metric = cell.get("metric", metric)
+    found = {
+        replicate: _metric(key, results[key], metric)
+        for replicate, key in cell["trials"].items()
+        if key in results
+    }
+    return {replicate: value for replicate, value in found.items() if value is not None}
+
+
+def _metric(key: str, row: Mapping[str, Any], metric: str) -> float | None:
     value = row.get(metric)
+    if metric.startswith(MEASURED) and (value is None or math.isnan(value)):
+        return None
     if value is None:
         near = get_close_matches(metric, sorted(row), n=3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
@@ -175,14 +154,26 @@ def _metric(key: str, row: Mapping[str, Any], metric: str) -> float:
     return 100 * float(value)
 
 
+def _stale(
+    given: Mapping[Place, Mapping[str, Any]],
+    results: Mapping[str, Mapping[str, Any]],
+    current: Callable[[str], str],
+) -> Iterator[str]:
+    """Yield the keys whose results were made by other source code than `current` says."""
+    for key in {key for cell in given.values() for key in cell["trials"].values()}:
+        row = results.get(key, {})
+        if SOURCE in row and "method" in row and row[SOURCE] != current(row["method"]):
+            yield key
+
+
 def _cell(
     cell: Mapping[str, Any],
-    values: Mapping[str, float],
+    ours: Mapping[str, float],
+    results: Mapping[str, Mapping[str, Any]],
     failures: Mapping[str, Mapping[str, Any]],
     alpha: float,
 ) -> Cell:
     trials: Mapping[str, str] = cell["trials"]
-    ours = _finished(trials, values)
     units = list(by_unit(ours, draws=several_draws(trials)).values())
     mean, std = mean_std(units)
     low, high = interval(units, 1 - alpha)
@@ -191,9 +182,10 @@ def _cell(
         column=cell["column"],
         published=cell.get("published"),
         published_std=cell.get("published_std"),
+        value=cell.get("value"),
         keys=tuple(trials[replicate] for replicate in ours),
         wanted=len(trials),
-        failed=sum(key in failures and key not in values for key in trials.values()),
+        failed=sum(key in failures and key not in results for key in trials.values()),
         n=len(units),
         mean=mean,
         std=std,
@@ -202,15 +194,11 @@ def _cell(
     )
 
 
-def _finished(trials: Mapping[str, str], values: Mapping[str, float]) -> dict[str, float]:
-    return {replicate: values[key] for replicate, key in trials.items() if key in values}
-
-
 def _compared(
     cells: Mapping[Place, Cell],
     given: Mapping[Place, Mapping[str, Any]],
     base: str,
-    values: Mapping[str, float],
+    values: Values,
     *,
     margin: float,
     alpha: float,
@@ -226,9 +214,10 @@ def _compared(
         own, origin = cell["trials"], given.get((base, column), {}).get("trials")
         if row == base or not own or not origin:
             continue
-        ours, theirs = _finished(own, values), _finished(origin, values)
+        place = (row, column)
+        same = own == origin and cell.get("metric") == given[base, column].get("metric")
+        ours, theirs = values[place], values[base, column]
         found = paired_difference(ours, theirs, level=1 - alpha, planned=[*own, *origin])
-        place, same = (row, column), own == origin
         compared[place] = replace(
             cells[place],
             same_as_base=same,
@@ -245,15 +234,13 @@ def _compared(
     return compared
 
 
-def _noise(
-    given: Mapping[Place, Mapping[str, Any]], base: str, values: Mapping[str, float]
-) -> dict[str, Noise]:
+def _noise(given: Mapping[Place, Mapping[str, Any]], base: str, values: Values) -> dict[str, Noise]:
     """Return the spread of the base row in each column in which it has several units."""
     found = {}
     for (row, column), cell in given.items():
         if row == base:
             draws = several_draws(cell["trials"])
-            found[column] = noise(_finished(cell["trials"], values), draws=draws)
+            found[column] = noise(values[row, column], draws=draws)
     return {column: spread for column, spread in found.items() if not math.isnan(spread.std)}
 
 
@@ -264,7 +251,7 @@ def _unmixed(cells: Mapping[Place, Cell], mixes: Mapping[str, Any]) -> dict[Plac
 def _orders(
     cells: Mapping[Place, Cell],
     given: Mapping[Place, Mapping[str, Any]],
-    values: Mapping[str, float],
+    values: Values,
 ) -> Iterator[tuple[list[float], Numbers]]:
     """Yield for each column the published numbers of complete rows and ours [units, rows]."""
     for column in dict.fromkeys(place[1] for place in given):
@@ -273,8 +260,7 @@ def _orders(
             if place[1] == column and cell.complete and cell.published is not None:
                 trials = given[place]["trials"]
                 published.append(cell.published)
-                finished = _finished(trials, values)
-                ours.append(by_unit(finished, draws=several_draws(trials)))
+                ours.append(by_unit(values[place], draws=several_draws(trials)))
         common = [unit for unit in ours[0] if all(unit in row for row in ours)] if ours else []
         if common:
             yield published, np.array([[row[unit] for row in ours] for unit in common])

@@ -14,6 +14,7 @@ from semisweep.cli_options import Study, make_request, shared
 from semisweep.cli_report import export_tensorboard, report
 from semisweep.cli_search import export_optuna, run_modes
 from semisweep.cli_store import compact, diff, evaluate, gc, logs, predict, status
+from semisweep.cli_table import import_numbers, show, table
 from semisweep.cli_weights import weights
 from semisweep.errors import SemisweepError
 
@@ -62,13 +63,13 @@ def cli() -> None:
     """Ablation studies for semi-supervised segmentation whose numbers can be believed."""
 
 
-ASKING = (check, diff, export_optuna, export_tensorboard, logs, report, status)
-for command in (*ASKING, compact, data, evaluate, gc, predict, weights):
+ASKING = (check, diff, export_optuna, export_tensorboard, logs, report, status, table)
+for command in (*ASKING, compact, data, evaluate, gc, import_numbers, predict, weights):
     cli.add_command(command)
 
 
 @cli.command()
-@click.argument("study", type=Study())
+@click.argument("studies", metavar="STUDY...", nargs=-1, required=True, type=Study())
 @shared
 @click.option("--slots", type=click.IntRange(1), help="Trials at a time; as many as fit.")
 @click.option("--workers", type=click.IntRange(1), default=1, help="Ray Train workers a trial.")
@@ -93,20 +94,37 @@ for command in (*ASKING, compact, data, evaluate, gc, predict, weights):
 )
 @click.option("--retry-failed", is_flag=True, help="Run failed trials again.")
 @run_modes
-def run(study: str, **options: Any) -> int:
-    """Run what STUDY has no result for, and print its table. Running again goes on."""
+@click.option(
+    "--check/--no-check",
+    default=True,
+    help="Whether rows must be shown to differ from the base row in their factor alone.",
+)
+@click.option("--top-up", is_flag=True, help="Add the replicates that inconclusive rows need.")
+@click.option(
+    "--looks",
+    type=click.IntRange(2, 10),
+    help="How often the table will be judged, the first time included; 3 with --top-up.",
+)
+@click.option("--smoke", is_flag=True, help="Two steps of every arm, to see that all of it runs.")
+def run(studies: Sequence[str], **options: Any) -> int:
+    """Run what STUDIES, or all, have no result for, and print their tables. Again goes on."""
     from semisweep import launch
 
     request = make_request(**options)
-    launch.run(study, request)
-    return _show(study, request)
+    names = _all_studies(studies, request)
+    launch.run(names, request, lambda text: click.echo(text, err=True))
+    return max(_show(name, request) for name in names)
 
 
 def _show(study: str, request: Request) -> int:
-    from semisweep.report import failures, render, write
+    from semisweep.report import failures, render, summary, write
 
-    click.echo(render([study], request))
-    click.echo(f"table: {write(study, request)}")
+    if request.smoke:
+        write(study, request)
+        click.echo(summary(study, request))
+    else:
+        show(render([study], request))
+        click.echo(f"table: {write(study, request)}")
     failed = failures(study, request)
     for line in failed:
         click.echo(f"failed: {line}", err=True)
@@ -127,17 +145,6 @@ def plan(studies: Sequence[str], probe: bool, **options: Any) -> None:
     request = make_request(**options)
     names = at_scale(studies, request.scale)
     click.echo(to_text(prospect(names, request, probing=probe), names, request.scale))
-
-
-@cli.command()
-@click.argument("studies", nargs=-1, required=True, type=Study())
-@shared
-@click.option("--format", "form", type=click.Choice(["markdown", "csv"]), default="markdown")
-def table(studies: Sequence[str], form: str, **options: Any) -> None:
-    """Print the tables of STUDIES, or of all, from what the store has."""
-    from semisweep.report import render
-
-    click.echo(render(_all_studies(studies), make_request(**options), form))
 
 
 @cli.command()
@@ -178,11 +185,14 @@ def methods(name: str | None) -> None:
 @shared
 @click.option("--column", help="Which column; the study's first.")
 @click.option("--seed", type=int, default=0, show_default=True)
-def debug(study: str, row: str, column: str | None, seed: int, **options: Any) -> None:
+@click.option("--draw", type=click.IntRange(0), help="Of the labelled images; the study's.")
+def debug(
+    study: str, row: str, column: str | None, seed: int, draw: int | None, **options: Any
+) -> None:
     """Train one trial of STUDY's ROW in this very process, where a debugger works."""
     from semisweep.debugging import debug_trial
 
-    debug_trial(study, row, column, seed, make_request(**options), click.echo)
+    debug_trial(study, row, column, seed, make_request(**options), click.echo, draw=draw)
 
 
 @cli.command()
@@ -197,9 +207,16 @@ def completion(shell: str) -> None:
     click.echo(lines[shell])
 
 
-def _all_studies(names: Sequence[str]) -> list[str]:
+def _all_studies(names: Sequence[str], request: Request) -> list[str]:
+    """Return the names; of "all" those that have the scale, and no searches in a smoke run."""
     if tuple(names) != ("all",):
         return list(names)
-    from semisweep.catalogue import study_names
+    from semisweep.catalogue import find_study, study_names
+    from semisweep.study import Study
 
-    return list(study_names())
+    found = {name: find_study(name) for name in study_names()}
+    return [
+        name
+        for name, study in found.items()
+        if request.scale in study.presets and (isinstance(study, Study) or not request.smoke)
+    ]

@@ -91,6 +91,10 @@ def make_request(
     deterministic: bool = False,
     continue_stopped: bool = False,
     race: bool = False,
+    check: bool = True,
+    smoke: bool = False,
+    top_up: bool = False,
+    looks: int | None = None,
     **resources: Any,
 ) -> Request:
     """Return what the options of a command ask for; raise `StoreError`, `ConfigError`."""
@@ -116,4 +120,8 @@ def make_request(
         deterministic=deterministic,
         continue_stopped=continue_stopped,
         race=race,
+        check=check,
+        smoke=smoke,
+        top_up=top_up,
+        looks=looks,
     )

@@ -23,6 +23,8 @@ def debug_trial(
     seed: int,
     request: Request,
     say: Callable[[str], None],
+    *,
+    draw: int | None = None,
 ) -> None:
     """Train one trial of a study here; its errors are raised, not kept as a row."""
     study = find_study(name)
@@ -38,6 +40,8 @@ def debug_trial(
     splits = check_study(study, request)
     trial = cell_trial(study, request.scale, arm, setting, request.changes)
     trial = replace(trial, seed=seed)
+    if draw is not None:
+        trial = replace(trial, data=replace(trial.data, draw=draw))
     key = splits.key(trial)
     say(f"trial {key}: {arm.name}, {setting.name}, seed {seed}")
 

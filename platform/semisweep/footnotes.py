@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from semisweep.cells import Cell, Table
+from semisweep.cell import Cell, Table
 from semisweep.spending import level_at_look
 from semisweep.statistics import several_draws
 from semisweep.verdicts import MOST_REPLICATES, POWER
@@ -59,6 +59,28 @@ def mixture_notes(table: Table) -> Iterator[str]:
                 f"Mixed splits: {place}{line}. Cells are compared only within one digest of the "
                 "labelled images: no Δ, verdict, bold or order across them."
             )
+
+
+def image_notes(table: Table) -> Iterator[str]:
+    """Yield what other images would change, beside what other replicates do."""
+    if not table.images:
+        return
+    yield (
+        "Images: Δ on images drawn anew, for these very networks [95 % interval]; its standard "
+        "deviation over images and over replicates."
+    )
+    labels = {row.name: row.label for row in table.rows}
+    columns = {column.name: column.label for column in table.columns}
+    for (row, column), test in table.images.items():
+        place = labels[row] + (f", {columns[column]}" if len(columns) > 1 else "")
+        bounds = ", ".join(f"{100 * end:+.1f}" for end in (test.low, test.high))
+        replicates = (
+            "" if math.isnan(test.replicate_std) else f", replicates {100 * test.replicate_std:.1f}"
+        )
+        yield (
+            f"Images: {place}: {100 * test.difference:+.1f} [{bounds}]; "
+            f"images {100 * test.image_std:.1f}{replicates}."
+        )
 
 
 def _further(count: int | None) -> str:

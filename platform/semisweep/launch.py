@@ -1,82 +1,132 @@
-"""Launching a study: resolve it, check what it stands on, run what has no result."""
+"""Launching studies: resolve them, check what they stand on, run what has no result."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from semisweep.catalogue import find_study, short
+from semisweep.catalogue import find_study
 from semisweep.compaction import compact_after_sweep
 from semisweep.engine import Engine
+from semisweep.image_tests import image_tests
 from semisweep.job import Job
-from semisweep.plan import plan, trial_names
+from semisweep.label_rows import measure, measured_keys
+from semisweep.plan import trial_names
+from semisweep.prepare import Prepared, Say, looks_finished, prepare
 from semisweep.progress import SweepProgress
 from semisweep.prospect import remember
 from semisweep.request import Request
 from semisweep.store import Store
-from semisweep.study import Search, Splits, Study, resolve
+from semisweep.study import Search, Splits, Study
 from semisweep.sweep import sweep
 from semisweep.trial import Trial
 from semisweep.validation import check_place, check_study
 
 
-def run(name: str, request: Request) -> None:
-    """Bring every trial of a study to a result or a failure.
+def run(names: Sequence[str], request: Request, say: Say = lambda text: None) -> None:
+    """Bring every trial of some studies to a result or a failure; `say` gets warnings.
 
-    Ray starts first, and its workers while the study is still being imported, unless the store says
-    that nothing is left to run, or there are fields, data or workers of the user to be checked.
+    Ray starts first, and its workers while the studies are still being imported, unless the store
+    says that nothing is left to run, or there are fields, data or workers of the user to check.
     """
-    check_place(name, request)
+    for name in names:
+        check_place(name, request)
+    if request.smoke:
+        from semisweep.smoke import smoke_roots
+
+        request = replace(request, roots=smoke_roots(request))
     with Engine(request.resources) as engine:
-        if is_plain(request) and not looks_finished(name, request):
+        if is_plain(request) and not all(looks_finished(name, request) for name in names):
             engine.connect()
-        study = find_study(name)
-        splits = check_study(study, request)
-        if isinstance(study, Search):
-            from semisweep.search import run_search
-
-            run_search(study, request, engine)
-        elif request.race:
-            from semisweep.racing import run_race
-
-            run_race(study, request, engine, splits)
-        else:
-            run_study(study, request, engine, splits)
+        studies = [wanted(find_study(name), request) for name in names]
+        apart = [study for study in studies if request.race or isinstance(study, Search)]
+        tables = [
+            prepare(study, request, check_study(study, request), say)
+            for study in studies
+            if isinstance(study, Study) and not request.race
+        ]
+        run_tables(tables, request, engine)
+        look_closer(tables, request, say)
+        for study in apart:
+            check_study(study, request)
+        if apart and not tables:
+            run_apart(apart.pop(0), request, engine, say)
+    for study in apart:
+        with Engine(request.resources) as own:
+            run_apart(study, request, own, say)
     compact_after_sweep(Store.open(request.store))
+
+
+def look_closer(tables: Sequence[Prepared], request: Request, say: Say) -> None:
+    """Measure of finished trials what tables show beside results: pseudo-labels, other images."""
+    store = Store.open(request.store)
+    for prepared in tables:
+        if measured_keys(prepared.table):
+            measure(prepared.table, store, request.roots, say)
+        image_tests(prepared.table, store, make=True)
+
+
+def wanted(study: Study | Search, request: Request) -> Study | Search:
+    """Return what is to be run of a study: all, or as much as shows that it runs."""
+    if request.smoke and isinstance(study, Study):
+        from semisweep.smoke import reduced
+
+        return reduced(study, request.scale)
+    return study
+
+
+def run_apart(study: Study | Search, request: Request, engine: Engine, say: Say) -> None:
+    """Run a search, or race the rows of a table: what comes next depends on what has ended."""
+    if isinstance(study, Search):
+        from semisweep import search as searching
+
+        searching.run_search(study, request, engine)
+        return
+    from semisweep.precheck import check_before
+    from semisweep.racing import run_race
+
+    splits = check_study(study, request)
+    if request.check:
+        store = Store.open(request.store, create=True)
+        for finding in check_before(study, request.scale, request.changes, splits, store):
+            say(f"warning: {study.name}: {finding}")
+    run_race(study, request, engine, splits)
 
 
 def is_plain(request: Request) -> bool:
     """Return whether hardly anything in a request could be wrong that needs the study to tell."""
+    plain = not request.changes and request.resources.workers == 1
+    if request.smoke or not plain:
+        return plain
     of_some_studies = (
         request.race or request.trials or request.deterministic or request.continue_stopped
     )
-    plain = not request.changes and not request.roots.named and not of_some_studies
-    return plain and request.resources.workers == 1
+    return not (request.roots.named or request.top_up or of_some_studies)
 
 
-def looks_finished(name: str, request: Request) -> bool:
-    """Return whether the store has all results of the study as it ran last; reads a few files."""
-    asks_more = request.retry_failed or request.continue_stopped or request.trials or request.race
-    if request.changes or request.seeds or asks_more or not Store.exists(request.store):
-        return False
+def run_tables(tables: Sequence[Prepared], request: Request, engine: Engine) -> None:
+    """Run the trials of tables that have no result, on Ray; those of several tables once."""
     store = Store.open(request.store)
-    table = store.read_study(short(name), request.scale)
-    return table is not None and not plan([table], store).missing
-
-
-def run_study(study: Study, request: Request, engine: Engine, splits: Splits) -> None:
-    """Run the trials of a table that have no result, on Ray."""
-    resolved = resolve(study, request.scale, splits, request.changes, request.seeds)
-    store = Store.open(request.store, create=True)
-    store.write_study(study.name, request.scale, resolved.table)
-    state = plan([resolved.table], store)
-    missing = list(state.missing) + (list(state.failed) if request.retry_failed else [])
-    if not missing:
+    jobs: dict[str, Job] = {}
+    names: dict[str, str] = {}
+    metrics: dict[str, str] = {}
+    for prepared in reversed(tables):
+        own = trial_names(prepared.table)
+        prefix = f"{prepared.table['name']}, " if len(tables) > 1 else ""
+        names |= {key: prefix + name for key, name in own.items()}
+        metrics |= dict.fromkeys(own, prepared.table["metric"])
+    for prepared in tables:
+        for key in prepared.missing:
+            jobs[key] = job_for(key, prepared.trials[key], store, prepared.splits, request)
+    if not jobs:
         return
-    remember(store, study.name, {key: resolved.trials[key] for key in missing}, splits, request)
-    with SweepProgress(len(missing), trial_names(resolved.table)) as progress:
-        jobs = [job_for(key, resolved.trials[key], store, splits, request) for key in missing]
-        source = Grid(jobs, progress, store, resolved.table["metric"])
+    for prepared in tables:
+        trials = {key: prepared.trials[key] for key in prepared.missing}
+        if trials:
+            remember(store, prepared.table["name"], trials, prepared.splits, request)
+    with SweepProgress(len(jobs), names) as progress:
+        source = Grid(list(jobs.values()), progress, store, metrics)
         sweep(source, engine, progress.watch, retries=request.retry_failed)
 
 
@@ -94,9 +144,15 @@ def job_for(key: str, trial: Trial, store: Store, splits: Splits, request: Reque
 class Grid:
     """A sweep's source that hands out a list of jobs."""
 
-    def __init__(self, jobs: list[Job], progress: SweepProgress, store: Store, metric: str) -> None:
+    def __init__(
+        self,
+        jobs: list[Job],
+        progress: SweepProgress,
+        store: Store,
+        metrics: Mapping[str, str],
+    ) -> None:
         self.total = len(jobs)
-        self.progress, self.store, self.metric = progress, store, metric
+        self.progress, self.store, self.metrics = progress, store, metrics
         self._jobs: Iterator[Job] = iter(jobs)
         self._trials = {job.key: job.trial for job in jobs}
 
@@ -109,7 +165,7 @@ class Grid:
         """Show the outcome of a job."""
         if status == "failed":
             keep_failure(self.store, key, error, self._trials[key])
-        self.progress.finished(key, status, outcome_note(self.store, key, self.metric, error))
+        self.progress.finished(key, status, outcome_note(self.store, key, self.metrics[key], error))
 
 
 def keep_failure(store: Store, key: str, error: str, trial: Mapping[str, Any]) -> None:

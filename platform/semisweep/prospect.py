@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from semisweep.cost import Estimate, Range, Wanted, estimate
 from semisweep.past import here, history_of, kind_of_trial, probe
 from semisweep.plan import Plan, plan
 from semisweep.request import Request
-from semisweep.store import Store
+from semisweep.store import Store, locate
 
 if TYPE_CHECKING:
     from semisweep.trial import Trial
@@ -47,7 +48,7 @@ def prospect(names: Iterable[str], request: Request, *, probing: bool = False) -
     from semisweep.study import Search, Splits, resolve
     from semisweep.validation import check_study, sample_trials
 
-    store = Store.open(request.store) if Path(request.store).exists() else None
+    store = Store.open(request.store) if Store.exists(request.store) else None
     tables: list[Mapping[str, Any]] = []
     trials: dict[str, Trial] = {}
     further: list[Trial] = []
@@ -122,10 +123,10 @@ def between(tables: Tables) -> int:
 
 def problems(guess: Estimate, request: Request, device: str) -> Iterator[str]:
     """Yield what would not fit here: disk, memory, slots."""
-    folder = Path(request.store).absolute()
-    while not folder.exists():
+    folder = locate(request.store)
+    while isinstance(folder, Path) and not folder.exists():
         folder = folder.parent
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(folder).free if isinstance(folder, Path) else math.inf
     if guess.disk_bytes and guess.disk_bytes.high > free:
         yield (
             f"disk: up to {size(guess.disk_bytes.high)} wanted, {size(free)} free at {folder}; "

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from semisweep.catalogue import short
+from semisweep.cells import MEASURED, Outside
+from semisweep.details import trial_lines
 from semisweep.files import Location, replacing
 from semisweep.grid import grid
+from semisweep.html_table import to_html
+from semisweep.image_tests import image_tests
+from semisweep.imported import entries, summaries
+from semisweep.label_rows import label_row
+from semisweep.latex import to_latex
+from semisweep.provenance import source
 from semisweep.query import results
 from semisweep.request import Request
 from semisweep.search_report import search_to_markdown
@@ -19,10 +28,14 @@ if TYPE_CHECKING:
 
 
 def render(names: Sequence[str], request: Request, form: str = "markdown") -> str:
-    """Return the tables of some studies as Markdown or CSV."""
+    """Return the tables of some studies: "terminal" or "markdown", "latex", "html" or "csv".
+
+    Searches have a place in Markdown alone.
+    """
     studies = [resolved_study(name, request) for name in names]
-    if form == "csv":
-        return to_csv([make_table(study, request) for study in studies if not is_search(study)])
+    if form in ("csv", "latex", "html"):
+        writer = {"csv": to_csv, "latex": to_latex, "html": to_html}[form]
+        return writer([make_table(study, request) for study in studies if not is_search(study)])
     return "\n".join(
         search_to_markdown(study, _store_of(study, request))
         if is_search(study)
@@ -33,10 +46,18 @@ def render(names: Sequence[str], request: Request, form: str = "markdown") -> st
 
 def write(name: str, request: Request) -> Location:
     """Write the table of a study into its store and return the file's path."""
-    path = locate(request.store) / "tables" / f"{short(name)}@{request.scale}.md"
+    path = locate(request.store) / "tables" / f"{short(name)}@{request.stored_scale}.md"
     with replacing(path) as file:
         file.write(render([name], request).encode())
     return path
+
+
+def summary(name: str, request: Request) -> str:
+    """Return in one line how many trials of a study have finished."""
+    study = resolved_study(name, request)
+    keys = keys_of(study)
+    finished = Store.open(request.store).finished().intersection(keys)
+    return f"{study['name']:24} {len(finished)} of {len(keys)} trials finished"
 
 
 def failures(name: str, request: Request) -> list[str]:
@@ -51,7 +72,7 @@ def resolved_study(name: str, request: Request) -> Mapping[str, Any]:
     """Return a study as its last run left it in the store, or as it would run now."""
     exists = Store.exists(request.store)
     if exists and not request.changes and not request.seeds:
-        stored = Store.open(request.store).read_study(short(name), request.scale)
+        stored = Store.open(request.store).read_study(short(name), request.stored_scale)
         if stored is not None:
             return stored
     from semisweep.catalogue import find_study
@@ -59,6 +80,8 @@ def resolved_study(name: str, request: Request) -> Mapping[str, Any]:
     from semisweep.validation import sample_trials
 
     study = find_study(name)
+    if request.any_scale and request.scale not in study.presets:
+        request = replace(request, scale=next(iter(study.presets)))
     if isinstance(study, Search):
         return {"kind": "search", "trials": []} | {
             "name": study.name, "title": study.title, "metric": study.metric,
@@ -81,7 +104,30 @@ def make_table(study: Mapping[str, Any], request: Request) -> Table:
         return build(study, {}, {})
     store = Store.open(request.store)
     keys = keys_of(study)
-    return build(study, results(store, keys), store.failures(keys))
+    rows = results(store, keys)
+    if any(str(cell.get("metric")).startswith(MEASURED) for cell in study["cells"]):
+        rows = {key: row | label_row(store.trial(key)) for key, row in rows.items()}
+    outside = Outside(
+        imported=summaries(entries(store, study["name"], study["scale"])),
+        images=image_tests(study, store),
+        current=current_source,
+    )
+    return build(study, rows, store.failures(keys), outside)
+
+
+def current_source(method: str) -> str:
+    """Return the digest of the source code that would train a method now."""
+    return source(("semisweep", method.partition(":")[0].partition(".")[0]))
+
+
+def keys_table(name: str, request: Request) -> str:
+    """Return the trials of every cell of a study, and the commands that repeat them."""
+    study = resolved_study(name, request)
+    if is_search(study):
+        return search_to_markdown(study, _store_of(study, request))
+    store = Store.open(request.store) if Store.exists(request.store) else None
+    found = list(trial_lines(study, store, name, request))
+    return grid([["row", "column", "replicate", "key", "state", "to repeat it"], *found])
 
 
 def _store_of(study: Mapping[str, Any], request: Request) -> Store | None:

@@ -51,3 +51,13 @@ class Request:
     deterministic: bool = False  # a search of several trials at a time is to repeat itself
     continue_stopped: bool = False  # those that a search stopped are to be trained to their end
     race: bool = False  # rows of a table that fall behind get no further replicates
+    check: bool = True  # arms, before they are trained
+    smoke: bool = False  # a few steps of everything
+    top_up: bool = False
+    looks: int | None = None
+    any_scale: bool = False  # show a study that lacks the scale at the one it has
+
+    @property
+    def stored_scale(self) -> str:
+        """The scale under which a store has the resolved study."""
+        return f"{self.scale}-smoke" if self.smoke else self.scale

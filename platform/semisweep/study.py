@@ -14,111 +14,28 @@ replicate. Every scale has a preset: what is trained on what, for how long, and 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from semisweep.config import replace
 from semisweep.data.dataset import DataSet, open_dataset
 from semisweep.data.splits import Split, make_split
+from semisweep.declaration import Column, Fields, Place, Preset, Row, Search, Study
 from semisweep.errors import ConfigError, unknown
-from semisweep.factor import Probe
 from semisweep.request import Roots
-from semisweep.scales import PROXY, SCALES, Fields, Preset, at_scale, has_scale, preset_at
-from semisweep.space import Direction, Halving, Objective, Space, varied
+from semisweep.scales import PROXY, SCALES, at_scale, has_scale, preset_at
+from semisweep.space import varied
 from semisweep.trial import DataConfig, Trial, method_path, trial_key
 
 if TYPE_CHECKING:
     from semisweep.method import Method
 
-__all__ = ["PROXY", "SCALES", "Column", "Fields", "Preset", "Row", "Search", "Study", "resolve"]
+__all__ = [
+    "PROXY", "SCALES", "Column", "Fields", "Place", "Preset", "Row", "Search", "Study", "resolve"
+]  # fmt: skip
 
 SECTIONS = ("config", "data", "training")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """An arm: a method, and the fields set for it at every scale and at a certain one.
-
-    Without a method it is never trained and shows its published numbers only. `factor`: in which
-    fields it differs from the base row, by default those that either sets; `probe`: where that must
-    show, None where nothing can (see `semisweep.factor`).
-    """
-
-    name: str
-    method: type[Method] | None
-    label: str = ""
-    set: Fields = field(default_factory=dict)
-    scaled: Mapping[str, Fields] = field(default_factory=dict)
-    factor: Sequence[str] | None = None
-    probe: Probe | None = Probe()  # noqa: RUF009  # frozen
-
-    def fields(self, scale: str) -> dict[str, Any]:
-        """Return the fields of the arm at a scale."""
-        return {**self.set, **at_scale(self.scaled, scale, {})}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """A setting in which all arms are compared; it exists at the scales that it names.
-
-    `presets`: what is trained in this column instead of what the study's presets say, for a table
-    of several data sets. All columns of a table show one metric, that of the study's preset.
-    """
-
-    name: str
-    set: Mapping[str, Fields]
-    labels: Mapping[str, str] = field(default_factory=dict)
-    presets: Mapping[str, Preset] = field(default_factory=dict)
-
-    def exists(self, scale: str) -> bool:
-        """Return whether the column exists at a scale."""
-        return has_scale(self.set, scale)
-
-    def fields(self, scale: str) -> Fields:
-        """Return the fields of the column at a scale at which it exists."""
-        return at_scale(self.set, scale, {})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Study:
-    """A table: rows by columns by replicates, and the published numbers of its cells."""
-
-    name: str
-    title: str
-    presets: Mapping[str, Preset]
-    rows: Sequence[Row]
-    columns: Sequence[Column]
-    base: str
-    seeds: int = 3
-    draws: int = 1
-    paper: str = ""
-    table: str = ""
-    published: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    published_note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """A search for the best values of some fields of one method.
-
-    `sampler`: "tpe", "random", or "grid", which tries every point once; only a grid needs no number
-    of trials. `also`: further objectives, such as few parameters; what is looked for is then the
-    Pareto front. `halving`: where trials that fall behind are stopped, if anywhere.
-    """
-
-    name: str
-    title: str
-    presets: Mapping[str, Preset]
-    method: type[Method]
-    space: Mapping[str, Space]  # scale -> what is varied, see `semisweep.space`
-    trials: int | None = None
-    metric: str = "last.val.miou"
-    direction: Direction = "maximize"
-    also: Sequence[Objective] = ()
-    sampler: str = "tpe"
-    halving: Halving | None = None
-    set: Mapping[str, Fields] = field(default_factory=dict)  # scale -> fields
 
 
 @dataclass(frozen=True)
@@ -160,32 +77,58 @@ def resolve(
     splits: Splits | None,
     changes: Fields | None = None,
     seeds: int | None = None,
+    *,
+    units: Mapping[Place, int] | None = None,
+    adapt: Callable[[Trial], Trial] | None = None,
 ) -> Resolved:
     """Return the trials of a study at a scale, and its table with the key of every trial.
 
     `changes` are the user's: they apply to every arm that has the field, and may not touch what the
     arms or columns of the study differ in. Without `splits` (no images on this machine) no trial
-    has a key, and the table says what it would hold.
+    has a key, and the table says what it would hold. `units` are the numbers of units of
+    replication of cells that have more than the others. `adapt` changes every trial at last.
     """
     changes = dict(changes or {})
     check_changes(study, scale, changes)
     trials: dict[str, Trial] = {}
     cells = []
     columns = [column for column in study.columns if column.exists(scale)]
+    computed = study.computed(study, scale) if study.computed else {}
     for row in study.rows:
         for column in columns:
             keys = {}
-            for replicate, trial in replicates(study, scale, row, column, changes, seeds):
+            place = (row.name, column.name)
+            more = (units or {}).get(place)
+            for replicate, trial in replicates(study, scale, row, column, changes, seeds, more):
                 if splits is not None:
-                    keys[replicate] = splits.key(trial)
-                    trials.setdefault(keys[replicate], trial)
-            published = study.published.get((row.name, column.name))
-            cells.append(
-                {"row": row.name, "column": column.name}
-                | {"published": published, "published_std": None, "trials": keys}
-            )
+                    own = adapt(trial) if adapt else trial
+                    keys[replicate] = splits.key(own)
+                    trials.setdefault(keys[replicate], own)
+            cells.append(_cell(study, scale, row, column) | {"trials": keys})
+            if place in computed:
+                cells[-1]["value"] = computed[place]
     table = _heading(study, scale, columns) | {"changes": changes, "cells": cells}
+    table["elsewhere"] = [
+        _cell(study, scale, row, column) | {"trials": {}}
+        for row in study.rows
+        for column in study.columns
+        if not column.exists(scale) and (row.name, column.name) in study.published
+    ]
     return Resolved(table, trials)
+
+
+def _cell(study: Study, scale: str, row: Row, column: Column) -> dict[str, Any]:
+    """Return what a cell holds besides its trials; its metric where that is not the table's."""
+    place = (row.name, column.name)
+    cell: dict[str, Any] = {"row": row.name, "column": column.name}
+    cell["published"] = study.published.get(place)
+    cell["published_std"] = study.published_std.get(place)
+    if column.unit:
+        cell["metric"] = column.unit
+    metric = at_scale(column.metric, scale, "")
+    if metric:
+        cell["metric"] = metric.format(**row.words)
+    return cell
 
 
 def _heading(study: Study, scale: str, columns: Sequence[Column]) -> dict[str, Any]:
@@ -208,9 +151,10 @@ def _heading(study: Study, scale: str, columns: Sequence[Column]) -> dict[str, A
         ],
         "columns": [
             {"name": column.name, "label": at_scale(column.labels, scale, column.name)}
+            | ({"unit": column.unit} if column.unit else {})
             for column in columns
         ],
-    }
+    } | ({} if study.margin is None else {"margin": study.margin})
 
 
 def replicates(
@@ -220,13 +164,19 @@ def replicates(
     column: Column,
     changes: Fields,
     seeds: int | None = None,
+    units: int | None = None,
 ) -> Iterator[tuple[str, Trial]]:
-    """Yield "draw/seed" and trial of every replicate of a cell; none of a published-only row."""
-    if row.method is None:
+    """Yield "draw/seed" and trial of every replicate of a cell; none where nothing is trained.
+
+    `units` is the number of draws where the study has several of them, else of seeds.
+    """
+    if row.method is None or column.unit:
         return
+    draws = (units or study.draws) if study.draws > 1 else 1
+    each = seeds or study.seeds if study.draws > 1 else units or seeds or study.seeds
     trial = cell_trial(study, scale, row, column, changes)
-    for draw in range(study.draws):
-        for seed in range(seeds or study.seeds):
+    for draw in range(draws):
+        for seed in range(each):
             data = dataclasses.replace(trial.data, draw=draw) if study.draws > 1 else trial.data
             yield f"{data.draw}/{seed}", dataclasses.replace(trial, data=data, seed=seed)
 

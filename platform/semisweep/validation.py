@@ -51,6 +51,12 @@ def check_study(study: Study | Search, request: Request) -> Splits:
     check_changes(study, request.scale, request.changes)
     check_mode(study, request)
     trials = list(sample_trials(study, request))
+    if request.smoke:
+        from semisweep.smoke import shortened
+
+        trials = [shortened(trial) for trial in trials]
+    if not trials:
+        return Splits(request.roots)  # a table that is computed needs no images
     check_networks(trials)
     check_workers(trials, request.resources.workers)
     prepare_data((trial.data.name for trial in trials), request)

@@ -57,7 +57,7 @@ def decide(
     means, stds = [item.mean for item in known], [item.std for item in known]
     found = judge(means, stds, [item.n for item in known], margin=margin, alpha=alpha)
     differs = found.better | found.worse
-    levels = {  # the correction divides by what is still open
+    levels: dict[str, Any] = {  # the correction divides by what is still open
         "alpha": alpha / max(1, int((~differs).sum())),
         "alpha_equivalent": alpha / max(1, int((~found.equivalent).sum())),
     }
@@ -142,13 +142,20 @@ def holm(p: npt.ArrayLike) -> Numbers:
 
 
 def further_replicates(
-    mean: float, std: float, n: int, *, margin: float, alpha: float, alpha_equivalent: float
+    mean: float,
+    std: float,
+    n: int,
+    *,
+    margin: float,
+    alpha: float,
+    alpha_equivalent: float,
+    most: int = MOST_REPLICATES,
 ) -> int | None:
     """Return about how many more replicates a verdict takes; None where the spread tells nothing.
 
     It is the least count at which, should this mean and spread be the true ones, one of the two
     tests succeeds with a probability of 0.8. The levels are those left to this comparison by the
-    correction. `MOST_REPLICATES` stands for that many or more.
+    correction. `most` stands for that many or more.
     """
     if n < 2 or not (math.isfinite(mean) and std > 0):
         return None
@@ -158,9 +165,9 @@ def further_replicates(
         return max(by_difference, power_of_equivalence(
             mean, std, count, margin, alpha_equivalent)) >= POWER  # fmt: skip
 
-    few, many = n, n + MOST_REPLICATES
+    few, many = n, n + most
     if not enough(many):
-        return MOST_REPLICATES
+        return most
     while many - few > 1:  # power grows with the count
         middle = (few + many) // 2
         few, many = (few, middle) if enough(middle) else (middle, many)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import dataclasses
 
 from semisweep.config import replace
-from semisweep.study import Fields, Preset, Row, Study
+from semisweep.study import Column, Fields, Preset, Row, Study
 from semisweep_methods.rankmatch import RankMatch
 from semisweep_methods.segkc import SegKC
 from semisweep_methods.supervised import Supervised
 from semisweep_methods.u2pl import U2PL
 from semisweep_methods.unimatch import UniMatch
 from semisweep_methods.unimatch_v2 import UniMatchV2
+from semisweep_studies.parameters import PARAMETERS, parameter_counts, published_sizes
 from semisweep_studies.presets import RANKMATCH_PAPER, SEGKC_CITYSCAPES
 from semisweep_studies.rankmatch import MINI_AGENTS
 from semisweep_studies.rankmatch_comparisons import RANKMATCH_CITYSCAPES
@@ -71,6 +72,10 @@ def rows(names: str, resnet: Preset, epochs: int) -> list[Row]:
     return [trained.get(name) or Row(name=name, method=None) for name in names.split(", ")]
 
 
+_CLASSIC_ROWS = (
+    "Labeled Only, U2PL, GTA-Seg, PCR, CCVC, AugSeg, UniMatch V1, Diverse CoT, MKD, DDFP, "
+    "RankMatch, CorrMatch, AllSpark, BeyondPixels, SemiVL, UniMatch V2, SegKC"
+)
 classic = Study(
     name="segkc_classic",
     title="SegKC, Table 1: Pascal VOC 2012, classic",
@@ -79,12 +84,12 @@ classic = Study(
     presets=PRESETS,
     base="UniMatch V2",
     rows=rows(
-        "Labeled Only, U2PL, GTA-Seg, PCR, CCVC, AugSeg, UniMatch V1, Diverse CoT, MKD, DDFP, "
-        "RankMatch, CorrMatch, AllSpark, BeyondPixels, SemiVL, UniMatch V2, SegKC",
+        _CLASSIC_ROWS,
         RANKMATCH_PAPER,
         epochs=60,
     ),
-    columns=CLASSIC_COLUMNS,
+    columns=[*CLASSIC_COLUMNS, PARAMETERS],
+    computed=parameter_counts,
     published=numbers(
         CLASSIC_COLUMNS,
         {
@@ -106,13 +111,41 @@ classic = Study(
             "UniMatch V2": (79.0, 85.5, 85.9, 86.7, 87.8),
             "SegKC": (82.0, 84.4, 87.1, 89.2, 89.8),
         },
-    ),
+    )
+    | published_sizes(_CLASSIC_ROWS),
     published_note="Published: SegKC, Table 1. All classic labels: 89.8 here, 89.9 in Tables 4 "
     f"and 5. {ENCODERS_NOTE}",
 )
 
+# The half of the labels that the figure's caption names.
+_HALF = CLASSIC_COLUMNS[3]
+_EFFICIENCY = Column(
+    name="mIoU",
+    set={"mini": CLASSIC_COLUMNS[0].set["mini"], "paper": _HALF.set["paper"]},
+    labels={"mini": CLASSIC_COLUMNS[0].labels["mini"], "paper": "mIoU at 1/2 (732)"},
+)
+efficiency = dataclasses.replace(
+    classic,
+    name="segkc_efficiency",
+    title="SegKC, Figure 1: mIoU against parameters, Pascal VOC 2012, classic, 1/2",
+    table="fig1",
+    columns=[_EFFICIENCY, PARAMETERS],
+    published={
+        (row, _EFFICIENCY.name): value
+        for (row, column), value in classic.published.items()
+        if column == _HALF.name
+    }
+    | published_sizes(_CLASSIC_ROWS),
+    published_note="Published: SegKC, Figure 1, drawn of Table 1. Parameters are those of the "
+    f"network that predicts. {ENCODERS_NOTE}",
+)
+
 _BLENDER = [at_mini(BLENDER_COLUMNS[0]), *BLENDER_COLUMNS[1:]]
 _NONE = (None,) * 3
+_BLENDER_ROWS = (
+    "Labeled Only, U2PL, GTA-Seg, PCR, CCVC, AugSeg, UniMatch V1, MKD, DDFP, RankMatch, "
+    "CorrMatch, AllSpark, BeyondPixels, SegKC"
+)
 blender = Study(
     name="segkc_augmented",
     title="SegKC, Table 2: Pascal VOC 2012, augmented",
@@ -121,12 +154,12 @@ blender = Study(
     presets=PRESETS,
     base="UniMatch V1",
     rows=rows(
-        "Labeled Only, U2PL, GTA-Seg, PCR, CCVC, AugSeg, UniMatch V1, MKD, DDFP, RankMatch, "
-        "CorrMatch, AllSpark, BeyondPixels, SegKC",
+        _BLENDER_ROWS,
         RANKMATCH_PAPER,
         epochs=60,
     ),
-    columns=_BLENDER,
+    columns=[*_BLENDER, PARAMETERS],
+    computed=parameter_counts,
     published=numbers(
         _BLENDER,
         {
@@ -145,13 +178,19 @@ blender = Study(
             "BeyondPixels": (82.5, 83.1, 81.5, *_NONE),
             "SegKC": (83.8, 84.9, 85.8, 88.3, 88.8, 87.7),
         },
-    ),
+    )
+    | published_sizes(_BLENDER_ROWS, CCVC=119.0),
     published_note="Published: SegKC, Table 2. GTA-Seg has the same numbers on the augmented and "
     "on U2PL's partitions, which are different images: of U2PL's first two, all have "
-    f"hand-made masks, of the others one in seven. {ENCODERS_NOTE}",
+    f"hand-made masks, of the others one in seven. CCVC has 119.0 M parameters beside the "
+    f"augmented partitions and 59.5 M beside U2PL's. {ENCODERS_NOTE}",
 )
 
 _CITYSCAPES = [at_mini(CITYSCAPES_COLUMNS[0]), *CITYSCAPES_COLUMNS[1:]]
+_CITYSCAPES_ROWS = (
+    "Labeled Only, U2PL, GTA-Seg, CCVC, AugSeg, UniMatch V1, Diverse CoT, MKD, DDFP, "
+    "RankMatch, CorrMatch, AllSpark, BeyondPixels, SemiVL, UniMatch V2, SegKC"
+)
 cityscapes = Study(
     name="segkc_cityscapes",
     title="SegKC, Table 3: Cityscapes",
@@ -160,12 +199,12 @@ cityscapes = Study(
     presets={**PRESETS, "paper": SEGKC_CITYSCAPES},
     base="UniMatch V2",
     rows=rows(
-        "Labeled Only, U2PL, GTA-Seg, CCVC, AugSeg, UniMatch V1, Diverse CoT, MKD, DDFP, "
-        "RankMatch, CorrMatch, AllSpark, BeyondPixels, SemiVL, UniMatch V2, SegKC",
+        _CITYSCAPES_ROWS,
         RANKMATCH_CITYSCAPES,
         epochs=180,
     ),
-    columns=_CITYSCAPES,
+    columns=[*_CITYSCAPES, PARAMETERS],
+    computed=parameter_counts,
     published=numbers(
         _CITYSCAPES,
         {
@@ -186,6 +225,8 @@ cityscapes = Study(
             "UniMatch V2": (80.6, 81.9, 82.4, 82.6),
             "SegKC": (81.2, 82.4, 83.4, 83.6),
         },
-    ),
-    published_note=f"Published: SegKC, Table 3. {CITYSCAPES_NOTE} {ENCODERS_NOTE}",
+    )
+    | published_sizes(_CITYSCAPES_ROWS, CCVC=119.0, SemiVL=59.5),
+    published_note="Published: SegKC, Table 3. SemiVL has 59.5 M parameters here and 88.0 M in "
+    f"Table 1, CCVC 119.0 M here and 59.5 M there. {CITYSCAPES_NOTE} {ENCODERS_NOTE}",
 )

@@ -215,40 +215,35 @@ weight = Study(
 )
 
 
-def tail_class(name: str, embedded: str) -> Study:
-    """Return the study of a tail class of Cityscapes, at mini scale of a rare one of `shapes`."""
-
-    def of_class(preset: Preset, wanted: str) -> Preset:
-        """Return the preset with the IoU of one class for the mean."""
-        return dataclasses.replace(
-            preset,
-            metric=preset.metric.replace("miou", f"iou.{wanted}"),
-            metric_note=preset.metric_note.replace("mIoU", f"IoU of {wanted}"),
-        )
-
-    return Study(
-        name=f"stpg_tail_{name}",
-        title=f"STPG, Figure 6: the tail class {name}, drawn in the paper without numbers",
-        paper="stpg",
-        table="fig6",
-        presets={
-            "mini": of_class(MINI, embedded),
-            "paper": of_class(STPG_CITYSCAPES, name),
-        },
-        base="baseline",
-        rows=[
-            Row(name="baseline", label="Supervised", method=Supervised),
-            Row(name="FixMatch", method=FixMatch),
-            arm("STPG", ""),
-        ],
-        columns=[CITYSCAPES_ONLY],
-    )
-
-
 # The classes that the figure's caption names, beside the three rarest of the embedded data.
-tail_wall = tail_class("wall", "dotted_bar")
-tail_fence = tail_class("fence", "dotted_disc")
-tail_pole = tail_class("pole", "checkered_disc")
+_TAILS = {"wall": "dotted_bar", "fence": "dotted_disc", "pole": "checkered_disc"}
+tail = Study(
+    name="stpg_tail",
+    title="STPG, Figure 6: tail classes, drawn in the paper without numbers",
+    paper="stpg",
+    table="fig6",
+    presets={
+        scale: dataclasses.replace(
+            preset, metric_note=preset.metric_note.replace("mIoU", "IoU of one class", 1)
+        )
+        for scale, preset in CITYSCAPES_PRESETS.items()
+    },
+    base="baseline",
+    rows=[
+        Row(name="baseline", label="Supervised", method=Supervised),
+        Row(name="FixMatch", method=FixMatch),
+        arm("STPG", ""),
+    ],
+    columns=[
+        dataclasses.replace(
+            CITYSCAPES_ONLY,
+            name=name,
+            labels={"mini": f"{embedded}, {MINI_LABEL}", "paper": f"{name}, {LABELS['paper']}"},
+            metric={"mini": f"last.test.iou.{embedded}", "paper": f"best.val.iou.{name}"},
+        )
+        for name, embedded in _TAILS.items()
+    ],
+)
 
 _SPACE = {
     "config.unlabelled_weight": FloatDistribution(0.25, 4.0, log=True),

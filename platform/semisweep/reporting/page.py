@@ -22,7 +22,7 @@ def studies_for(names: Sequence[str], request: Request) -> list[Mapping[str, Any
 
     if names:
         return [resolved_study(name, request) for name in names]
-    if not Path(request.store).exists():
+    if not Store.exists(request.store):
         return []
     store = Store.open(request.store)
     found = (store.read_study(name, scale) for name, scale in store.studies())
@@ -41,7 +41,7 @@ def sections_for(
     With `images` so many pictures of what each arm sees, with `features` a map of its features;
     both need kept weights and the images, and import torch.
     """
-    store = Store.open(request.store) if Path(request.store).exists() else None
+    store = Store.open(request.store) if Store.exists(request.store) else None
     stored = Stored(store, (key for study in studies for key in keys_of(study)))
     data = [
         part for name, root in request.roots.named.items() for part in ("--data", f"{name}={root}")
