@@ -16,7 +16,7 @@ from report_store import fill_search, fill_table
 
 from semisweep.cells import Label, build
 from semisweep.query import results
-from semisweep.reporting import curves, page, searches
+from semisweep.reporting import curve_plots, page, searches
 from semisweep.reporting.sections import Section, notes
 from semisweep.reporting.stored import Stored
 from semisweep.request import Request, Roots
@@ -178,7 +178,7 @@ def test_notes_are_those_of_the_markdown_table(root: Path) -> None:
 def test_rows_that_are_values_of_one_setting_are_known(
     names: tuple[str, ...], label: str | None, values: list[float] | None
 ) -> None:
-    found = curves.setting_of([Label(name, name) for name in names], "setting")
+    found = curve_plots.setting_of([Label(name, name) for name in names], "setting")
 
     assert (found and found.label) == label
     assert (found and list(found.values.values())) == values
@@ -187,7 +187,7 @@ def test_rows_that_are_values_of_one_setting_are_known(
 def test_published_rows_are_no_values(root: Path) -> None:
     labels = [Label(str(n), str(n)) for n in (1, 2, 4)] + [Label("theirs", "theirs", True)]
 
-    found = curves.setting_of(labels, "setting")
+    found = curve_plots.setting_of(labels, "setting")
 
     assert found is not None
     assert list(found.values) == ["1", "2", "4"]
@@ -200,16 +200,16 @@ def test_curves_of_trials_that_have_come_differently_far_are_summarised() -> Non
     second = (np.array([10.0, 20.0]), np.array([3.0, np.nan]))
     third = (np.array([20.0, 30.0]), np.array([7.0, 7.0]))
 
-    found = curves.summarised([first, second, third])
+    found = curve_plots.summarised([first, second, third])
 
     assert found == ([10.0, 20.0, 30.0], [2.0, 5.0, 6.0], [1.0, 3.0, 5.0], [3.0, 7.0, 7.0])
-    assert curves.summarised([(np.array([]), np.array([]))]) is None
+    assert curve_plots.summarised([(np.array([]), np.array([]))]) is None
 
 
 def test_classes_have_student_intervals_of_the_trials_that_show_them() -> None:
     rows = [{"a": 0.5, "b": 0.2}, {"a": 0.6, "b": None}, {"a": 0.55, "b": None}]
 
-    (_, mean, low, high), (_, other, *bounds) = curves.class_means(rows, ["a", "b"])
+    (_, mean, low, high), (_, other, *bounds) = curve_plots.class_means(rows, ["a", "b"])
 
     values = [50.0, 60.0, 55.0]
     assert mean == pytest.approx(mean_std(values)[0])

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from semisweep.cells import Cell, Label, Table, build
 from semisweep.footnotes import NO_VERDICT, verdict
-from semisweep.reporting import curves, searches
+from semisweep.reporting import curve_plots, searches
 from semisweep.reporting.axes import number, value_axis
 from semisweep.reporting.facts import facts
 from semisweep.reporting.figure import Figure
@@ -100,10 +100,10 @@ def section(study: Study, stored: Stored, store_path: str, data: Sequence[str] =
 
 
 def _parts(table: Table, stored: Stored, trials: Mapping[Any, Mapping[str, str]]) -> Iterator[Part]:
-    over_training = list(curves.learning(table, stored, trials))
+    over_training = list(curve_plots.learning(table, stored, trials))
     losses = [figure for figure in over_training if "mIoU" not in figure.caption]
     scores = [figure for figure in over_training if figure not in losses]
-    figures = [*curves.responses(table), *scores, *curves.class_bars(table, stored)]
+    figures = [*curve_plots.responses(table), *scores, *curve_plots.class_bars(table, stored)]
     if figures:
         yield Part(title="Figures", figures=figures)
     if losses:
