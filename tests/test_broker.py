@@ -106,8 +106,45 @@ def test_reports_on_another_job_than_the_present_one_are_dropped() -> None:
         await broker.tell(SLOT, {"key": "b", "status": "finished"})
         await broker.tell(SLOT, {"key": "b", "status": "failed"})
         assert await broker.outcome(SLOT) == {"key": "b", "status": "finished"}
+        assert len(broker.boxes[SLOT].outcomes) == 1
+
+    run(scene())
+
+
+def test_an_outcome_is_there_for_whoever_asks_last_and_gone_with_the_next_job() -> None:
+    """The Tune actor that asked first may have been lost with its machine."""
+
+    async def scene() -> None:
+        broker = Broker()
+        await broker.put(SLOT, job())
+        lost = await is_waiting(broker.outcome(SLOT))
+        replacement = await is_waiting(broker.outcome(SLOT))
+        await broker.tell(SLOT, {"key": "a", "status": "finished"})
+
+        assert await lost == await replacement
+        await broker.put(SLOT, job("b"))
         waiting = await is_waiting(broker.outcome(SLOT))
         waiting.cancel()
+
+    run(scene())
+
+
+def test_the_job_of_a_lost_machine_is_given_back_and_costs_the_trial_nothing() -> None:
+    async def scene() -> None:
+        broker, slots = Broker(), ["x", "y"]
+        for slot in slots:
+            await broker.join(slot)
+        assert await broker.claim(slots, "a") == "x"
+        await broker.put("x", job())
+        await broker.take("x", 0)
+        await broker.lost("x")
+
+        assert (await broker.outcome("x"))["status"] == "busy"
+        assert await broker.snapshot() == {}
+        await broker.release("x")
+        assert await broker.claim(slots, "a") == "y"  # of which there are workers
+        await broker.put("y", job())
+        assert ((await broker.take("y", 0)) or {})["delivery"] == 1
 
     run(scene())
 

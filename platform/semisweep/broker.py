@@ -54,7 +54,7 @@ class Broker:
                 if self._box(slot).key == key:
                     return slot
             free = [slot for slot in slots if not self._box(slot).claimed]
-            free.sort(key=lambda slot: not self._box(slot).joined)
+            free.sort(key=lambda slot: (not self._box(slot).joined, not self._box(slot).processes))
             self._box(free[0]).claimed = True
             return free[0]
 
@@ -167,7 +167,7 @@ class Broker:
         async with self.changed:
             box = self._box(slot)
             await self.changed.wait_for(lambda: bool(box.outcomes))
-            return box.outcomes.pop(0)
+            return box.outcomes[0]  # stays: who asked may be dead, and another ask again
 
     async def close(self, slot: str, error: str = "") -> None:
         """Let the slot's workers go; an unfinished job ends as failed."""
@@ -187,6 +187,15 @@ class Broker:
                 box.closed = True
                 self.changed.notify_all()
             return box.closed
+
+    async def lost(self, slot: str) -> None:
+        """Give the trial of a slot back whose machine is gone: it may go on elsewhere."""
+        async with self.changed:
+            box = self._box(slot)
+            box.joined, box.taken, box.processes = False, set(), {}
+            if box.job is not None:
+                self._end(box, {"key": box.key, "status": "busy", "error": "its machine is gone"})
+            self.changed.notify_all()
 
     async def stop(self) -> None:
         """Hand out nothing more, and wait until every trial that runs has stopped or ended."""

@@ -41,8 +41,9 @@ def status(store: str) -> None:
 def logs(key: str, store: str, attempt: int | None) -> None:
     """Show what a trial said while it trained; the start of its key will do."""
     from semisweep.errors import StoreError
+    from semisweep.printable import printable
     from semisweep.store import Store
-    from semisweep.trial_log import printable, read_logs
+    from semisweep.trial_log import read_logs
 
     opened = Store.open(store)
     folder = opened.trial(opened.find(key))

@@ -51,6 +51,7 @@ class Engine:
         self.broker: Any = None
         self.groups: Groups
         self.slots = 0
+        self.worker: dict[str, float] = {}  # what each of their workers asks for
         self._signals = Signals()
         self._hurried = False
 
@@ -96,10 +97,17 @@ class Engine:
     def _begin(self) -> None:
         from semisweep.broker import Broker
 
-        self.slots, worker = fit_slots(node_resources(self.ray), self.resources)
-        make = self.ray.remote(Broker).options(num_cpus=0, max_concurrency=1000)
+        self.slots, self.worker = fit_slots(node_resources(self.ray), self.resources)
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        # With the driver, as the slots' controllers are: other machines may be lost.
+        here = self.ray.get_runtime_context().get_node_id()
+        strategy = NodeAffinitySchedulingStrategy(here, soft=False)
+        make = self.ray.remote(Broker).options(
+            num_cpus=0, max_concurrency=1000, scheduling_strategy=strategy
+        )
         self.broker = make.remote()
-        self.groups = Groups(self.ray, self.broker, self.resources, worker)
+        self.groups = Groups(self.ray, self.broker, self.resources, self.worker)
         self.groups.start(self.groups.reserve(1)[0])
 
     def stop(self) -> None:
@@ -150,12 +158,14 @@ def fit_slots(
 ) -> tuple[int, dict[str, float]]:
     """Return how many slots run at a time and what each worker asks for; refuse what cannot fit.
 
-    A worker is on one node; the workers of a slot may be on several.
+    A worker is on one node; the workers of a slot may be on several. On a cluster that was there
+    before, so many slots may be asked for that further machines are needed: they may come.
     """
     worker = worker_resources(nodes, resources)
-    places = sum(_places(node, worker) for node in nodes)
-    room = places // resources.workers
+    room = places(nodes, worker) // resources.workers
     wanted = resources.slots or room
+    if resources.address and resources.slots:
+        return wanted, worker
     if room < 1 or wanted > room:
         asked = ", ".join(f"{_asked(share):g} {kind}" for kind, share in worker.items())
         have = " + ".join(_described(node, worker) for node in nodes) or "no node"
@@ -179,6 +189,11 @@ def worker_resources(
             f"GPUs a worker must be a fraction of one, or a whole number, got gpus={gpus:g}"
         )
     return {"CPU": WORKER_CPU} | ({"GPU": gpus} if gpus else {})
+
+
+def places(nodes: Sequence[Mapping[str, float]], worker: Mapping[str, float]) -> int:
+    """Return how many workers the nodes have room for."""
+    return sum(_places(node, worker) for node in nodes)
 
 
 def _places(node: Mapping[str, float], worker: Mapping[str, float]) -> int:

@@ -22,6 +22,7 @@ from semisweep.data.splits import Split, make_split
 from semisweep.errors import DataError, SemisweepError, StoreError, TrainingError
 from semisweep.halving import Rungs, listener
 from semisweep.job import Job, Outcome
+from semisweep.machine_data import check_same, machine_name, machine_root
 from semisweep.provenance import machine, provenance
 from semisweep.store import Store, TrialFolder
 from semisweep.trainer import (
@@ -147,22 +148,23 @@ def _train(
     job: Job, folder: TrialFolder, attempt: int, report: Report, interrupted: Callable[[], bool]
 ) -> dict[str, Any]:
     trial = decode_trial(job.trial)
-    dataset = _dataset(trial.data.name, job.data_root)
+    dataset = _dataset(trial.data.name, str(machine_root(trial.data.name, job.data_root)))
+    check_same(dataset, job.data_digest)
     split = make_split(dataset, trial.data)
     first = distributed.world()[0] == 0
     if trial_key(trial, split) != job.key:
         raise DataError(
-            f"the images of {dataset.name!r} at {job.data_root} must be those the sweep was "
-            f"planned with, got lists with digest {split.labelled_digest}; "
+            f"the images of {dataset.name!r} at {dataset.root} must be those the sweep was "
+            f"planned with, got lists with digest {split.labelled_digest}, "
+            f"machine={machine_name()}; "
             "copy the same data set there"
         )
     if first:
         folder.describe(_description(trial, split, job.key))
     training = Training(trial, dataset, split, job.device, job.data_workers)
     _resume(training, folder, first)
-    if first:
-        logger.info("from step %d of %d on %s", training.step, training.total_steps, job.device)
-    report({"step": training.step, "total_steps": training.total_steps})
+    device = job.device
+    report({"step": training.step, "total_steps": training.total_steps, "device": device})
     note(job.key, "training", first)
     started = time.time()
     metrics = _fit(job, training, folder, report, interrupted)

@@ -139,7 +139,7 @@ def read_json(path: Location) -> dict[str, Any] | None:
         return None
     except OSError as error:
         raise StoreError(f"a store must be readable, got path={path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"a file of a store must be JSON, got path={path}: {error}") from error
     if not isinstance(value, dict):
         raise StoreError(f"a file of a store must hold a JSON object, got path={path}")

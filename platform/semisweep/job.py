@@ -15,10 +15,12 @@ class Job:
     key: str
     trial: dict[str, Any]  # Trial.encoded()
     store: str
-    data_root: str
+    data_root: str  # on the driver's machine; `semisweep.machine_data` knows that of others
+    data_digest: str = ""  # of the images there, where other machines are to have the same
     device: str = "cpu"
     threads: int = 1
     data_workers: int = 0
+    label: str = ""  # study, row and replicate, for people
     halving: dict[str, Any] | None = None  # where a search may stop it, see `semisweep.halving`
     delivery: int = 1  # how often this sweep has handed the job out; more than once: a process died
 

@@ -77,6 +77,6 @@ def _lines(path: Path) -> list[bytes]:
 def _row(line: bytes, path: Location) -> dict[str, Any]:
     try:
         row: dict[str, Any] = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"a line of a history must be JSON, got path={path}: {error}") from error
     return {name: math.nan if value is None else value for name, value in row.items()}

@@ -12,6 +12,8 @@ from semisweep.engine import Engine
 from semisweep.image_tests import image_tests
 from semisweep.job import Job
 from semisweep.label_rows import measure, measured_keys
+from semisweep.machine_data import check_machines, known_digest
+from semisweep.metrics import SweepMetrics
 from semisweep.plan import trial_names
 from semisweep.prepare import Prepared, Say, looks_finished, prepare
 from semisweep.progress import SweepProgress
@@ -111,6 +113,7 @@ def run_tables(tables: Sequence[Prepared], request: Request, engine: Engine) -> 
     jobs: dict[str, Job] = {}
     names: dict[str, str] = {}
     metrics: dict[str, str] = {}
+    study = tables[0].table["name"] if len(tables) == 1 else "several"
     for prepared in reversed(tables):
         own = trial_names(prepared.table)
         prefix = f"{prepared.table['name']}, " if len(tables) > 1 else ""
@@ -118,26 +121,36 @@ def run_tables(tables: Sequence[Prepared], request: Request, engine: Engine) -> 
         metrics |= dict.fromkeys(own, prepared.table["metric"])
     for prepared in tables:
         for key in prepared.missing:
-            jobs[key] = job_for(key, prepared.trials[key], store, prepared.splits, request)
+            label = f"{study}: {names[key]}"
+            jobs[key] = job_for(key, prepared.trials[key], store, prepared.splits, request, label)
     if not jobs:
         return
     for prepared in tables:
         trials = {key: prepared.trials[key] for key in prepared.missing}
         if trials:
             remember(store, prepared.table["name"], trials, prepared.splits, request)
+    if request.resources.address:
+        engine.connect()
+        for dataset in dict.fromkeys(job.trial["data"]["name"] for job in jobs.values()):
+            check_machines(engine.ray, dataset, request)
     with SweepProgress(len(jobs), names) as progress:
         source = Grid(list(jobs.values()), progress, store, metrics)
-        sweep(source, engine, progress.watch, retries=request.retry_failed)
+        watch = SweepMetrics(study, progress).watch
+        sweep(source, engine, watch, retries=request.retry_failed)
 
 
-def job_for(key: str, trial: Trial, store: Store, splits: Splits, request: Request) -> Job:
-    """Return what a worker needs to know of a trial."""
+def job_for(
+    key: str, trial: Trial, store: Store, splits: Splits, request: Request, label: str = ""
+) -> Job:
+    """Return what a worker needs to know of a trial; `label` is what people know it by."""
     return Job(
         key=key,
         trial=trial.encoded(),
         store=str(store.root),
         data_root=str(splits.roots.of(trial.data.name)),
+        data_digest=known_digest(trial.data.name, request),
         threads=request.resources.threads,
+        label=label,
     )
 
 

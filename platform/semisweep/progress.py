@@ -17,7 +17,7 @@ class SweepProgress:
     """Shows how many trials are done and how far the running ones have come."""
 
     def __init__(self, total: int, names: Mapping[str, str], stream: TextIO | None = None) -> None:
-        self.total, self.names, self.done = total, names, 0
+        self.total, self.names, self.done, self.failed = total, names, 0, 0
         self.console = Console(file=stream or sys.stderr, highlight=False)
         self.started = self.last_line = time.monotonic()
         self.tasks: dict[str, TaskID] = {}
@@ -60,6 +60,7 @@ class SweepProgress:
     def finished(self, key: str, status: str, note: str) -> None:
         """Show that a trial has ended."""
         self.done += 1
+        self.failed += status == "failed"
         self.bars.update(self.overall, completed=self.done, note=f"{self.done} of {self.total}")
         text = f"{status:8} {self.name(key)}  {note}"
         if self.bars.disable:

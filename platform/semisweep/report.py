@@ -16,6 +16,7 @@ from semisweep.image_tests import image_tests
 from semisweep.imported import entries, summaries
 from semisweep.label_rows import label_row
 from semisweep.latex import to_latex
+from semisweep.printable import printable
 from semisweep.provenance import source
 from semisweep.query import results
 from semisweep.request import Request
@@ -65,7 +66,7 @@ def failures(name: str, request: Request) -> list[str]:
     study = resolved_study(name, request)
     keys = keys_of(study)
     failed = Store.open(request.store).failures(keys)
-    return [f"{key}: {failed[key]['error']}" for key in keys if key in failed]
+    return [printable(f"{key}: {failed[key]['error']}") for key in keys if key in failed]
 
 
 def resolved_study(name: str, request: Request) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from semisweep.config import digest, replace
 from semisweep.engine import Engine
 from semisweep.job import WAIT
 from semisweep.launch import job_for, keep_failure, outcome_note
+from semisweep.metrics import SweepMetrics
 from semisweep.outcomes import Outcome, outcome_of, outcomes, rungs_of
 from semisweep.progress import SweepProgress
 from semisweep.request import Request
@@ -56,7 +57,8 @@ def run_search(search: Search, request: Request, engine: Engine) -> None:
         with SweepProgress(source.total, source.names) as progress:
             source.progress = progress
             # A suggestion sees what was finished before it.
-            sweep(source, engine, progress.watch, in_order=True, retries=request.retry_failed)
+            watch = SweepMetrics(search.name, progress).watch
+            sweep(source, engine, watch, in_order=True, retries=request.retry_failed)
 
 
 class Suggestions:
@@ -106,9 +108,9 @@ class Suggestions:
         entry = self.waiting.pop(0) if self.waiting else self._suggest()
         if not entry:
             return entry
-        key = entry["key"]
-        job = job_for(key, self.trials[key], self.store, self.splits, self.request).as_dict()
-        return job | {"halving": self._halving(entry["number"])}
+        key, label = entry["key"], f"{self.search.name}: {self.name(entry)}"
+        job = job_for(key, self.trials[key], self.store, self.splits, self.request, label)
+        return job.as_dict() | {"halving": self._halving(entry["number"])}
 
     def done(self, key: str, status: str, error: str) -> None:
         """Take note of the outcome of a job, and show it."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from semisweep.grid import grid
 from semisweep.outcomes import Outcome, metrics, outcomes
+from semisweep.printable import one_line
 from semisweep.store import Store
 
 NOTHING = "–"
@@ -27,7 +28,8 @@ def search_to_markdown(study: Table, store: Store | None) -> str:
         scores = _scores(columns, entry, found.get(entry["key"]))
         lines.append([f"#{entry['number']}", *values, *scores, entry["key"]])
     notes = "".join(f"\n- {note}" for note in _notes(study, entries, found))
-    return f"## {study['title']}\n\n" + grid(lines) + "\n" + _counts(study, found) + notes + "\n"
+    heading = f"## {one_line(study['title'])}\n\n"
+    return heading + grid(lines) + "\n" + _counts(study, found) + notes + "\n"
 
 
 def _in_order(study: Table, found: Mapping[str, Outcome]) -> list[Mapping[str, Any]]:
@@ -130,4 +132,4 @@ def as_text(metric: str, value: float) -> str:
 
 
 def _value(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else one_line(str(value))

@@ -2,9 +2,8 @@
 
 Each actor is a process that imports for seconds, and a controller waits for some of them before it
 starts its workers. What is left out: the cleaner of placement groups (a slot's controller ends with
-its driver, whereupon Ray takes the group back), the manager of Ray data sets (a slot has none),
-and, on a cluster that this process started for itself and that cannot grow, the autoscaling
-coordinator.
+its driver, whereupon Ray takes the group back), the manager of Ray data sets (a slot has none), and
+the autoscaling coordinator: a placement group that waits for room is what makes a cluster grow.
 
 Together with `worker` the only place that imports `ray.train`; imported by nothing else.
 """
@@ -24,8 +23,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 UNUSED_CALLBACKS = ("PlacementGroupCleanerCallback", "DatasetsCallback")
 
 
-class WithoutAutoscaling(FixedScalingPolicy):
-    """A fixed number of workers, asked for from nobody but the cluster that is there."""
+class WithoutCoordinator(FixedScalingPolicy):
+    """A fixed number of workers, asked for by their placement group alone."""
 
     def after_controller_start(self, train_run_context: Any) -> None:
         """Ask no coordinator for resources."""
@@ -40,7 +39,6 @@ class SlotTrainer(DataParallelTrainer):
     `started` is called with the actor that controls the group, so that it can be ended.
     """
 
-    autoscaling = True
     started: Callable[[Any], None]
 
     def _create_default_callbacks(self) -> list[Any]:
@@ -48,9 +46,8 @@ class SlotTrainer(DataParallelTrainer):
         return [item for item in found if type(item).__name__ not in UNUSED_CALLBACKS]
 
     def _initialize_and_run_controller(self, **arguments: Any) -> Any:
-        if not self.autoscaling:
-            scaling: Any = self.scaling_config  # Ray annotates it with its predecessor's class
-            arguments["scaling_policy"] = WithoutAutoscaling(scaling)
+        scaling: Any = self.scaling_config  # Ray annotates it with its predecessor's class
+        arguments["scaling_policy"] = WithoutCoordinator(scaling)
         here = ray.get_runtime_context().get_node_id()
         options: dict[str, Any] = {
             "num_cpus": 0,

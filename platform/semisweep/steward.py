@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from semisweep.elastic import Room
 from semisweep.engine import Engine
 from semisweep.handout import Handout
 from semisweep.store import Store
@@ -25,7 +26,9 @@ Watch = Callable[[Mapping[str, Mapping[str, Any]], int], None]
 
 
 @contextmanager
-def steward(engine: Engine, handout: Handout, watch: Watch, up: threading.Event) -> Iterator[None]:
+def steward(
+    engine: Engine, handout: Handout, watch: Watch, up: threading.Event, room: Room
+) -> Iterator[None]:
     """Keep the slots in order while the body runs.
 
     `watch` is given what each running trial said last, and how many are trained elsewhere. New
@@ -40,6 +43,7 @@ def steward(engine: Engine, handout: Handout, watch: Watch, up: threading.Event)
                 running = ray.get(broker.snapshot.remote(), timeout=ANSWER_SECONDS)
                 watch(running, len(handout.elsewhere))
                 slots = ray.get(broker.slots.remote(), timeout=ANSWER_SECONDS)
+                room.look(slots)
                 _start_and_let_go(engine, handout, slots, may_start=up.is_set())
                 for slot, said in slots.items():
                     _end_waits(engine, slot, said)

@@ -13,6 +13,7 @@ import threading
 import time
 from typing import Any
 
+from semisweep.elastic import Room, names_wanted
 from semisweep.engine import SLOT_CPU, Engine
 from semisweep.handout import Handout, Source
 from semisweep.steward import Watch, steward
@@ -47,17 +48,17 @@ def sweep(
         _raise_error(handout)
         return
     engine.connect()
-    first = engine.groups.names[0]
-    slots = engine.groups.reserve(min(engine.slots, source.total) - 1)
-    engine.groups.follow(first, slots[1:], first_up)
+    first, room = engine.groups.names[0], Room(engine)
+    slots = engine.groups.reserve(names_wanted(engine, source.total) - 1)
+    engine.groups.follow(first, slots[1 : engine.slots], first_up)
     try:
         with (
             tempfile.TemporaryDirectory(prefix="sweep-") as scratch,
-            steward(engine, handout, watch, first_up),
+            steward(engine, handout, watch, first_up, room),
         ):
             job = _first_job(engine, handout, first)
             if job is not None:
-                _tune(handout, job, slots, engine.broker, scratch, first_up)
+                _tune(handout, job, slots, engine.broker, scratch, first_up, room)
     except KeyboardInterrupt:
         _stop(engine)
         raise
@@ -107,6 +108,7 @@ def _tune(
     broker: Any,
     scratch: str,
     first_up: threading.Event,
+    room: Room,
 ) -> None:
     from ray import tune
 
@@ -115,7 +117,7 @@ def _tune(
             _slot_class(broker, slots), tune.PlacementGroupFactory([{"CPU": SLOT_CPU}])
         ),
         tune_config=tune.TuneConfig(
-            search_alg=_feed(handout, job, first_up),
+            search_alg=_feed(handout, job, first_up, room),
             num_samples=-1,
             max_concurrent_trials=len(slots),
             reuse_actors=True,
@@ -149,14 +151,18 @@ def _slot_class(broker: Any, slots: list[str]) -> Any:
         def step(self) -> dict[str, Any]:
             if self.job is not None:
                 self._begin(self.job)
-            return {**self.ray.get(broker.outcome.remote(self.slot)), "done": True}
+            # What waits has the trial's name in Ray's dashboard.
+            waiting = broker.outcome.options(name=self.name)
+            outcome = self.ray.get(waiting.remote(self.slot))
+            self.cleanup()
+            return {**outcome, "done": True}
 
         def _begin(self, job: dict[str, Any]) -> None:
             # Not before: Tune starts actors for trials that it then gives to another.
             if self.slot is None:
                 self.slot = self.ray.get(broker.claim.remote(slots, job["key"]))
             self.ray.get(broker.put.remote(self.slot, job))
-            self.job = None
+            self.name, self.job = job["label"] or job["key"], None
 
         def save_checkpoint(self, folder: str) -> None:
             """Keep nothing: the store has the checkpoints."""
@@ -165,25 +171,28 @@ def _slot_class(broker: Any, slots: list[str]) -> Any:
             """Restore nothing: the store has the checkpoints."""
 
         def cleanup(self) -> None:
+            # After each trial: for the next one another slot may be ready, and this one lost.
             if self.slot is not None:
                 self.ray.get(broker.release.remote(self.slot))
+                self.slot = None
 
     return Slot
 
 
-def _feed(handout: Handout, first: dict[str, Any], first_up: threading.Event) -> Any:
+def _feed(handout: Handout, first: dict[str, Any], first_up: threading.Event, room: Room) -> Any:
     """Return the Tune searcher that hands out jobs, `first` before others, and takes outcomes.
 
-    It holds the second job back until the first slot is up, for as long the second cannot run.
+    It holds the second job back until the first slot is up, for as long the second cannot run, and
+    never has more out than there is room for.
     """
     from ray.tune.search import Searcher
 
     class Feed(Searcher):  # Tune pickles it by value: it may refer to nothing from outside
         def __init__(
-            self, handout: Handout, first: dict[str, Any], first_up: threading.Event
+            self, handout: Handout, first: dict[str, Any], first_up: threading.Event, room: Room
         ) -> None:
             super().__init__(metric="training_iteration", mode="max")
-            self.handout, self.first, self.first_up = handout, first, first_up
+            self.handout, self.first, self.first_up, self.room = handout, first, first_up, room
             self.jobs: dict[str, str] = {}
 
         def __getstate__(self) -> dict[str, Any]:
@@ -191,6 +200,8 @@ def _feed(handout: Handout, first: dict[str, Any], first_up: threading.Event) ->
 
         def suggest(self, trial_id: str) -> Any:  # Ray's own type forgets that it may be FINISHED
             if self.jobs and not self.first_up.is_set():
+                return None
+            if self.jobs and self.handout.outstanding >= self.room.trials:
                 return None
             job = self.handout.take() if self.jobs else self.first
             if job is None:
@@ -211,4 +222,4 @@ def _feed(handout: Handout, first: dict[str, Any], first_up: threading.Event) ->
         def restore(self, checkpoint_path: str) -> None:
             """Restore nothing: the store is the state of the search."""
 
-    return Feed(handout, first, first_up)
+    return Feed(handout, first, first_up, room)

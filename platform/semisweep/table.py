@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from semisweep.cell import Cell, Imported, Label, Table
 from semisweep.cells import build
+from semisweep.printable import one_line
 from semisweep.texts import heading, lines, notes
 
 __all__ = ["Cell", "Label", "Table", "build", "to_csv", "to_markdown"]
@@ -25,7 +26,7 @@ CSV_COLUMNS = (
 def to_markdown(table: Table) -> str:
     """Return heading, table and what a reader must know of its numbers; ends with a newline."""
     scale = f" ({table.scale} scale)" if table.scale else ""
-    text = [f"## {table.title or table.name}{scale}", ""]
+    text = [f"## {_plain(table.title or table.name)}{scale}", ""]
     for column in table.columns:
         # Side by side, the numbers of several columns would be wider than any terminal.
         text += [f"### {_plain(column.label)}", ""] if len(table.columns) > 1 else []
@@ -73,7 +74,7 @@ def _grid(table: Table, column: Label) -> list[str]:
 
 def _plain(text: str) -> str:
     """Return text that cannot break a Markdown table or list."""
-    return " ".join(str(text).split()).replace("|", "\\|")
+    return one_line(str(text)).replace("|", "\\|")
 
 
 def _line(table: Table, cell: Cell) -> list[object]:

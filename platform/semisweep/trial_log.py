@@ -27,6 +27,7 @@ from semisweep import files
 from semisweep.errors import StoreError
 from semisweep.files import Location
 from semisweep.folder import TrialFolder
+from semisweep.printable import printable
 
 FIRST_CHARACTERS = 16_000  # kept of the beginning of an attempt
 LAST_CHARACTERS = 48_000  # and of its end
@@ -42,6 +43,7 @@ class TrialLog:
 
     def __init__(self, path: Location) -> None:
         self.path = path
+        self.hears_streams = True
         self._first: list[str] = []
         self._last: deque[str] = deque()
         self._sizes = [0, 0]  # characters of both
@@ -91,19 +93,19 @@ def logging_to(folder: TrialFolder, attempt: int) -> Iterator[TrialLog]:
     log = TrialLog(folder.path / f"log-{attempt:04d}.txt")
     _forget(folder, attempt)
     log.say(f"attempt {attempt} on {socket.gethostname()}, process {os.getpid()}")
-    root, ours = logging.getLogger(), logging.getLogger("semisweep")
-    handler = _Handler(log, None if root.handlers else sys.stderr)
-    before, level = (sys.stdout, sys.stderr, warnings.showwarning), ours.level
-    root.addHandler(handler)
-    ours.setLevel(logging.INFO)
+    log.flush()  # so that an attempt that is killed has left a word
+    root = logging.getLogger()
+    first, last = _Records(log, None if root.handlers else sys.stderr), _EndOfRecord(log)
+    before = (sys.stdout, sys.stderr, warnings.showwarning)
+    root.handlers[:] = [first, *root.handlers, last]
     sys.stdout, sys.stderr = _Tee(log, before[0]), _Tee(log, before[1])
     warnings.showwarning = _shown_as_text
     try:
         yield log
     finally:
         sys.stdout, sys.stderr, warnings.showwarning = before
-        root.removeHandler(handler)
-        ours.setLevel(level)
+        root.removeHandler(first)
+        root.removeHandler(last)
         log.flush()
 
 
@@ -119,30 +121,25 @@ def read_logs(folder: TrialFolder) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def printable(text: str) -> str:
-    """Return a text without what could steer a terminal: a log may be a stranger's."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
-
-
 def describe(said: Mapping[str, Any]) -> str:
     """Return what a trial reports, as a line of its log; nothing for mere progress."""
     row = said.get("row")
+    if "device" in said:
+        return f"from step {said['step']} of {said['total_steps']} on {said['device']}"
     if row is None:
         return ""
     values = (f"{name}={value:.4g}" for name, value in row.items() if isinstance(value, float))
     return f"step {row.get('step')}: {' '.join(values)}"
 
 
-class _Handler(logging.Handler):
-    """Passes records of the standard library's logging on.
+class _Records(logging.Handler):
+    """The first handler of records: it passes them on, and has streams be unheard until the last.
 
-    Warnings go to `stream` as well, where no other handler would show them.
+    They go to `stream` as well, where no other handler would show them.
     """
 
     def __init__(self, log: TrialLog, stream: TextIO | None) -> None:
-        super().__init__(logging.INFO)
+        super().__init__()
         self.log, self.stream = log, stream
         self.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
 
@@ -150,8 +147,21 @@ class _Handler(logging.Handler):
         """Add a record."""
         text = self.format(record)
         self.log.say(text)
-        if self.stream is not None and record.levelno >= logging.WARNING:
+        self.log.hears_streams = False
+        if self.stream is not None:
             self.stream.write(text + "\n")
+
+
+class _EndOfRecord(logging.Handler):
+    """The last handler of records: what others have written to a stream was the record again."""
+
+    def __init__(self, log: TrialLog) -> None:
+        super().__init__()
+        self.log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hear streams again."""
+        self.log.hears_streams = True
 
 
 class _Tee(io.TextIOBase):
@@ -164,7 +174,7 @@ class _Tee(io.TextIOBase):
         """Write to the stream, and whole lines to the log."""
         *lines, self.begun = (self.begun + text).split("\n")
         self.begun = self.begun[-LINE_CHARACTERS:]
-        for line in lines:
+        for line in lines if self.log.hears_streams else ():
             self.log.say(line)
         return self.stream.write(text)
 

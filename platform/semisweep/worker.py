@@ -64,7 +64,7 @@ def start_group(
             failure_config=FailureConfig(max_failures=-1),
         ),
     )
-    trainer.autoscaling, trainer.started = resources.address is not None, started
+    trainer.started = started
     trainer.fit()
 
 

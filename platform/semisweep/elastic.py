@@ -1,0 +1,51 @@
+"""Slots that follow a cluster: trials leave machines that are lost, and use those that join.
+
+A sweep has names for more slots than there is room for. How many trials are out at a time is what
+fits the machines that are there now; a slot gets its workers when it first has a trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from semisweep.engine import Engine, places
+
+MOST_SLOTS = 256  # of a sweep on a cluster that may grow
+
+
+def names_wanted(engine: Engine, total: int) -> int:
+    """Return how many slots a sweep of so many trials may come to have."""
+    resources = engine.resources
+    most = resources.slots or (MOST_SLOTS if resources.address else engine.slots)
+    return max(1, min(most, total))
+
+
+class Room:
+    """How many trials may be out at a time, and taking them back from lost machines."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.trials = engine.slots
+
+    def look(self, slots: Mapping[str, Mapping[str, Any]]) -> None:
+        """Follow the cluster; `slots` is what the broker says of them.
+
+        At least one trial is always out: it waits for a machine, or for one to be started for it.
+        """
+        if not self.engine.resources.address:
+            return  # a cluster of our own stays as it is
+        nodes = [node for node in self.engine.ray.nodes() if node["Alive"]]
+        fit = places([node["Resources"] for node in nodes], self.engine.worker)
+        fit //= self.engine.resources.workers
+        self.trials = max(1, min(fit, self.engine.resources.slots or fit))
+        alive = {node["NodeID"] for node in nodes}
+        for slot, said in slots.items():
+            if is_lost(said, alive):
+                self.engine.broker.lost.remote(slot)
+
+
+def is_lost(said: Mapping[str, Any], alive: set[str]) -> bool:
+    """Return whether workers of a slot had a trial on a machine that is no longer there."""
+    processes: Sequence[tuple[str, int]] = said["processes"]
+    return said["job"] is not None and any(node not in alive for node, _ in processes)

@@ -1,0 +1,13 @@
+"""Texts of a store as a terminal or a page may show them: the store may be a stranger's."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """Return a text without what could steer a terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+def one_line(text: str) -> str:
+    """Return a text in one line, whose HTML a page would show and not obey."""
+    return printable(" ".join(text.split())).replace("<", "&lt;")
