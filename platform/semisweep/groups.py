@@ -14,6 +14,7 @@ from semisweep.request import Resources
 STARTS = 3  # of a group whose controller is lost; Ray Train itself restarts lost workers
 GRACE_SECONDS = 3.0
 KILL_SECONDS = 5.0
+LAST_SECONDS = 60.0  # on a machine that has hardly any time for this process
 
 
 class Groups:
@@ -42,7 +43,7 @@ class Groups:
             if self._closed or name in self._alive:
                 return
             self._alive.add(name)
-        self._begin(lambda: self._keep(name))
+        self.begin(lambda: self._keep(name))
 
     def is_alive(self, name: str) -> bool:
         """Return whether a slot has a group, or is about to have one."""
@@ -61,7 +62,7 @@ class Groups:
             for name in names if trains else ():
                 self.start(name)
 
-        self._begin(wait)
+        self.begin(wait)
 
     def close(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """Let all groups go; those that are in mid-training or still starting are ended.
@@ -76,21 +77,26 @@ class Groups:
         with self._guard:
             for controller in self._controllers:
                 self.ray.kill(controller)
-        self._join(KILL_SECONDS)
+        if not self._join(KILL_SECONDS):
+            self.ray.kill(self.broker)  # whoever still waits for it waits no longer
+            self._join(LAST_SECONDS)
         self._controllers.clear()
         self._scratch.cleanup()
 
-    def _begin(self, target: Callable[[], None]) -> None:
+    def begin(self, target: Callable[[], None]) -> None:
+        """Call `target` in a thread whose end is waited for when the groups are closed."""
         thread = threading.Thread(target=target, daemon=True)
         with self._guard:
             if not self._closed:
                 self._threads.append(thread)
                 thread.start()
 
-    def _join(self, seconds: float) -> None:
+    def _join(self, seconds: float) -> bool:
+        """Wait for all threads, but no longer; return whether all have ended."""
         until = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(timeout=max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _started(self, controller: Any) -> None:
         """Remember the actor that a group lives and dies with."""

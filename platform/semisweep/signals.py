@@ -56,6 +56,7 @@ class Signals:
             yield
         finally:
             ray_utils.set_sigterm_handler = own
+            self.take()  # below Python Ray has put a handler for SIGTERM in place, which aborts
             self._held = False
         if self._kept:
             self._kept = False

@@ -20,6 +20,7 @@ from semisweep.store import Store
 
 LOOK_SECONDS = 1.0
 ANSWER_SECONDS = 20.0
+LAST_SECONDS = 5.0  # that the last look may take before the sweep goes on without it
 IDLE_SECONDS = 20.0  # that a slot keeps its workers while others may yet leave it a trial
 
 Watch = Callable[[Mapping[str, Mapping[str, Any]], int], None]
@@ -34,7 +35,7 @@ def steward(
     `watch` is given what each running trial said last, and how many are trained elsewhere. New
     groups are not begun before `up` is set.
     """
-    ended = threading.Event()
+    ended, gone = threading.Event(), threading.Event()
     ray, broker = engine.ray, engine.broker
 
     def look() -> None:
@@ -47,14 +48,14 @@ def steward(
                 _start_and_let_go(engine, handout, slots, may_start=up.is_set())
                 for slot, said in slots.items():
                     _end_waits(engine, slot, said)
+        gone.set()
 
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
+    engine.groups.begin(look)
     try:
         yield
     finally:
         ended.set()
-        thread.join(timeout=5)
+        gone.wait(LAST_SECONDS)
 
 
 def _start_and_let_go(
