@@ -111,7 +111,7 @@ def test_a_finished_trial_has_the_documented_columns(root: Path, store: Store) -
     frame = semisweep.load(store.root)
     assert list(frame["key"]) == [job.key]
     assert list(frame["status"]) == ["finished"]
-    assert said[0] == {"step": 0, "total_steps": 3}
+    assert said[0] == {"step": 0, "total_steps": 3, "device": "cpu"}
     assert [report["row"]["step"] for report in said if "row" in report] == [2, 3]
 
 
@@ -260,6 +260,28 @@ def test_a_trial_that_is_interrupted_leaves_a_checkpoint_and_goes_on_from_it(
     undisturbed = Store.open(tmp_path / "undisturbed", create=True)
     assert execute(job_of(trial, root, undisturbed), nothing).status == "finished"
     assert export(store) == export(undisturbed)
+
+
+def test_a_trial_that_another_process_has_taken_over_is_busy_and_no_failure(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The taker's lease is there when the trainer, taken for dead, comes to write its result."""
+    monkeypatch.setenv("SEMISWEEP_LEASES", "1")
+    leased = Store.open(tmp_path / "leased", create=True)
+    job = job_of(TRIAL, root, leased)
+    folder = leased.trial(job.key)
+
+    def taken(said: Mapping[str, Any]) -> None:
+        (own,) = (path for path in Path(str(folder.path)).glob("lease-*.json"))
+        number = int(own.stem.removeprefix("lease-"))
+        if "row" in said:
+            (own.with_name(f"lease-{number + 1:06d}.json")).write_bytes(own.read_bytes())
+
+    outcome = execute(job, taken)
+
+    assert outcome.status == "busy"
+    assert folder.failure() is None
+    assert not folder.finished
 
 
 def test_a_full_disk_is_no_failure_of_the_trial_which_goes_on_when_there_is_room(

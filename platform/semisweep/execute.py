@@ -19,7 +19,7 @@ from semisweep import distributed, stops
 from semisweep.config import flatten
 from semisweep.data.dataset import DataSet, open_dataset
 from semisweep.data.splits import Split, make_split
-from semisweep.errors import DataError, SemisweepError, StoreError, TrainingError
+from semisweep.errors import DataError, LeaseError, SemisweepError, StoreError, TrainingError
 from semisweep.halving import Rungs, listener
 from semisweep.job import Job, Outcome
 from semisweep.machine_data import check_same, machine_name, machine_root
@@ -65,6 +65,8 @@ def execute(
     except StoreError as error:
         if raise_errors:
             raise
+        if isinstance(error, LeaseError):  # it was taken for dead, and is somebody else's now
+            return Outcome(job.key, "busy", BUSY, unexpected=distributed.world()[1] > 1)
         return Outcome(job.key, "unwritable", str(error), unexpected=distributed.world()[1] > 1)
 
 
@@ -111,7 +113,7 @@ def _attempt(
     except TrainingInterrupted:
         return Outcome(job.key, "interrupted")
     except Exception as error:
-        if raise_errors or is_unwritable(error):
+        if raise_errors or is_unwritable(error) or isinstance(error, LeaseError):
             raise
         return _failed(job, folder, attempt, error)
     if "stopped.rung" in row:
