@@ -29,6 +29,7 @@ from semisweep.trial_log import read_logs
 
 HERE = Path(__file__).parent
 RAY = str(Path(sys.executable).parent / "ray")
+HEAD = [RAY, "start", "--head", "--node-ip-address=127.0.0.1", "--num-cpus=2", "--block"]
 PATIENCE = 300
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -104,8 +105,7 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Submitted]:
     options += [f"--metrics-export-port={metrics}", "--dashboard-host=127.0.0.1"]
     with (root / "head").open("wb") as said:
         head = subprocess.Popen(
-            [RAY, "start", "--head", "--node-ip-address=127.0.0.1", "--num-cpus=2", "--block"]
-            + options,
+            [*HEAD, *options],
             env=environment,
             stdout=said,
             stderr=subprocess.STDOUT,
