@@ -136,6 +136,7 @@ def _number(value: float, sign: str = "") -> str:
 
 
 def notes(table: Table) -> Iterator[str]:
+    """Yield what a reader must know of a table's numbers, a sentence or two each."""
     metric = table.metric_note or table.metric
     if any(cell.wanted for cell in table.cells.values()):
         yield f"Metric: {metric} ({_metrics(table)}), in percent."

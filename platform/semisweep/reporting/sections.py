@@ -19,7 +19,7 @@ from semisweep.reporting.facts import facts
 from semisweep.reporting.figure import Figure
 from semisweep.reporting.stored import Stored
 from semisweep.reporting.svg import interval
-from semisweep.table import to_markdown
+from semisweep.texts import notes as table_notes
 
 NOTHING = "–"
 TRIALS_SHOWN = 60  # of a search
@@ -237,9 +237,8 @@ def _summary(table: Table) -> str:
 
 def notes(table: Table) -> list[Markup]:
     """Return the notes beneath a table, the very ones of its Markdown, as HTML."""
-    lines = to_markdown(table).splitlines()
-    texts = [line.removeprefix("- ").replace("\\|", "|") for line in lines if line.startswith("- ")]
-    return [Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))) for text in texts]
+    texts = (escape(" ".join(text.split())) for text in table_notes(table))
+    return [Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(text))) for text in texts]
 
 
 def _search(study: Study, stored: Stored, store_path: str) -> Section:
