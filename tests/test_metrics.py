@@ -1,4 +1,4 @@
-"""What a sweep counts for Prometheus; the export itself is tested with Ray, in test_remote.py."""
+"""What a sweep counts for Prometheus; the export itself is tested with Ray, in test_cluster.py."""
 
 from __future__ import annotations
 

@@ -93,11 +93,12 @@ def test_a_worker_that_hangs_is_killed_and_its_trial_goes_on_in_fresh_workers(
 
 
 def test_what_does_not_fit_the_cluster_is_refused(here: Cluster) -> None:
-    driver = here.start("stuck", "--slots", "3", "--gpus", "0.5", "--seeds", "4")
+    """Unless it says how many slots there are to be: then machines may be on their way."""
+    driver = here.start("stuck", "--gpus", "2", "--seeds", "4")
     assert driver.wait() == 2
     assert driver.errors.splitlines()[-1].startswith(
-        "error: slots x workers x (1 CPU, 0.5 GPU) must fit the cluster's nodes, "
-        "2 CPUs and 1 GPUs, got slots=3, workers=1; at most 2 slots"
+        "error: slots x workers x (1 CPU, 2 GPU) must fit the cluster's nodes, "
+        "2 CPUs and 1 GPUs, got slots=1, workers=1; at most 0 slots"
     )
 
 

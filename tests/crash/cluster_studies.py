@@ -48,4 +48,3 @@ def of(name: str, seeds: int) -> Study:
 
 nine = of("nine", 9)
 twelve = of("twelve", 12)
-three = of("three", 3)
