@@ -1,4 +1,4 @@
-"""What a sweep counts for Prometheus; the export itself is tested with Ray, in test_cluster.py."""
+"""What a sweep counts for Prometheus; the export itself is Ray's."""
 
 from __future__ import annotations
 
