@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from semisweep.broker import Broker
+from semisweep import broker as broker_module
+from semisweep.broker import GATHERINGS, Broker
 
 T = TypeVar("T")
 
@@ -31,6 +32,31 @@ async def is_waiting(call: Awaitable[Any]) -> asyncio.Task[Any]:
         await asyncio.sleep(0)
     assert not task.done()
     return task
+
+
+def test_a_quick_actor_waits_for_the_one_that_is_started_for_the_next_job() -> None:
+    async def scene() -> None:
+        broker = Broker()
+        await broker.begin(["slot-1", "slot-2"], job("a"), "actor-1")
+        assert await broker.gather(1)
+        waiting = await is_waiting(broker.gather(2))
+        assert await broker.begin(["slot-1", "slot-2"], job("b"), "actor-2") == "slot-2"
+        assert await waiting
+
+    run(scene())
+
+
+def test_an_actor_that_stays_alone_waits_a_few_times_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(broker_module, "GATHER_SECONDS", 0.01)
+
+    async def scene() -> None:
+        broker = Broker()
+        await broker.begin([SLOT], job(), "actor-1")
+        assert [await broker.gather(2) for _ in range(GATHERINGS + 1)] == [False, False, True, True]
+
+    run(scene())
 
 
 def test_a_job_is_handed_out_once_to_each_worker() -> None:

@@ -33,7 +33,7 @@ def room_on(machines: Machines, resources: Resources, slots: int = 1) -> Room:
     engine: Any = SimpleNamespace(
         resources=resources, ray=machines, broker=machines, slots=slots, worker={"CPU": 0.99}
     )
-    return Room(engine)
+    return Room(engine, names_wanted(engine, 100))
 
 
 def slot(node: str, job: bool = True) -> dict[str, Any]:
@@ -57,6 +57,8 @@ def test_as_many_trials_are_out_as_fit_or_are_asked_for_and_one_always(
     room.look({})
 
     assert room.trials == trials
+    assert not room.is_full(trials - 1)
+    assert room.is_full(trials) == (trials != resources.slots)  # else Tune itself keeps count
 
 
 def test_room_follows_machines_that_join_and_are_lost() -> None:

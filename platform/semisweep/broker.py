@@ -12,6 +12,9 @@ import time
 from collections import Counter
 from typing import Any
 
+GATHER_SECONDS = 5.0
+GATHERINGS = 3
+
 
 class Mailbox:
     """One slot: its current job, what its workers said of it, and whether it is to close."""
@@ -38,6 +41,8 @@ class Broker:
         self.running: dict[str, dict[str, Any]] = {}
         self.deliveries: Counter[str] = Counter()
         self.stopping = False
+        self.actors: set[str] = set()  # of Tune that have had a job
+        self.lonely = 0  # how often one waited for others in vain
         self.changed = asyncio.Condition()
 
     def _box(self, slot: str) -> Mailbox:
@@ -58,10 +63,33 @@ class Broker:
             self._box(free[0]).claimed = True
             return free[0]
 
+    async def gather(self, company: int) -> bool:
+        """Let a Tune actor that has done a job wait until so many have had one, but not for long.
+
+        Else one that is quick takes each next job before the actor is there that Tune starts for
+        it, whereupon Tune ends that one and starts another for the job after it, and so on.
+        Returns whether so many are there, or no more are waited for.
+        """
+        async with self.changed:
+            if self.lonely < GATHERINGS:
+                gathered = self.changed.wait_for(lambda: len(self.actors) >= company)
+                try:
+                    await asyncio.wait_for(gathered, GATHER_SECONDS)
+                except TimeoutError:
+                    self.lonely += 1
+            return len(self.actors) >= company or self.lonely >= GATHERINGS
+
     async def release(self, slot: str) -> None:
         """Give a claimed slot back."""
         async with self.changed:
             self._box(slot).claimed, self._box(slot).key = False, ""
+
+    async def begin(self, slots: list[str], job: dict[str, Any], actor: str) -> str:
+        """Claim a slot for a Tune actor's job, give it the job, and return it."""
+        slot = await self.claim(slots, job["key"])
+        self.actors.add(actor)
+        await self.put(slot, job)
+        return slot
 
     async def put(self, slot: str, job: dict[str, Any]) -> None:
         """Give a slot its next job; one that it has not finished yet just goes on."""

@@ -24,9 +24,17 @@ def names_wanted(engine: Engine, total: int) -> int:
 class Room:
     """How many trials may be out at a time, and taking them back from lost machines."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, names: int) -> None:
+        self.engine, self.names = engine, names
         self.trials = engine.slots
+
+    def is_full(self, out: int) -> bool:
+        """Return whether no further trial fits beside those that are out.
+
+        Never where every slot has room: then Tune keeps count, and has the next trial at hand when
+        one ends, which it must to keep the actor.
+        """
+        return self.trials < self.names and out >= self.trials
 
     def look(self, slots: Mapping[str, Mapping[str, Any]]) -> None:
         """Follow the cluster; `slots` is what the broker says of them.

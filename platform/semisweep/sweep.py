@@ -48,8 +48,9 @@ def sweep(
         _raise_error(handout)
         return
     engine.connect()
-    first, room = engine.groups.names[0], Room(engine)
+    first = engine.groups.names[0]
     slots = engine.groups.reserve(names_wanted(engine, source.total) - 1)
+    room = Room(engine, len(slots))
     engine.groups.follow(first, slots[1 : engine.slots], first_up)
     try:
         with (
@@ -142,10 +143,13 @@ def _slot_class(broker: Any, slots: list[str]) -> Any:
 
             self.ray = ray
             self.slot: str | None = None
+            self.actor = ray.get_runtime_context().get_actor_id()
+            self.gathered = 1  # so many actors are known to be there
             self.reset_config(config)
 
         def reset_config(self, config: dict[str, Any]) -> bool:
             self.job: dict[str, Any] | None = config["job"]
+            self.company: int = config["company"]
             return True
 
         def step(self) -> dict[str, Any]:
@@ -155,13 +159,13 @@ def _slot_class(broker: Any, slots: list[str]) -> Any:
             waiting = broker.outcome.options(name=self.name)
             outcome = self.ray.get(waiting.remote(self.slot))
             self.cleanup()
+            if self.company > self.gathered and self.ray.get(broker.gather.remote(self.company)):
+                self.gathered = self.company
             return {**outcome, "done": True}
 
         def _begin(self, job: dict[str, Any]) -> None:
             # Not before: Tune starts actors for trials that it then gives to another.
-            if self.slot is None:
-                self.slot = self.ray.get(broker.claim.remote(slots, job["key"]))
-            self.ray.get(broker.put.remote(self.slot, job))
+            self.slot = self.ray.get(broker.begin.remote(slots, job, self.actor))
             self.name, self.job = job["label"] or job["key"], None
 
         def save_checkpoint(self, folder: str) -> None:
@@ -201,13 +205,18 @@ def _feed(handout: Handout, first: dict[str, Any], first_up: threading.Event, ro
         def suggest(self, trial_id: str) -> Any:  # Ray's own type forgets that it may be FINISHED
             if self.jobs and not self.first_up.is_set():
                 return None
-            if self.jobs and self.handout.outstanding >= self.room.trials:
+            if self.jobs and self.room.is_full(self.handout.outstanding):
                 return None
             job = self.handout.take() if self.jobs else self.first
             if job is None:
                 return Searcher.FINISHED if self.handout.ended else None
             self.jobs[trial_id] = job["key"]
-            return {"job": job}
+            return {"job": job, "company": self._company()}
+
+        def _company(self) -> int:
+            """Return how many of Tune's actors there should be when the last job has ended."""
+            given = len(self.jobs)
+            return min(given, self.room.trials) if given < self.handout.source.total else 1
 
         def on_trial_complete(
             self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
