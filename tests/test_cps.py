@@ -9,8 +9,8 @@ import torch
 
 from semisweep.errors import ConfigError
 from semisweep.functional import IGNORE
+from semisweep.iteration import autocast
 from semisweep.testing import MethodContract, progress_at, random_batch, tiny_network, train_steps
-from semisweep.trainer import autocast
 from semisweep_methods.cps import CPS, CPSConfig, ask, exchange_loss, look, mix, mixed_label
 from semisweep_methods.supervised import Supervised, SupervisedConfig
 

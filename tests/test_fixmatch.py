@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from semisweep.errors import ConfigError
-from semisweep.testing import MethodContract, progress_at, random_batch, tiny_network, train_steps
+from semisweep.testing import (
+    MethodContract,
+    first_update,
+    progress_at,
+    random_batch,
+    tiny_network,
+    train_steps,
+)
 from semisweep_methods.fixmatch import FixMatch, FixMatchConfig
 from semisweep_methods.unimatch import UniMatch, UniMatchConfig
 
@@ -26,9 +33,9 @@ class TestFixMatch(MethodContract):
     golden = GOLDEN / "trace_fixmatch.json"
 
 
-def first_update(batch=None, **changes):
+def updated(batch=None, **changes):
     method = FixMatch(replace(CONFIG, **changes), classes=4)
-    return method, next(method.step(batch or random_batch(0), progress_at(0)))
+    return method, first_update(method, batch or random_batch(0), progress_at(0))
 
 
 def test_it_is_the_unimatch_trial_with_one_strong_view_and_no_perturbed_features():
@@ -51,7 +58,7 @@ def test_its_losses_are_those_of_that_trial_bit_for_bit():
 
 
 def test_the_loss_is_half_of_the_sum():
-    _, update = first_update(consistency_weight=0.75)
+    _, update = updated(consistency_weight=0.75)
     terms = update.terms
 
     assert terms["strong"] > 0
@@ -61,7 +68,7 @@ def test_the_loss_is_half_of_the_sum():
 def test_the_unlabelled_term_equals_a_slow_loop_over_pixels():
     """Eq. 4, with the masks of CutMix and padding."""
     batch = random_batch(0)
-    _, update = first_update(batch)
+    _, update = updated(batch)
     method = FixMatch(CONFIG, classes=4)
     donors = [1, 0, 3, 2]
     mixed = batch.strong[0].clone()
@@ -92,7 +99,7 @@ def test_labels_of_the_weak_view_are_constants():
     method, batch = FixMatch(CONFIG, classes=4), random_batch(0)
     ignored = batch._replace(label=torch.full_like(batch.label, 255))
     weak = batch.weak.clone().requires_grad_()
-    update = next(method.step(ignored._replace(weak=weak), progress_at(0)))
+    update = first_update(method, ignored._replace(weak=weak), progress_at(0))
     gradient = torch.autograd.grad(update.loss, weak, allow_unused=True)[0]
 
     assert gradient is None or not gradient.any()
@@ -100,15 +107,15 @@ def test_labels_of_the_weak_view_are_constants():
 
 @pytest.mark.parametrize("changes", [{"threshold": 0.4}, {"consistency_weight": 0.5}])
 def test_every_setting_changes_the_loss(changes):
-    assert first_update(**changes)[1].loss != first_update()[1].loss
+    assert updated(**changes)[1].loss != updated()[1].loss
 
 
 def test_nobody_confident_leaves_half_the_supervised_loss():
-    _, update = first_update(threshold=1.0)
+    _, update = updated(threshold=1.0)
 
     assert torch.equal(update.loss, update.terms["supervised"] / 2)
 
 
 def test_one_unlabelled_image_is_refused():
     with pytest.raises(ConfigError, match="unlabelled images per worker=1"):
-        first_update(random_batch(0, unlabelled=1))
+        updated(random_batch(0, unlabelled=1))

@@ -12,10 +12,11 @@ from semisweep.data.dataset import open_dataset
 from semisweep.data.shapes import make
 from semisweep.data.splits import make_split
 from semisweep.functional import IGNORE, confident_cross_entropy
+from semisweep.iteration import autocast, iterate
 from semisweep.method import Rate
 from semisweep.optimizer import make_optimizers
 from semisweep.testing import MethodContract, progress_at, random_batch, tiny_network, train_steps
-from semisweep.trainer import Training, autocast, iterate
+from semisweep.trainer import Training
 from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig, Trial
 from semisweep_methods.cps import CPS, CPSConfig, ask, look, mix
 from semisweep_methods.gps import (

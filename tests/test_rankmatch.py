@@ -13,7 +13,13 @@ from semisweep import config as configuration
 from semisweep.errors import ConfigError
 from semisweep.functional import cutmix, shrink_mask
 from semisweep.network import NetworkConfig
-from semisweep.testing import MethodContract, progress_at, random_batch, tiny_network
+from semisweep.testing import (
+    MethodContract,
+    first_update,
+    progress_at,
+    random_batch,
+    tiny_network,
+)
 from semisweep.trial import method_path
 from semisweep_methods.rankmatch import (
     RankMatch,
@@ -278,17 +284,18 @@ def test_orthogonal_agents_start_from_another_pixel_in_another_step():
 
 
 def agent_term(batch=None, **changes):
-    """Return the agents' term of a method and what it saw."""
+    """Return a method, its batch, its weak and strong features, and the agents' term of them."""
     method = RankMatch(replace(CONFIG, **changes), classes=4)
     batch = batch or random_batch(0)
-    seen = method.look(batch, progress_at(0))
-    return method, batch, seen, method.agent_consistency(batch, seen, progress_at(0))
+    seen, strong = method.look(batch, progress_at(0)), method.look_strong(batch).fused
+    weak = method.opinion(seen).fused
+    term = method.agent_consistency(batch, weak, strong, progress_at(0))
+    return method, batch, seen.weak.fused, strong, term
 
 
 def test_the_term_equals_a_slow_loop_on_the_mixed_features():
-    method, batch, seen, found = agent_term(kl_reduction="sum_over_permutations")
-    student = pixels(seen.strong.fused)
-    weak = seen.weak.fused
+    method, batch, weak, strong, found = agent_term(kl_reduction="sum_over_permutations")
+    student = pixels(strong)
     size = weak.shape[-2:]
     teacher = pixels(torch.cat([cutmix(weak, shrink_mask(mask, size)) for mask in batch.cutmix]))
     chosen = method.select(teacher, progress_at(0), "teacher")
@@ -305,20 +312,17 @@ def test_the_term_equals_a_slow_loop_on_the_mixed_features():
 
 
 def test_the_loss_is_unimatchs_and_the_weighted_term():
-    update = next(RankMatch(CONFIG, classes=4).step(random_batch(0), progress_at(0)))
-    without = next(
-        UniMatch(UniMatchConfig(network=tiny_network(), threshold=0.3), classes=4).step(
-            random_batch(0), progress_at(0)
-        )
-    )
+    plain = UniMatch(UniMatchConfig(network=tiny_network(), threshold=0.3), classes=4)
+    update = first_update(RankMatch(CONFIG, classes=4), random_batch(0), progress_at(0))
+    without = first_update(plain, random_batch(0), progress_at(0))
 
     assert update.terms["rank"] > 0
     assert torch.allclose(update.loss, without.loss + 0.1 * update.terms["rank"])
 
 
 def test_the_term_teaches_the_student_and_not_the_teacher():
-    _, _, seen, term = agent_term()
-    gradients = torch.autograd.grad(term, [seen.weak.fused, seen.strong.fused], allow_unused=True)
+    *_, weak, strong, term = agent_term()
+    gradients = torch.autograd.grad(term, [weak, strong], allow_unused=True)
 
     assert gradients[0] is None
     assert gradients[1].abs().sum() > 0
@@ -327,7 +331,7 @@ def test_the_term_teaches_the_student_and_not_the_teacher():
 @pytest.mark.parametrize("consistency", ["l2", "ce", "kl", "rank"])
 @pytest.mark.parametrize("selection", ["orthogonal", "random", "top_n", "all"])
 def test_every_combination_gives_a_positive_finite_term(consistency, selection):
-    _, _, _, term = agent_term(consistency=consistency, selection=selection)
+    *_, term = agent_term(consistency=consistency, selection=selection)
 
     assert term.isfinite()
     assert term > 0

@@ -23,12 +23,13 @@ from semisweep.data.dataset import DataSet, open_dataset
 from semisweep.data.shapes import make
 from semisweep.data.splits import Split, make_split
 from semisweep.errors import ConfigError, TrainingError
+from semisweep.iteration import iterate
 from semisweep.method import Batch, Method, MethodConfig, Progress, Update
 from semisweep.metric import evaluate, mean_iou
 from semisweep.optimizer import make_optimizers, schedule
 from semisweep.protocols import Protocol
 from semisweep.rehearsal import progress_at, random_batch, tiny_network
-from semisweep.trainer import STOP, Training, fit, from_bytes, iterate, to_bytes
+from semisweep.trainer import STOP, Training, fit, from_bytes, to_bytes
 from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig, Trial
 from semisweep_methods.rankmatch import RankMatchConfig
 from semisweep_methods.supervised import Supervised, SupervisedConfig
@@ -110,9 +111,9 @@ class Seesaw(Method):
         return image
 
 
-def seesaw() -> tuple[Seesaw, dict[str, torch.optim.Optimizer]]:
+def seesaw(kind: type[Seesaw] = Seesaw) -> tuple[Seesaw, dict[str, torch.optim.Optimizer]]:
     plain = OptimizerConfig(learning_rate=0.5, head_multiplier=1, momentum=0, weight_decay=0)
-    method = Seesaw()
+    method = kind()
     return method, make_optimizers(method, TrainingConfig(steps=9, optimizer=plain))
 
 
@@ -135,6 +136,30 @@ def test_the_gradient_of_one_update_does_not_reach_the_next_iteration() -> None:
         iterate(method, random_batch(0), progress_at(step), optimizers)
 
     assert method.seen == [1.0, 0.5, 0.5, 0.5, 0.0, 0.0]
+
+
+class InParts(Seesaw):
+    """Gives the first update in two parts, which see the same weights."""
+
+    def step(self, batch: Batch, progress: Progress) -> Iterator[Update]:
+        yield Update("first", 0.2 * self.first.weight.sum(), {"one": torch.ones(())}, None, False)
+        self.seen.append(self.first.weight.item())
+        yield Update("first", 0.8 * self.first.weight.sum(), {"other": torch.ones(())})
+        self.seen.append(self.first.weight.item())
+
+
+def test_the_parts_of_an_update_add_up_to_one_step() -> None:
+    method, optimizers = seesaw(InParts)
+
+    for step in range(2):
+        terms = iterate(method, random_batch(0), progress_at(step), optimizers)
+
+    assert method.seen == pytest.approx([1.0, 0.5, 0.5, 0.0])
+    assert {name: float(value) for name, value in terms.items()} == {
+        "first.one": 1.0,
+        "first.other": 1.0,
+        "first.loss": pytest.approx(0.5),
+    }
 
 
 def test_global_draws_depend_on_seed_and_step_alone() -> None:

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from semisweep.errors import ConfigError
-from semisweep.testing import MethodContract, progress_at, random_batch, tiny_network, train_steps
+from semisweep.testing import (
+    MethodContract,
+    first_update,
+    progress_at,
+    random_batch,
+    tiny_network,
+    train_steps,
+)
 from semisweep_methods.unimatch import UniMatch, UniMatchConfig
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -28,7 +35,7 @@ class TestUniMatch(MethodContract):
 
 def test_the_loss_is_half_of_the_weighted_sum_of_its_terms():
     method = UniMatch(CONFIG, classes=4)
-    update = next(method.step(random_batch(0), progress_at(0)))
+    update = first_update(method, random_batch(0), progress_at(0))
     terms = update.terms
     total = terms["supervised"] + 0.25 * 2 * terms["strong"] + 0.5 * terms["perturbed"]
 
@@ -40,10 +47,8 @@ def test_the_loss_is_half_of_the_weighted_sum_of_its_terms():
 
 def test_the_terms_equal_a_slow_loop_over_pixels():
     method, batch = UniMatch(CONFIG, classes=4), random_batch(0)
-    seen = method.look(batch, progress_at(0))
-    _, terms = method.pixel_consistency(batch, seen)
-    probability = seen.weak.logits.softmax(1)
-    strong = seen.strong.logits.unflatten(0, (2, 4)).log_softmax(2)
+    probability = method.look(batch, progress_at(0)).weak.logits.softmax(1)
+    strong = method.look_strong(batch).logits.unflatten(0, (2, 4)).log_softmax(2)
     donor = {0: 1, 1: 0, 2: 3, 3: 2}
     views = []
     for view in range(2):
@@ -59,6 +64,7 @@ def test_the_terms_equal_a_slow_loop_over_pixels():
                         total -= strong[view, image, best.indices, row, column].item()
         views.append(total / valid)
 
+    terms = first_update(method, batch, progress_at(0)).terms
     assert terms["strong"].item() == pytest.approx(sum(views) / 2, rel=1e-5)
 
 
@@ -66,17 +72,20 @@ def test_supervision_of_views_does_not_reach_the_teacher():
     """The weak logits get no gradient from the unlabelled terms: pseudo-labels are constants."""
     method, batch = UniMatch(CONFIG, classes=4), random_batch(0)
     seen = method.look(batch, progress_at(0))
+    opinion, strong = method.opinion(seen), method.look_strong(batch)
     seen.weak.logits.retain_grad()
-    seen.strong.logits.retain_grad()
-    method.pixel_consistency(batch, seen)[0].backward()
+    strong.logits.retain_grad()
+    method.clean_loss(batch, seen, opinion)[0].backward()
+    method.strong_loss(batch, opinion, strong, progress_at(0))[0].backward()
 
+    assert not any(part.requires_grad for part in opinion)
     assert seen.weak.logits.grad is None
-    assert seen.strong.logits.grad is not None
+    assert strong.logits.grad.any()
 
 
 def test_a_threshold_nobody_reaches_leaves_half_the_supervised_loss():
     method = UniMatch(replace(CONFIG, threshold=1.0), classes=4)
-    update = next(method.step(random_batch(0), progress_at(0)))
+    update = first_update(method, random_batch(0), progress_at(0))
 
     assert update.terms["confident"] == 0
     assert torch.equal(update.loss, update.terms["supervised"] / 2)
@@ -87,7 +96,8 @@ def test_switched_off_terms_are_not_computed():
     seen = method.look(random_batch(0), progress_at(0))
 
     assert method.views == 0
-    assert len(seen.strong.logits) == len(seen.perturbed) == 0
+    assert len(seen.perturbed) == 0
+    assert len(list(method.step(random_batch(0), progress_at(0)))) == 1
 
 
 def test_the_perturbed_copy_differs_from_the_weak_one_and_between_steps():
@@ -101,7 +111,7 @@ def test_the_perturbed_copy_differs_from_the_weak_one_and_between_steps():
 
 def test_a_batch_of_two_trains():
     method = UniMatch(CONFIG, classes=4)
-    update = next(method.step(random_batch(0, labelled=2, unlabelled=2), progress_at(0)))
+    update = first_update(method, random_batch(0, labelled=2, unlabelled=2), progress_at(0))
 
     assert update.loss.isfinite()
 
@@ -109,7 +119,7 @@ def test_a_batch_of_two_trains():
 def test_one_unlabelled_image_is_refused_with_the_number():
     method = UniMatch(CONFIG, classes=4)
     with pytest.raises(ConfigError, match="unlabelled images per worker=1"):
-        next(method.step(random_batch(0, unlabelled=1), progress_at(0)))
+        first_update(method, random_batch(0, unlabelled=1), progress_at(0))
 
 
 def test_labels_can_be_learned_from_the_random_batches():

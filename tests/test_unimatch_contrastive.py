@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from semisweep.functional import cutmix
-from semisweep.testing import MethodContract, progress_at, random_batch, tiny_network, train_steps
+from semisweep.testing import (
+    MethodContract,
+    first_update,
+    progress_at,
+    random_batch,
+    tiny_network,
+    train_steps,
+)
 from semisweep_methods.u2pl_contrast import labelled_cells, unlabelled_cells
 from semisweep_methods.u2pl_partition import Partition, partition
 from semisweep_methods.unimatch import UniMatch, UniMatchConfig
@@ -39,9 +46,8 @@ class TestUniMatchContrastive(MethodContract):
     golden = GOLDEN / "trace_unimatch_contrastive.json"
 
 
-def first_update(config=CONFIG, kind=UniMatchContrastive, batch=None):
-    method = kind(config, classes=4)
-    return next(method.step(batch or random_batch(0), progress_at(0)))
+def updated(config=CONFIG, kind=UniMatchContrastive, batch=None):
+    return first_update(kind(config, classes=4), batch or random_batch(0), progress_at(0))
 
 
 def unimatch(config):
@@ -60,7 +66,7 @@ def test_the_loss_is_unimatchs_and_half_of_the_weighted_term(changes):
     """All of UniMatch's terms, so the passes and their draws, are UniMatch's own."""
     own = replace(CONFIG, contrast_weight=0.4, **changes)
     kind, plain = unimatch(own)
-    update, without = first_update(own), first_update(plain, kind)
+    update, without = updated(own), updated(plain, kind)
 
     assert update.terms["contrast"] > 0
     for name, term in without.terms.items():
@@ -71,14 +77,14 @@ def test_the_loss_is_unimatchs_and_half_of_the_weighted_term(changes):
 def test_anchors_are_of_labelled_and_strong_images_and_the_rest_of_weak_ones():
     """The term is the loss of cells put together by hand."""
     batch = random_batch(0)
-    term = first_update(batch=batch).terms["contrast"]
+    term = updated(batch=batch).terms["contrast"]
     method = UniMatchContrastive(CONFIG, classes=4)
     seen = method.look(batch, progress_at(0))
     weak = seen.weak.logits.detach()
     parts = partition(weak, batch.valid, CONFIG, progress_at(0))
     label = weak.argmax(1)
     features = method.head(torch.cat([seen.labelled.fused, seen.weak.fused])).detach()
-    strong = method.head(seen.strong.fused).unflatten(0, (2, 4))
+    strong = method.head(method.look_strong(batch).fused).unflatten(0, (2, 4))
     truth = labelled_cells(features[:4], seen.labelled.logits, batch.label)
     student = [truth]
     for view in range(2):
@@ -96,9 +102,9 @@ def test_anchors_are_of_labelled_and_strong_images_and_the_rest_of_weak_ones():
 
 def test_the_term_teaches_labelled_and_strong_images_and_no_weak_one():
     method, batch = UniMatchContrastive(CONFIG, classes=4), random_batch(0)
-    seen = method.look(batch, progress_at(0))
-    term = method.contrastive_term(method.contrast, batch, seen, progress_at(0))
-    sources = [seen.labelled.fused, seen.strong.fused, seen.weak.fused, seen.weak.logits]
+    seen, strong = method.look(batch, progress_at(0)), method.look_strong(batch)
+    term = method.contrastive_term(method.contrast, batch, seen, strong, progress_at(0))
+    sources = [seen.labelled.fused, strong.fused, seen.weak.fused, seen.weak.logits]
     gradients = torch.autograd.grad(term, sources, allow_unused=True)
 
     assert all(gradient.abs().sum() > 0 for gradient in gradients[:2])
@@ -139,7 +145,7 @@ def test_every_setting_changes_the_losses(changes):
 
 def test_strong_views_are_asked_for_by_the_term_alone():
     own = replace(CONFIG, view_weight=0.0)
-    update = first_update(own)
+    update = updated(own)
 
     assert UniMatchContrastive(own, classes=4).views == 2
     assert update.terms["contrast"] > 0

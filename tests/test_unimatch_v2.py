@@ -9,8 +9,15 @@ import torch
 from semisweep import config as configuration
 from semisweep.functional import IGNORE
 from semisweep.network import NetworkConfig
-from semisweep.testing import MethodContract, progress_at, random_batch, tiny_network, train_steps
-from semisweep_methods.unimatch_v2 import Seen, UniMatchV2, UniMatchV2Config, undropped_images
+from semisweep.testing import (
+    MethodContract,
+    first_update,
+    progress_at,
+    random_batch,
+    tiny_network,
+    train_steps,
+)
+from semisweep_methods.unimatch_v2 import UniMatchV2, UniMatchV2Config, undropped_images
 
 GOLDEN = Path(__file__).parent / "golden"
 # A fresh network in evaluation mode is nowhere surer of one of four classes.
@@ -64,53 +71,52 @@ def slow_consistency(logits, weak, batch, threshold, views):
     return sum(losses) / views
 
 
-def random_seen(scale=2.0, size=8):
+def random_logits(scale=2.0, size=8):
+    """Return logits of weak images and of two strong views of them."""
     numbers = torch.Generator().manual_seed(4)
     logits = scale * torch.randn(16, 4, size, size, generator=numbers)
-    return Seen(logits[:4], logits[4:8], logits[8:])
+    return logits[4:8], logits[8:]
 
 
 @pytest.mark.parametrize("case", ["plain", "absent class", "nothing confident", "all padding"])
 def test_the_unlabelled_loss_equals_a_slow_loop_over_pixels(case):
-    seen, batch = random_seen(), random_batch(0, size=8)
+    (weak, strong), batch = random_logits(), random_batch(0, size=8)
     threshold = 1.0 if case == "nothing confident" else 0.6
     if case == "absent class":
-        seen.weak[:, 2] = -50.0
+        weak[:, 2] = -50.0
     if case == "all padding":
         batch = batch._replace(valid=torch.zeros_like(batch.valid))
-    found, share = made(threshold=threshold).consistency(batch, seen)
-    expected = slow_consistency(seen.strong, seen.weak, batch, threshold, views=2)
+    found, share = made(threshold=threshold).consistency(batch, weak, strong)
+    expected = slow_consistency(strong, weak, batch, threshold, views=2)
 
     assert found.item() == pytest.approx(expected, abs=1e-5, rel=1e-5)
     assert (found > 0) == (share > 0) == (case in ("plain", "absent class"))
 
 
 def test_one_view_has_the_loss_of_that_view_alone():
-    seen, batch = random_seen(), random_batch(0, size=8)
-    seen = seen._replace(strong=seen.strong[:4])
-    found, _ = made(strong_views=1, threshold=0.6).consistency(batch, seen)
-    expected = slow_consistency(seen.strong, seen.weak, batch, 0.6, views=1)
+    (weak, strong), batch = random_logits(), random_batch(0, size=8)
+    found, _ = made(strong_views=1, threshold=0.6).consistency(batch, weak, strong[:4])
+    expected = slow_consistency(strong[:4], weak, batch, 0.6, views=1)
 
     assert found.item() == pytest.approx(expected, abs=1e-5, rel=1e-5)
 
 
 def test_the_unlabelled_loss_has_the_gradient_of_its_formula():
     method, batch = made(threshold=0.6), random_batch(0, size=4)
-    seen = random_seen(size=4)
-    strong = seen.strong.double().requires_grad_()
+    weak, strong = random_logits(size=4)
+    own = strong.double().requires_grad_()
 
-    assert torch.autograd.gradcheck(
-        lambda own: method.consistency(batch, seen._replace(strong=own))[0], strong
-    )
+    assert torch.autograd.gradcheck(lambda own: method.consistency(batch, weak, own)[0], own)
 
 
 def test_the_loss_is_half_of_the_supervised_loss_and_the_mean_over_views():
     method, batch = made(), random_batch(0)
-    seen = method.look(batch, progress_at(3))
-    update = next(method.step(batch, progress_at(3)))
-    strong = slow_consistency(seen.strong, seen.weak, batch, CONFIG.threshold, views=2)
+    labelled, weak = method.network(batch.image).logits, method.look_weak(batch)
+    strong = method.look_strong(batch, progress_at(3))
+    update = first_update(method, batch, progress_at(3))
+    strong = slow_consistency(strong, weak, batch, CONFIG.threshold, views=2)
     total, known = 0.0, 0
-    for image, label in zip(seen.labelled.log_softmax(1), batch.label, strict=True):
+    for image, label in zip(labelled.log_softmax(1), batch.label, strict=True):
         for row in range(32):
             for column in range(32):
                 if label[row, column] != IGNORE:
@@ -124,7 +130,7 @@ def test_the_loss_is_half_of_the_supervised_loss_and_the_mean_over_views():
 
 
 def test_a_batch_of_two_trains():
-    update = next(made().step(random_batch(0, labelled=2, unlabelled=2), progress_at(0)))
+    update = first_update(made(), random_batch(0, labelled=2, unlabelled=2), progress_at(0))
 
     assert update.loss.isfinite()
 
@@ -164,11 +170,11 @@ def test_the_teacher_looks_in_evaluation_mode_and_learns_nothing():
     method, batch = made(), random_batch(0)
     train_steps(method, 2)
     before = {name: value.clone() for name, value in method.teacher.state_dict().items()}
-    seen = method.look(batch, progress_at(5))
-    alone = method.look(batch._replace(weak=batch.weak.roll(2, 0)), progress_at(5)).weak.roll(2, 0)
+    weak = method.look_weak(batch)
+    alone = method.look_weak(batch._replace(weak=batch.weak.roll(2, 0))).roll(2, 0)
 
-    assert torch.allclose(seen.weak, alone, atol=1e-5)
-    assert not seen.weak.requires_grad
+    assert torch.allclose(weak, alone, atol=1e-5)
+    assert not weak.requires_grad
     assert all(
         torch.equal(value, before[name]) for name, value in method.teacher.state_dict().items()
     )
@@ -242,14 +248,14 @@ def test_other_steps_drop_other_channels_and_images():
 
 
 def test_dropout_reaches_the_strong_views_only():
-    batch = random_batch(0)
     with_it, without = (
-        made(**changes).look(batch, progress_at(0)) for changes in ({}, {"dropout": "none"})
+        [update.terms for update in made(**changes).step(random_batch(0), progress_at(0))]
+        for changes in ({}, {"dropout": "none"})
     )
 
-    assert not torch.allclose(with_it.strong, without.strong)
-    assert torch.equal(with_it.labelled, without.labelled)
-    assert torch.equal(with_it.weak, without.weak)
+    assert torch.equal(with_it[0]["supervised"], without[0]["supervised"])
+    assert torch.equal(with_it[1]["confident"], without[1]["confident"])
+    assert not torch.allclose(with_it[1]["strong"], without[1]["strong"])
 
 
 # The switches
@@ -260,8 +266,8 @@ def trained():
     """Return the state after a while, and what the teacher's pixels are then as likely above."""
     method = made()
     train_steps(method, 5)
-    seen = method.look(random_batch(80), progress_at(80))
-    return method.state_dict(), seen.weak.softmax(1).max(1).values.median().item()
+    weak = method.look_weak(random_batch(80))
+    return method.state_dict(), weak.softmax(1).max(1).values.median().item()
 
 
 def losses(trained, **changes):

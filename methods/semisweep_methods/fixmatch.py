@@ -82,26 +82,26 @@ class FixMatch(Method):
         return {"network": [self.network]}
 
     def step(self, batch: Batch, progress: Progress) -> Iterator[Update]:
-        """Yield one update: half of L_s + lambda_u L_u (Eqs. 3 and 4)."""
+        """Yield one update: half of L_s, and half of lambda_u L_u (Eqs. 3 and 4)."""
         own: FixMatchConfig = self.config
         logits = self.network(torch.cat([batch.image, batch.weak])).logits
         labelled, weak = logits[: len(batch.image)], logits[len(batch.image) :]
         loss = supervised_loss(own.supervised_loss, labelled, batch.label)
         label, confidence = pseudo_label(weak)
+        del logits, labelled, weak  # nothing may hold on to them while the gradient is made
         confident = confidence >= own.threshold
         selected = (confident & batch.valid).sum()
         terms = {
             "supervised": loss.detach(),
             "confident": over_count(selected.float(), batch.valid.sum()),
         }
-        if own.consistency_weight > 0:
+        yield Update("network", loss / 2, terms, complete=not self.views)
+        if self.views:
             mask = batch.cutmix[0]
             strong = self.network(cutmix(batch.strong[0], mask)).logits
             targets = (cutmix(part, mask) for part in (label, confident, batch.valid))
             term = confident_cross_entropy(strong, *targets)
-            terms["strong"] = term.detach()
-            loss = loss + own.consistency_weight * term
-        yield Update("network", loss / 2, terms)
+            yield Update("network", own.consistency_weight * term / 2, {"strong": term.detach()})
 
     def predict(self, image: Tensor) -> Tensor:
         """Return the network's logits."""

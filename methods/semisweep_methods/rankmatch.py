@@ -23,7 +23,6 @@ the default. Where they are silent or we depart from them:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from itertools import permutations
 from typing import Annotated, Any, Literal
 
@@ -34,8 +33,9 @@ from torch import Tensor
 from semisweep.config import Count, NonNegative, common, config, setting
 from semisweep.errors import ConfigError
 from semisweep.functional import cutmix, draw, full_precision, generator, shrink_mask
-from semisweep.method import Batch, Method, Progress, Update
-from semisweep_methods.unimatch import Seen, UniMatch, UniMatchConfig
+from semisweep.method import Batch, Method, Progress
+from semisweep.network import Output
+from semisweep_methods.unimatch import Opinion, UniMatch, UniMatchConfig
 
 
 @config
@@ -125,23 +125,34 @@ class RankMatch(UniMatch):
             return cls, dataclasses.replace(config, consistency="kl")
         return cls, config
 
-    def step(self, batch: Batch, progress: Progress) -> Iterator[Update]:
-        """Yield one update: UniMatch's loss + lambda times the agents' (Eq. 9)."""
-        seen = self.look(batch, progress)
-        loss, terms = self.pixel_consistency(batch, seen)
-        if self.config.compares_agents:
-            term = self.agent_consistency(batch, seen, progress)
-            loss = loss + self.config.rank_weight * term
-            terms["rank"] = term.detach()
-        yield Update("network", loss, terms)
-
-    def agent_consistency(self, batch: Batch, seen: Seen, progress: Progress) -> Tensor:
-        """Return the mean over views, images and pixels of what Table 6 compares."""
+    def strong_loss(
+        self, batch: Batch, opinion: Opinion, strong: Output, progress: Progress
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return UniMatch's loss of the strong views + lambda times the agents' (Eq. 9)."""
         own: RankMatchConfig = self.config
-        weak, size = seen.weak.fused.detach(), seen.weak.fused.shape[-2:]
+        parts: list[Tensor] = []
+        terms: dict[str, Tensor] = {}
+        if own.view_weight > 0:
+            loss, terms = super().strong_loss(batch, opinion, strong, progress)
+            parts.append(loss)
+        if own.compares_agents:
+            term = self.agent_consistency(batch, opinion.fused, strong.fused, progress)
+            parts.append(own.rank_weight * term)
+            terms["rank"] = term.detach()
+        return torch.stack(parts).sum(), terms
+
+    def agent_consistency(
+        self, batch: Batch, weak: Tensor, strong: Tensor, progress: Progress
+    ) -> Tensor:
+        """Return the mean over views, images and pixels of what Table 6 compares.
+
+        weak [U, D, h, w] are the teacher's features, strong [V U, D, h, w] the student's.
+        """
+        own: RankMatchConfig = self.config
+        size = weak.shape[-2:]
         mixed = torch.cat([cutmix(weak, shrink_mask(m, size)) for m in self.masks(batch)])
         with torch.autocast(weak.device.type, enabled=False):
-            teacher, student = pixels(mixed), pixels(seen.strong.fused)  # [V U, P, D], P = h w
+            teacher, student = pixels(mixed), pixels(strong)  # [V U, P, D], P = h w
             chosen = self.select(teacher, progress, "teacher")
             other = chosen if own.shared_positions else self.select(student, progress, "student")
             expected = agent_scores(teacher, chosen)

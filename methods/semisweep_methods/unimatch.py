@@ -84,12 +84,19 @@ class UniMatchConfig(MethodConfig):
 
 
 class Seen(NamedTuple):
-    """What the network made of a batch; what is switched off is empty."""
+    """What the network made of a batch but for its strong views; what is switched off is empty."""
 
     labelled: Output  # [B, ...]
     weak: Output  # [U, ...]
     perturbed: Tensor  # [U, C, H, W]  logits
-    strong: Output  # [V U, ...]       view after view
+
+
+class Opinion(NamedTuple):
+    """What the weak view teaches, without gradient."""
+
+    label: Tensor  # [U, H, W]      class index
+    confident: Tensor  # [U, H, W]  whether the class is likely enough to count
+    fused: Tensor  # [U, D, h, w]   features
 
 
 class UniMatch(Method):
@@ -107,13 +114,23 @@ class UniMatch(Method):
         return {"network": [self.network]}
 
     def step(self, batch: Batch, progress: Progress) -> Iterator[Update]:
-        """Yield one update: half of L_x + the unlabelled terms by their weights."""
-        # Nothing here may hold on to logits while the update's gradient is made.
-        loss, terms = self.pixel_consistency(batch, self.look(batch, progress))
-        yield Update("network", loss, terms)
+        """Yield one update, L_x + the unlabelled terms by their weights, halved.
+
+        Its parts are the two forward passes: the memory of one is free before the other begins.
+        """
+        seen = self.look(batch, progress)
+        opinion = self.opinion(seen)
+        loss, terms = self.clean_loss(batch, seen, opinion)
+        del seen  # nothing may hold on to logits while the gradient is made
+        yield Update("network", loss, terms, complete=not self.views)
+        if self.views:
+            strong = self.look_strong(batch)
+            loss, terms = self.strong_loss(batch, opinion, strong, progress)
+            del strong
+            yield Update("network", loss, terms)
 
     def look(self, batch: Batch, progress: Progress) -> Seen:
-        """Return what the network sees: all but the strong views in one pass, those in another."""
+        """Return what the network sees of labelled and weak images, in one pass."""
         size = batch.weak.shape[-2:]
         rows = [len(batch.image), len(batch.weak), 0]
         taps = self.network.encode(torch.cat([batch.image, batch.weak]))
@@ -129,11 +146,13 @@ class UniMatch(Method):
                 *(torch.split(part, rows) for part in self.network.decode(taps, size)), strict=True
             )
         )
-        strong = Output(weak.logits[:0], weak.fused[:0])
-        if self.views:
-            views = zip(batch.strong[: self.views], self.masks(batch), strict=True)
-            strong = self.network(torch.cat([cutmix(view, mask) for view, mask in views]))
-        return Seen(labelled, weak, perturbed.logits, strong)
+        return Seen(labelled, weak, perturbed.logits)
+
+    def look_strong(self, batch: Batch) -> Output:
+        """Return what the network sees of the strong views, [V U, ...], view after view."""
+        views = zip(batch.strong[: self.views], self.masks(batch), strict=True)
+        seen: Output = self.network(torch.cat([cutmix(view, mask) for view, mask in views]))
+        return seen
 
     def masks(self, batch: Batch) -> Tensor:
         """Return where the strong views in use [V, U, H, W] show their donors."""
@@ -145,34 +164,42 @@ class UniMatch(Method):
             tap, self.config.feature_dropout, generator(progress, "feature dropout", level)
         )
 
-    def pixel_consistency(self, batch: Batch, seen: Seen) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return UniMatch's whole loss and its terms."""
-        own: UniMatchConfig = self.config
-        supervised = supervised_loss(own.supervised_loss, seen.labelled.logits, batch.label)
+    def opinion(self, seen: Seen) -> Opinion:
+        """Return what the weak view teaches."""
         label, confidence = pseudo_label(seen.weak.logits)
-        confident = confidence >= own.threshold
-        selected = (confident & batch.valid).sum()
-        loss = supervised
+        return Opinion(label, confidence >= self.config.threshold, seen.weak.fused.detach())
+
+    def clean_loss(
+        self, batch: Batch, seen: Seen, opinion: Opinion
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return half of L_x and of the perturbed features' term, and the terms."""
+        own: UniMatchConfig = self.config
+        loss = supervised_loss(own.supervised_loss, seen.labelled.logits, batch.label)
+        selected = (opinion.confident & batch.valid).sum()
         terms = {
-            "supervised": supervised.detach(),
+            "supervised": loss.detach(),
             "confident": over_count(selected.float(), batch.valid.sum()),
         }
-        if own.view_weight > 0:
-            logits = torch.split(seen.strong.logits, len(batch.weak))
-            losses = [
-                confident_cross_entropy(
-                    view, *(cutmix(part, mask) for part in (label, confident, batch.valid))
-                )
-                for view, mask in zip(logits, self.masks(batch), strict=True)
-            ]
-            strong = torch.stack(losses).sum()
-            loss = loss + own.view_weight * strong
-            terms["strong"] = strong.detach() / self.views
         if own.feature_weight > 0:
-            perturbed = confident_cross_entropy(seen.perturbed, label, confident, batch.valid)
+            perturbed = confident_cross_entropy(
+                seen.perturbed, opinion.label, opinion.confident, batch.valid
+            )
             loss = loss + own.feature_weight * perturbed
             terms["perturbed"] = perturbed.detach()
         return loss / 2, terms
+
+    def strong_loss(
+        self, batch: Batch, opinion: Opinion, strong: Output, progress: Progress
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return half of the strong views' terms by their weight, and the mean of the terms."""
+        targets = (opinion.label, opinion.confident, batch.valid)
+        views = zip(torch.split(strong.logits, len(batch.weak)), self.masks(batch), strict=True)
+        losses = [
+            confident_cross_entropy(view, *(cutmix(part, mask) for part in targets))
+            for view, mask in views
+        ]
+        loss = torch.stack(losses).sum()
+        return self.config.view_weight * loss / 2, {"strong": loss.detach() / self.views}
 
     def predict(self, image: Tensor) -> Tensor:
         """Return the network's logits."""

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from semisweep.config import common, config
 from semisweep.functional import cutmix, pseudo_label
 from semisweep.method import Batch, Method, Progress, Update
+from semisweep.network import Output
 from semisweep_methods.u2pl import representation_head
 from semisweep_methods.u2pl_contrast import (
     Cells,
@@ -75,17 +76,22 @@ class UniMatchContrastive(UniMatch):
         return {"network": [self.network] if self.head is None else [self.network, self.head]}
 
     def step(self, batch: Batch, progress: Progress) -> Iterator[Update]:
-        """Yield one update: half of UniMatch's sum and lambda_c L_c."""
-        seen = self.look(batch, progress)
-        loss, terms = self.pixel_consistency(batch, seen)
-        if self.contrast is not None:
-            term = self.contrastive_term(self.contrast, batch, seen, progress)
-            loss = loss + self.config.contrast_weight * term / 2
-            terms["contrast"] = term.detach()
-        yield Update("network", loss, terms)
+        """Yield one update: half of UniMatch's sum and lambda_c L_c, which needs both passes."""
+        if self.contrast is None:
+            yield from super().step(batch, progress)
+            return
+        seen, strong = self.look(batch, progress), self.look_strong(batch)
+        opinion = self.opinion(seen)
+        loss, terms = self.clean_loss(batch, seen, opinion)
+        if self.config.view_weight > 0:
+            more, strong_terms = self.strong_loss(batch, opinion, strong, progress)
+            loss, terms = loss + more, terms | strong_terms
+        term = self.contrastive_term(self.contrast, batch, seen, strong, progress)
+        terms["contrast"] = term.detach()
+        yield Update("network", loss + self.config.contrast_weight * term / 2, terms)
 
     def contrastive_term(
-        self, contrast: Contrast, batch: Batch, seen: Seen, progress: Progress
+        self, contrast: Contrast, batch: Batch, seen: Seen, strong: Output, progress: Progress
     ) -> Tensor:
         """Return L_c (Eq. 4 of U2PL) of labelled images and strong views."""
         assert self.head is not None
@@ -97,8 +103,8 @@ class UniMatchContrastive(UniMatch):
         label, _ = pseudo_label(logits)
         parts = partition(logits, batch.valid, own, progress)
         views: list[Cells] = []
-        strong = self.head(seen.strong.fused).chunk(self.views)
-        for feature, mask in zip(strong, self.masks(batch), strict=True):
+        features = self.head(strong.fused).chunk(self.views)
+        for feature, mask in zip(features, self.masks(batch), strict=True):
             mixed = Partition(*(cutmix(part, mask) for part in parts))
             opinion, target = cutmix(logits, mask), cutmix(label, mask)
             views.append(unlabelled_cells(feature, opinion, target, mixed, own))

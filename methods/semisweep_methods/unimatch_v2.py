@@ -23,7 +23,7 @@ Chosen by us:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -86,14 +86,6 @@ class UniMatchV2Config(MethodConfig):
     )
 
 
-class Seen(NamedTuple):
-    """Logits of a batch: the student's, but for the weak images, which the teacher sees."""
-
-    labelled: Tensor  # [B, C, H, W]
-    weak: Tensor  # [U, C, H, W]
-    strong: Tensor  # [V U, C, H, W]  view after view
-
-
 class UniMatchV2(Method):
     """A student and the average of its weights, which labels what the student sees."""
 
@@ -118,28 +110,30 @@ class UniMatchV2(Method):
 
     def step(self, batch: Batch, progress: Progress) -> Iterator[Update]:
         """Yield one update, (L_x + the mean of L_s over views) / 2; then the teacher follows."""
-        seen = self.look(batch, progress)
-        supervised = supervised_loss(self.config.supervised_loss, seen.labelled, batch.label)
-        strong, confident = self.consistency(batch, seen)
-        terms = {
-            "supervised": supervised.detach(),
-            "strong": strong.detach(),
-            "confident": confident,
-        }
-        yield Update("network", (supervised + strong) / 2, terms)
+        labelled = self.network(batch.image).logits
+        supervised = supervised_loss(self.config.supervised_loss, labelled, batch.label)
+        del labelled  # nothing may hold on to logits while the gradient is made
+        terms = {"supervised": supervised.detach()}
+        yield Update("network", supervised / 2, terms, complete=False)
+        weak = self.look_weak(batch)
+        strong, confident = self.consistency(batch, weak, self.look_strong(batch, progress))
+        yield Update("network", strong / 2, {"strong": strong.detach(), "confident": confident})
         follow(self.teacher, self.network, warm_momentum(self.config.momentum, progress.step))
 
-    def look(self, batch: Batch, progress: Progress) -> Seen:
-        """Return what teacher and student see; strong views meet CutMix, then channel dropout."""
+    def look_weak(self, batch: Batch) -> Tensor:
+        """Return the teacher's logits [U, C, H, W] of the weak images."""
         with torch.no_grad(), evaluating(self.teacher):
-            weak = self.teacher(batch.weak).logits
-        labelled = self.network(batch.image).logits
+            logits: Tensor = self.teacher(batch.weak).logits
+        return logits
+
+    def look_strong(self, batch: Batch, progress: Progress) -> Tensor:
+        """Return the student's logits [V U, C, H, W] after CutMix, then channel dropout."""
         views = zip(batch.strong[: self.views], batch.cutmix[: self.views], strict=True)
         taps = self.network.encode(torch.cat([cutmix(view, mask) for view, mask in views]))
         if self.config.dropout != "none":
             taps = [self.drop(tap, progress) for tap in taps]
-        strong = self.network.decode(taps, batch.weak.shape[-2:]).logits
-        return Seen(labelled, weak, strong)
+        logits: Tensor = self.network.decode(taps, batch.weak.shape[-2:]).logits
+        return logits
 
     def drop(self, tap: Tensor, progress: Progress) -> Tensor:
         """Return a tap [V U, D, h, w] of the strong views with channels zeroed or doubled."""
@@ -154,16 +148,16 @@ class UniMatchV2(Method):
         factors = torch.cat([torch.where(whole, 1.0, 2.0 * one) for one in kept])
         return tap * factors.to(tap.device, tap.dtype)[:, :, None, None]
 
-    def consistency(self, batch: Batch, seen: Seen) -> tuple[Tensor, Tensor]:
+    def consistency(self, batch: Batch, weak: Tensor, strong: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean of the views' confident cross-entropies, and the confident share."""
-        label, confidence = pseudo_label(seen.weak)
+        label, confidence = pseudo_label(weak)
         confident = confidence >= self.config.threshold
         losses = [
             confident_cross_entropy(
                 view, *(cutmix(part, mask) for part in (label, confident, batch.valid))
             )
             for view, mask in zip(
-                torch.split(seen.strong, len(batch.weak)), batch.cutmix[: self.views], strict=True
+                torch.split(strong, len(batch.weak)), batch.cutmix[: self.views], strict=True
             )
         ]
         selected = (confident & batch.valid).sum()

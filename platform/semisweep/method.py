@@ -53,12 +53,15 @@ class Update(NamedTuple):
     """Minimise `loss` over the parameters of `group`, now; `terms`, its parts, are for history.
 
     `rate`: where in a schedule of its own a phase of the method stands; None for the trial's.
+    `complete`: False where the next yield adds to this update: gradients add up, what the graph of
+    this part held is free before the next is computed, and weights change after the last part.
     """
 
     group: str
     loss: Tensor
     terms: Mapping[str, Tensor]
     rate: Rate | None = None
+    complete: bool = True
 
 
 class PseudoLabel(NamedTuple):

@@ -100,16 +100,20 @@ class Rehearsal:
         losses: dict[str, list[float]] = {}
         with undisturbed():
             disturb(derive("rehearsal", step) % 2**32)
+            adding = False
             for update in self.method.step(batch, self._progress(step)):
                 optimizer = self.optimizers[update.group]
                 own = 1.0 if update.rate is None else factor(update.rate, SCHEDULE_POWER)
                 for group in optimizer.param_groups:
                     group["lr"] = LEARNING_RATE * own
-                optimizer.zero_grad(set_to_none=True)
+                if not adding:
+                    optimizer.zero_grad(set_to_none=True)
                 update.loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                rates.append((update.group, update.rate))
                 losses.setdefault(update.group, []).append(float(update.loss.detach()))
+                adding = not update.complete
+                if not adding:
+                    optimizer.step()
+                    rates.append((update.group, update.rate))
             draws = hash((torch.get_rng_state().numpy().tobytes(), random.getstate(), _numpy()))
         return Moment(summaries(self.method), losses, rates, draws)
 

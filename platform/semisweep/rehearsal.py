@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from semisweep import distributed
 from semisweep.functional import IGNORE
-from semisweep.method import Batch, Method, Progress
+from semisweep.iteration import iterate
+from semisweep.method import Batch, Method, Progress, Update
 from semisweep.network import NetworkConfig
 from semisweep.optimizer import make_optimizers
 from semisweep.seeding import derive
-from semisweep.trainer import iterate
 from semisweep.trial import OptimizerConfig, TrainingConfig
 
 Losses = list[dict[str, float]]
@@ -125,6 +125,18 @@ def own_share(batch: Batch, kind: torch.dtype) -> Batch:
 
     dims = (0, 0, 0, 1, 1, 0)
     return Batch(*(rows(values, dim) for values, dim in zip(batch, dims, strict=True)))
+
+
+def first_update(method: Method, batch: Batch, progress: Progress) -> Update:
+    """Return the first update of a step with its parts put together."""
+    parts = []
+    for update in method.step(batch, progress):
+        parts.append(update)
+        if update.complete:
+            break
+    loss = torch.stack([part.loss for part in parts]).sum()
+    terms = {name: term for part in parts for name, term in part.terms.items()}
+    return parts[-1]._replace(loss=loss, terms=terms)
 
 
 def train_on_workers(

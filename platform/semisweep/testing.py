@@ -14,6 +14,7 @@ processes of their own, so the method must be importable, as a trial's method mu
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ from semisweep.method import Batch, Method, Update
 from semisweep.rehearsal import (
     awkward_batches,
     disturb,
+    first_update,
     parameters,
     progress_at,
     random_batch,
@@ -39,6 +41,7 @@ from semisweep.rehearsal import (
 
 __all__ = [
     "MethodContract",
+    "first_update",
     "progress_at",
     "random_batch",
     "tiny_network",
@@ -86,12 +89,14 @@ class MethodContract:
         assert not differences(straight.state_dict(), resumed.state_dict())
 
     def test_the_updates_do_not_depend_on_the_data(self) -> None:
-        names = [update.group for update in self.build().step(self.batch(), progress_at(0))]
+        parts = self.parts(self.batch())
 
-        assert names, "a step yields at least one update"
+        assert parts, "a step yields at least one update"
+        assert parts[-1][1], "the last part of an update is complete"
+        for (group, complete), (following, _) in itertools.pairwise(parts):
+            assert complete or group == following, f"{following} within an update of {group}"
         for kind, batch in awkward_batches(self.batch()).items():
-            found = [update.group for update in self.build().step(batch, progress_at(0))]
-            assert found == names, f"other updates when {kind}"
+            assert self.parts(batch) == parts, f"other updates when {kind}"
 
     def test_losses_and_gradients_are_finite_whatever_the_data(self) -> None:
         blank = self.build()
@@ -199,6 +204,11 @@ class MethodContract:
             assert expected.keys() == found.keys()
             for name, loss in expected.items():
                 assert abs(found[name] - loss) <= 1e-4 * abs(loss), f"{name} at step {step}"
+
+    def parts(self, batch: Batch) -> list[tuple[str, bool]]:
+        """Return the group of each part of a first step's updates, and whether it is the last."""
+        updates = self.build().step(batch, progress_at(0))
+        return [(update.group, update.complete) for update in updates]
 
     def weights(self, kind: type[Method], config: Any, steps: int = 3) -> dict[str, Tensor]:
         """Return the weights after a few steps of a method under a configuration."""

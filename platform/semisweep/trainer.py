@@ -1,9 +1,6 @@
 """One trial's training: iterations, evaluations, checkpoints. Needs no Ray.
 
-The trainer knows nothing of any method. It asks a method's `step` for its next update, minimises
-that loss over that group, and asks again. Gradients are averaged over workers explicitly, because
-methods run several forwards, call sub-modules and own several optimizers; after each step every
-worker holds equal weights.
+The trainer knows nothing of any method: what an iteration is stands in `semisweep.iteration`.
 """
 
 from __future__ import annotations
@@ -11,7 +8,6 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,10 +19,10 @@ from semisweep.data.dataset import DataSet
 from semisweep.data.loader import Loader
 from semisweep.data.splits import Split
 from semisweep.errors import TrainingError
+from semisweep.iteration import iterate
 from semisweep.method import Batch, Method, Progress
 from semisweep.metric import evaluate, summary
-from semisweep.optimizer import factor, make_optimizers, parameters, schedule, set_rate
-from semisweep.seeding import derive
+from semisweep.optimizer import make_optimizers, schedule
 from semisweep.trial import Trial, method_class
 
 SELECTION_PART = "val"
@@ -178,50 +174,6 @@ class Training:
         protocol = self.trial.training.evaluation
         confusions = evaluate(self.method, self.dataset, part, protocol, str(self.device))
         return summary(confusions, self.dataset.classes), confusions
-
-
-def iterate(
-    method: Method,
-    batch: Batch,
-    progress: Progress,
-    optimizers: Mapping[str, torch.optim.Optimizer],
-    *,
-    rate: float = 1.0,
-    power: float = 0.0,
-    scaler: torch.amp.GradScaler | None = None,
-    precision: str = "fp32",
-) -> dict[str, Tensor]:
-    """Run one iteration of a method; each update is minimised before the next is asked for.
-
-    `rate`: the factor on learning rates; `power`: of the schedules that updates bring themselves,
-    0 for constant ones. Returns the loss terms, detached, as they are on this worker.
-    """
-    torch.manual_seed(derive(progress.seed, "step", progress.step))
-    scaler = scaler or torch.amp.GradScaler(enabled=False)
-    terms: dict[str, Tensor] = {}
-    updates = iter(method.step(batch, progress))
-    while True:
-        with autocast(batch.image.device.type, precision):
-            update = next(updates, None)
-        if update is None:
-            return terms
-        optimizer = optimizers[update.group]
-        set_rate(optimizer, rate if update.rate is None else factor(update.rate, power))
-        optimizer.zero_grad(set_to_none=True)
-        scaler.scale(update.loss).backward()  # type: ignore[no-untyped-call]
-        distributed.average_gradients(parameters(optimizer))
-        scaler.step(optimizer)
-        scaler.update()
-        terms |= {f"{update.group}.{name}": term.detach() for name, term in update.terms.items()}
-        terms[f"{update.group}.loss"] = update.loss.detach()
-
-
-def autocast(device: str, precision: str) -> Any:
-    """Return the context in which the forward passes of one update run."""
-    if precision == "fp32":
-        return nullcontext()
-    kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
-    return torch.autocast(device, dtype=kinds[precision])
 
 
 def fit(

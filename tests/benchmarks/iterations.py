@@ -34,7 +34,7 @@ from semisweep_methods.unimatch import UniMatch, UniMatchConfig
 
 def iteration(method: type[Method], config: Any) -> Callable[[], None]:
     """Return one iteration without its optimizer; every pixel is confident enough to count."""
-    own = method(config, 21).train()
+    own = method(config, 21).train().to(memory_format=torch.channels_last)  # as the trainer does
     batch = random_batch(0, labelled=2, unlabelled=2, size=129, classes=21)
 
     def once() -> None:
