@@ -48,17 +48,17 @@ def store(tmp_path: Path) -> Store:
 def test_tests_are_made_on_request_and_kept(store: Store) -> None:
     place = ("row", "one")
 
-    assert image_tests(STUDY, store) == {}
-    made = image_tests(STUDY, store, make=True)
+    assert image_tests(STUDY, store, store.finished()) == {}
+    made = image_tests(STUDY, store, store.finished(), make=True)
     assert set(made) == {place}
     assert made[place].low > 0
     assert made[place].image_std < made[place].total_std
-    assert image_tests(STUDY, store) == made
+    assert image_tests(STUDY, store, store.finished()) == made
 
 
 def test_a_table_tells_images_and_replicates_apart(store: Store) -> None:
     rows = results(store, ["a0", "a1", "b0", "b1"])
-    tests = image_tests(STUDY, store, make=True)
+    tests = image_tests(STUDY, store, store.finished(), make=True)
     text = to_markdown(build(STUDY, rows, {}, Outside(images=tests)))
 
     found = tests["row", "one"]
@@ -69,7 +69,7 @@ def test_a_table_tells_images_and_replicates_apart(store: Store) -> None:
 
 def test_freed_matrices_and_other_images_are_no_test(store: Store) -> None:
     (store.trial("b0").path / "confusion-last-test.npz").unlink()
-    assert image_tests(STUDY, store, make=True) == {}
+    assert image_tests(STUDY, store, store.finished(), make=True) == {}
 
     store.trial("b0").write_confusion("last-test", np.ones((5, 2, 2), dtype=np.int64))
-    assert image_tests(STUDY, store, make=True) == {}
+    assert image_tests(STUDY, store, store.finished(), make=True) == {}

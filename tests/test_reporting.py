@@ -18,10 +18,10 @@ from semisweep.cells import Label, build
 from semisweep.query import results
 from semisweep.reporting import curve_plots, page, searches
 from semisweep.reporting.sections import Section, notes
-from semisweep.reporting.stored import Stored
 from semisweep.request import Request, Roots
 from semisweep.statistics import interval, mean_std
 from semisweep.store import Store
+from semisweep.stored import Stored
 
 VOID = {"meta", "img", "br", "path", "circle", "rect"}
 EVIL = "<script>alert(1)</script>"

@@ -14,8 +14,8 @@ from typing import Any
 
 from semisweep.catalogue import short
 from semisweep.errors import ConfigError, StoreError, unknown
-from semisweep.reporting.stored import Row, Stored
 from semisweep.store import Store
+from semisweep.stored import Stored
 
 NOT_SETTINGS = ("data.labelled_digest", "data.unlabelled_digest")
 
@@ -102,7 +102,7 @@ def _write(folder: Path, stored: Stored, key: str) -> None:
     writer.close()
 
 
-def _times(steps: list[int], row: Row | None) -> list[float]:
+def _times(steps: list[int], row: Mapping[str, Any] | None) -> list[float]:
     """Return when each evaluation was: seconds since 1970; of a running trial only their order."""
     if row is None or not steps:
         return [float(step) for step in steps]
@@ -110,7 +110,7 @@ def _times(steps: list[int], row: Row | None) -> list[float]:
     return [end - seconds * (1 - step / steps[-1]) for step in steps]
 
 
-def _settings(row: Row) -> dict[str, Any]:
+def _settings(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return method and configuration as TensorBoard's HPARAMS page takes them."""
     start = ("method", "seed", "config.", "data.", "training.")
     return {
@@ -120,7 +120,7 @@ def _settings(row: Row) -> dict[str, Any]:
     }
 
 
-def _scores(row: Row) -> Iterator[tuple[str, float]]:
+def _scores(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for name in row:
         if name.startswith(("last.", "best.")) and isinstance(row[name], int | float):
             yield name, float(row[name])

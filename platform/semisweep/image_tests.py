@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from semisweep import files
@@ -23,13 +23,16 @@ VERSION = 1
 Pairs = list[tuple[str, str]]  # keys of a cell and of the base row, by replicate
 
 
-def image_tests(study: Mapping[str, Any], store: Store, *, make: bool = False) -> dict[Place, Any]:
+def image_tests(
+    study: Mapping[str, Any], store: Store, finished: Container[str], *, make: bool = False
+) -> dict[Place, Any]:
     """Return the test of each complete cell against the base row's; only kept ones unless `make`.
 
-    Cells whose confusion matrices are gone, or of other images than the base row's, have none.
+    `finished`: the keys of finished trials. Cells whose confusion matrices are gone, or of other
+    images than the base row's, have none.
     """
     found: dict[Place, ImageTest] = {}
-    for place, name, pairs in comparisons(study, store):
+    for place, name, pairs in comparisons(study, finished):
         path = store.root / "images" / f"{digest([VERSION, name, pairs])}.json"
         kept = files.read_json(path)
         if kept is None and make:
@@ -42,7 +45,9 @@ def image_tests(study: Mapping[str, Any], store: Store, *, make: bool = False) -
     return found
 
 
-def comparisons(study: Mapping[str, Any], store: Store) -> Iterator[tuple[Place, str, Pairs]]:
+def comparisons(
+    study: Mapping[str, Any], finished: Container[str]
+) -> Iterator[tuple[Place, str, Pairs]]:
     """Yield place, name of the confusion matrices and keys of all cells that could be tested."""
     cells = {(cell["row"], cell["column"]): cell for cell in study["cells"]}
     for (row, column), cell in cells.items():
@@ -56,7 +61,7 @@ def comparisons(study: Mapping[str, Any], store: Store) -> Iterator[tuple[Place,
             if replicate in base["trials"]
         ]
         trials = {key for pair in pairs for key in pair}
-        if any(a != b for a, b in pairs) and all(store.trial(key).finished for key in trials):
+        if any(a != b for a, b in pairs) and all(key in finished for key in trials):
             yield (row, column), f"{metric[1]}-{metric[2]}", pairs
 
 

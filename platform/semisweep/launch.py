@@ -63,10 +63,11 @@ def run(names: Sequence[str], request: Request, say: Say = lambda text: None) ->
 def look_closer(tables: Sequence[Prepared], request: Request, say: Say) -> None:
     """Measure of finished trials what tables show beside results: pseudo-labels, other images."""
     store = Store.open(request.store)
+    finished = store.finished()
     for prepared in tables:
         if measured_keys(prepared.table):
             measure(prepared.table, store, request.roots, say)
-        image_tests(prepared.table, store, make=True)
+        image_tests(prepared.table, store, finished, make=True)
 
 
 def wanted(study: Study | Search, request: Request) -> Study | Search:

@@ -11,8 +11,8 @@ from semisweep import files
 from semisweep.config import flatten
 from semisweep.cost import Kind, Past
 from semisweep.files import Location
-from semisweep.reporting.stored import Stored
 from semisweep.store import Store
+from semisweep.stored import Stored
 
 if TYPE_CHECKING:
     from semisweep.study import Splits

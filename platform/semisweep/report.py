@@ -18,10 +18,10 @@ from semisweep.label_rows import label_row
 from semisweep.latex import to_latex
 from semisweep.printable import printable
 from semisweep.provenance import source
-from semisweep.query import results
 from semisweep.request import Request
 from semisweep.search_report import search_to_markdown
 from semisweep.store import Store, locate
+from semisweep.stored import Stored
 from semisweep.table import Table, build, to_csv, to_markdown
 
 if TYPE_CHECKING:
@@ -34,13 +34,14 @@ def render(names: Sequence[str], request: Request, form: str = "markdown") -> st
     Searches have a place in Markdown alone.
     """
     studies = [resolved_study(name, request) for name in names]
+    stored = read(studies, request)
     if form in ("csv", "latex", "html"):
         writer = {"csv": to_csv, "latex": to_latex, "html": to_html}[form]
-        return writer([make_table(study, request) for study in studies if not is_search(study)])
+        return writer([tabulate(study, stored) for study in studies if not is_search(study)])
     return "\n".join(
         search_to_markdown(study, _store_of(study, request))
         if is_search(study)
-        else to_markdown(make_table(study, request))
+        else to_markdown(tabulate(study, stored))
         for study in studies
     )
 
@@ -101,19 +102,32 @@ def is_search(study: Mapping[str, Any]) -> bool:
 
 def make_table(study: Mapping[str, Any], request: Request) -> Table:
     """Return the table of a resolved study from what the store has."""
-    if not Store.exists(request.store):
+    return tabulate(study, read([study], request))
+
+
+def read(studies: Iterable[Mapping[str, Any]], request: Request) -> Stored:
+    """Return what the store has of the trials of some resolved studies."""
+    store = Store.open(request.store) if Store.exists(request.store) else None
+    return Stored(store, (key for study in studies for key in keys_of(study)))
+
+
+def tabulate(study: Mapping[str, Any], stored: Stored) -> Table:
+    """Return the table of a resolved study from what was read of the store."""
+    store = stored.store
+    if store is None:
         return build(study, {}, {})
-    store = Store.open(request.store)
     keys = keys_of(study)
-    rows = results(store, keys)
+    rows: dict[str, Mapping[str, Any]]
+    rows = {key: stored.results[key] for key in keys if key in stored.results}
+    failures = {key: stored.failures[key] for key in keys if key in stored.failures}
     if any(str(cell.get("metric")).startswith(MEASURED) for cell in study["cells"]):
-        rows = {key: row | label_row(store.trial(key)) for key, row in rows.items()}
+        rows = {key: dict(row) | label_row(store.trial(key)) for key, row in rows.items()}
     outside = Outside(
         imported=summaries(entries(store, study["name"], study["scale"])),
-        images=image_tests(study, store),
+        images=image_tests(study, store, stored.results),
         current=current_source,
     )
-    return build(study, rows, store.failures(keys), outside)
+    return build(study, rows, failures, outside)
 
 
 def current_source(method: str) -> str:

@@ -118,7 +118,8 @@ def simulate(store: Store, trials: int, recorded: Sequence[float]) -> Outcome:
         Job(key=key, trial={"seed": 0}, store=str(store.root), data_root="", label=key)
         for key in durations
     ]
-    handout = Handout(Grid(jobs, SweepProgress(trials, {}, io.StringIO()), store, METRIC))
+    metrics = dict.fromkeys(durations, METRIC)
+    handout = Handout(Grid(jobs, SweepProgress(trials, {}, io.StringIO()), store, metrics))
     running: list[tuple[float, str]] = []  # of each slot, when its trial ends
     now = driver = writing = 0.0
     while not handout.ended:

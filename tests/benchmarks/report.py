@@ -1,4 +1,4 @@
-"""What a page over a large store costs: 10,000 trials, a million evaluations, by default.
+"""What tables and a page over a large store cost: 10,000 trials, a million evaluations, by default.
 
 The store is that of `queries`, compacted, with studies of five rows, two columns and five seeds.
 Each figure is the fastest of three, in processes of their own that have imported what they need.
@@ -23,18 +23,24 @@ LIMIT_SECONDS = 2.0
 ASK = """
 import sys, time
 import numpy, pandas, pyarrow.parquet, jinja2, scipy.special
+from semisweep import report
 from semisweep.reporting import page
+from semisweep.store import Store
 from semisweep.request import Request, Roots
 from pathlib import Path
 
 request = Request(roots=Roots(Path("absent")), store=sys.argv[1], scale="paper")
-started, used = time.perf_counter(), time.process_time()
+started = time.perf_counter()
+report.render([name for name, _ in Store.open(request.store).studies()], request)
+rendered = time.perf_counter()
+started, used, tables = rendered, time.process_time(), rendered - started
 sections = page.sections_for(page.studies_for((), request), request)
 read = time.perf_counter()
 text = page.page(sections, request.store)
 page.write(text, Path(sys.argv[1]).parent / "report.html")
 done = time.perf_counter()
-print(read - started, done - read, time.process_time() - used, len(sections), len(text))
+used = time.process_time() - used
+print(tables, read - started, done - read, used, len(sections), len(text))
 """
 
 
@@ -50,13 +56,13 @@ def main() -> None:
         lay_out(Store.open(root))
         compact(Store.open(root))
         runs = [ask(root) for _ in range(3)]
-        read, written, used, sections, size = min(runs, key=lambda run: run[2])
-        total = read + written  # other work on the machine makes it longer, not what is computed
-        print(f"{sections:.0f} tables, {options.trials} trials: read and drawn in {read:.2f} s,")
-        print(f"written in {written:.2f} s, {size / 2**20:.1f} MiB")
-        met = "met" if used <= LIMIT_SECONDS else "MISSED"
-        print(f"in all {total:.2f} s, of which this process computed {used:.2f} s", end=" ")
+        tables = min(run[0] for run in runs)
+        _, read, written, used, sections, size = min(runs, key=lambda run: run[3])
+        met = "met" if tables <= LIMIT_SECONDS else "MISSED"
+        print(f"{sections:.0f} tables of {options.trials} trials: {tables:.2f} s", end=" ")
         print(f"(target {LIMIT_SECONDS:g} s: {met})")
+        print(f"a page of them with curves: read and drawn in {read:.2f} s,")
+        print(f"written in {written:.2f} s, {size / 2**20:.1f} MiB; {used:.2f} s of computing")
 
 
 def ask(root: Path) -> list[float]:

@@ -103,6 +103,7 @@ class Crashing:
         self.done = Kills()
         self.drivers: list[Driver] = []
         self.before = 0  # lines of the ledger when the present driver was started
+        self.between = 0  # deaths since then of workers between two trials: the next one's cost
 
     def run(self, wanted: Kills) -> Report:
         """Kill as many as are wanted, let the sweep end, and judge."""
@@ -134,7 +135,7 @@ class Crashing:
         self._to_the_end(self._start())
 
     def _start(self) -> Driver:
-        self.before = len(read_ledger(self.ledger))
+        self.before, self.between = len(read_ledger(self.ledger)), 0
         arguments = ["run", f"crash_studies:{self.study}", "--store", str(self.store)]
         arguments += ["--data", f"shapes={self.data}", "--slots", "2"]
         variables = environment(
@@ -157,19 +158,24 @@ class Crashing:
             time.sleep(self.chance.uniform(0, 0.15))
             if act != "worker":
                 return self._end(act, driver)
-            if self._may_die(line.key) and _kill(line.process):
-                self.done.workers += 1
+            if self._all_may_die() and _kill(line.process):
+                self._note_death(line.process)
                 return driver
 
-    def _may_die(self, key: str) -> bool:
-        """Return whether a trial may cost another process: so many are its failure."""
-        lines = read_ledger(self.ledger)[self.before :]
-        return sum((line.key, line.event) == (key, "started") for line in lines) < DELIVERIES
-
     def _all_may_die(self) -> bool:
+        """Return whether any trial may cost another process: so many are its failure.
+
+        All of them: by the time of the kill its worker may have gone on to another trial.
+        """
         lines = read_ledger(self.ledger)[self.before :]
         ended = {line.key for line in lines if line.event == "finished"}
-        return all(self._may_die(line.key) for line in lines if line.key not in ended)
+        starts = Counter(line.key for line in lines if line.event == "started")
+        return all(starts[key] + self.between < DELIVERIES for key in starts.keys() - ended)
+
+    def _note_death(self, process: int) -> None:
+        self.done.workers += 1
+        last = [line for line in read_ledger(self.ledger) if line.process == process][-1]
+        self.between += last.event == "finished"
 
     def _training(self, driver: Driver) -> Line | None:
         """Wait until some more trials begin to train; return the last one, None without any."""

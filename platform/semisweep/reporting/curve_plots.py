@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from semisweep.cells import Cell, Label, Table
 from semisweep.reporting.axes import setting_axis, value_axis
 from semisweep.reporting.figure import Figure, legend
-from semisweep.reporting.stored import Stored
 from semisweep.reporting.svg import Plot, bars, swatch
+from semisweep.stored import Stored
 
 if TYPE_CHECKING:
-    from semisweep.reporting.stored import Numbers
+    from semisweep.stored import Numbers
 
 SHAPE_POINTS = 48  # of a curve, at most: one in eight pixels
 LOSS_TRIALS = 200  # beyond which loss curves would make a page heavy

@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from semisweep.files import replacing
+from semisweep.report import resolved_study
 from semisweep.reporting.sections import Part, Section, section
-from semisweep.reporting.stored import Stored
 from semisweep.request import Request
 from semisweep.store import Store
+from semisweep.stored import Stored
 
 HERE = Path(__file__).parent
 
 
 def studies_for(names: Sequence[str], request: Request) -> list[Mapping[str, Any]]:
     """Return the resolved studies of a report: those that are named, or all that the store has."""
-    from semisweep.report import resolved_study
-
     if names:
         return [resolved_study(name, request) for name in names]
     if not Store.exists(request.store):

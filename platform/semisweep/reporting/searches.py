@@ -10,8 +10,8 @@ from semisweep import sampling
 from semisweep.outcomes import Outcome
 from semisweep.reporting.axes import Axis, number, setting_axis, value_axis
 from semisweep.reporting.figure import Figure
-from semisweep.reporting.stored import Stored
 from semisweep.reporting.svg import Plot, bars, swatch
+from semisweep.stored import Stored
 
 Study = Mapping[str, Any]
 FRONT = 1  # the series of what is on the front, or the best so far

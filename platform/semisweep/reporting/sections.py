@@ -11,14 +11,15 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from semisweep.cells import Cell, Label, Table, build
+from semisweep.cells import Cell, Label, Table
 from semisweep.footnotes import NO_VERDICT, verdict
+from semisweep.report import tabulate
 from semisweep.reporting import curve_plots, searches
 from semisweep.reporting.axes import number, value_axis
 from semisweep.reporting.facts import facts
 from semisweep.reporting.figure import Figure
-from semisweep.reporting.stored import Stored
 from semisweep.reporting.svg import interval
+from semisweep.stored import Stored
 from semisweep.texts import notes as table_notes
 
 NOTHING = "–"
@@ -80,8 +81,7 @@ def section(study: Study, stored: Stored, store_path: str, data: Sequence[str] =
     trials = {(cell["row"], cell["column"]): cell["trials"] for cell in study["cells"]}
     keys = list(dict.fromkeys(key for cell in trials.values() for key in cell.values()))
     results = {key: stored.results[key] for key in keys if key in stored.results}
-    failures = {key: stored.failures[key] for key in keys if key in stored.failures}
-    table = build(study, results, failures)
+    table = tabulate(study, stored)
     made = Section(
         **_heading(study, keys, stored),
         summary=_summary(table),

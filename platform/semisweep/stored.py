@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from semisweep.parts import FAILURE, HISTORY, RESULT, RESULTS, collect
+from semisweep.parts import FAILURE, HISTORY, RESULT, RESULTS, collect, collect_apart
 from semisweep.sheet import Sheet, column_names, series
 from semisweep.store import Store
 
@@ -75,10 +75,13 @@ class Stored:
 
     def __init__(self, store: Store | None, keys: Iterable[str]) -> None:
         self.store, self.keys = store, sorted(set(keys))
-        self.results: dict[str, Row] = {}
-        self.failures: dict[str, Row] = {}
+        self.results: dict[str, Mapping[str, Any]] = {}
+        self.failures: dict[str, Mapping[str, Any]] = {}
         found = {RESULT: self.results, FAILURE: self.failures}
-        for sheet in collect(store, RESULTS, self.keys) if store else ():
+        sheets, trials = collect_apart(store, RESULTS, self.keys) if store else ([], [])
+        for key, stamp, rows in trials:
+            found[stamp.source][key] = rows[0]
+        for sheet in sheets:
             lazy, position = LazySheet(sheet), 0
             for entry in sheet.entries:
                 found[entry.stamp.source][entry.key] = Row(lazy, position, entry.columns)
