@@ -6,6 +6,10 @@ import dataclasses
 import json
 import math
 import random
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +28,7 @@ from semisweep.job import WAIT
 from semisweep.rehearsal import tiny_network
 from semisweep.report import render
 from semisweep.request import Request, Roots
-from semisweep.search import Suggestions
+from semisweep.search import Suggestions, turn
 from semisweep.space import Bundle, Halving, Objective, When
 from semisweep.store import Store
 from semisweep.study import Preset, Search
@@ -488,3 +492,41 @@ def test_a_search_that_cannot_be_run_is_refused_before_it_begins(
 
     assert told in str(caught.value)
     assert not (tmp_path / "absent").exists()
+
+
+HOLDER = """
+import sys, time
+from semisweep.search import turn
+from semisweep.store import Store
+
+with turn(Store.open(sys.argv[1]), "weights", "mini", print):
+    print("has it", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_search_has_one_process_at_a_time_and_the_next_goes_on_when_that_is_dead(
+    tmp_path: Path,
+) -> None:
+    store = Store.open(tmp_path, create=True)
+    told: list[str] = []
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "has it\n"
+        waiting = threading.Thread(target=take_turn, args=(store, told))
+        waiting.start()
+        while not told:
+            time.sleep(0.01)
+        with turn(store, "weights", "paper", told.append):
+            told.append("another search need not wait")
+        holder.kill()
+        waiting.join(60)
+
+    assert "another process goes on with this search" in told[0]
+    assert told[1:] == ["another search need not wait", "has it"]
+
+
+def take_turn(store: Store, told: list[str]) -> None:
+    with turn(store, "weights", "mini", told.append):
+        told.append("has it")

@@ -84,7 +84,7 @@ def run_apart(study: Study | Search, request: Request, engine: Engine, say: Say)
     if isinstance(study, Search):
         from semisweep import search as searching
 
-        searching.run_search(study, request, engine)
+        searching.run_search(study, request, engine, say)
         return
     from semisweep.precheck import check_before
     from semisweep.racing import run_race

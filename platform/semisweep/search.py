@@ -12,7 +12,9 @@ at its rungs, and the Pareto front where there are several objectives.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from semisweep import sampling, stops
@@ -22,6 +24,7 @@ from semisweep.job import WAIT
 from semisweep.launch import job_for, keep_failure, outcome_note
 from semisweep.metrics import SweepMetrics
 from semisweep.outcomes import Outcome, outcome_of, outcomes, rungs_of
+from semisweep.prepare import Say
 from semisweep.progress import SweepProgress
 from semisweep.request import Request
 from semisweep.scales import at_scale
@@ -42,11 +45,36 @@ SAME: Mapping[str, Any] = {
 
 
 TELLING = ("finished", "stopped")
+TURN_SECONDS = 0.5  # between looks whether another process is done with the search
 
 
-def run_search(search: Search, request: Request, engine: Engine) -> None:
-    """Suggest and run trials until the search has as many as it asks for."""
+def run_search(search: Search, request: Request, engine: Engine, say: Say) -> None:
+    """Suggest and run trials until the search has as many as it asks for.
+
+    One process at a time: others would suggest without knowing of each other. The next one goes on
+    where that ends, however it does.
+    """
     store = Store.open(request.store, create=True)
+    with turn(store, search.name, request.scale, say):
+        _run(search, request, engine, store)
+
+
+@contextmanager
+def turn(store: Store, name: str, scale: str, say: Say) -> Iterator[None]:
+    """Hold the right to go on with a search; wait while another process has it."""
+    folder, told = f"searches/{digest([name, scale])}", False
+    while True:
+        with store.lock(folder, wait=False) as is_ours:
+            if is_ours:
+                yield
+                return
+        if not told:
+            say(f"{name}: waits, as another process goes on with this search in store={store.root}")
+            told = True
+        time.sleep(TURN_SECONDS)
+
+
+def _run(search: Search, request: Request, engine: Engine, store: Store) -> None:
     lag = 0
     if request.deterministic:
         if request.resources.slots is None:
