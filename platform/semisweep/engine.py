@@ -17,6 +17,7 @@ from typing import Any
 
 from semisweep.errors import ClusterError
 from semisweep.groups import Groups
+from semisweep.heartbeat import Heartbeat
 from semisweep.request import Resources
 from semisweep.signals import Signals
 
@@ -54,12 +55,15 @@ class Engine:
         self.worker: dict[str, float] = {}  # what each of their workers asks for
         self._signals = Signals()
         self._hurried = False
+        self._heartbeat: Heartbeat | None = None
 
     def __enter__(self) -> Engine:
         self._signals.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
         if self.ray is not None:
             self._signals.ignore()  # what is left takes seconds, and must not be left half done
             if hasattr(self, "groups"):
@@ -92,6 +96,9 @@ class Engine:
             raise ClusterError(
                 f"a Ray cluster must answer, got address={address or 'local'}: {error}"
             ) from None
+        if address and not address.startswith("ray://"):
+            self._heartbeat = Heartbeat(self.ray.get_runtime_context().gcs_address)
+            self._heartbeat.start()
         self._begin()
 
     def _begin(self) -> None:

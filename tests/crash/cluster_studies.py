@@ -46,5 +46,6 @@ def of(name: str, seeds: int) -> Study:
     )
 
 
+three = of("three", 3)
 nine = of("nine", 9)
 twelve = of("twelve", 12)
