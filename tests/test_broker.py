@@ -246,13 +246,39 @@ def test_stopping_hands_out_nothing_more_and_waits_for_what_runs() -> None:
         broker = Broker()
         await broker.put(SLOT, job())
         await broker.take(SLOT, 0)
-        heard = await is_waiting(broker.wait_stopping())
+        heard = await is_waiting(broker.wait_stopping(SLOT))
         stopped = await is_waiting(broker.stop())
-        await heard
         await broker.tell(SLOT, {"key": "a", "status": "interrupted"})
+        assert not await heard
         await stopped
         await broker.put(SLOT, job("b"))
         assert await broker.take(SLOT, 0) is None
+
+    run(scene())
+
+
+def test_a_slot_that_leaves_its_machine_gives_its_trial_back_at_no_cost() -> None:
+    async def scene() -> None:
+        broker = Broker()
+        await broker.spawn(SLOT, 0, "node", 1)
+        await broker.put(SLOT, job())
+        await broker.take(SLOT, 0)
+        told = await is_waiting(broker.wait_stopping(SLOT))
+        other = await is_waiting(broker.wait_stopping("another"))
+        await broker.leave(SLOT)
+        assert await told
+        await broker.tell(SLOT, {"key": "a", "status": "interrupted"})
+        assert (await broker.outcome(SLOT))["status"] == "busy"
+        assert not other.done()
+        assert (await broker.slots())[SLOT]["processes"] == []
+        await broker.spawn(SLOT, 0, "elsewhere", 2)
+        still = await is_waiting(broker.wait_stopping(SLOT))
+        await broker.put(SLOT, job())
+        taken = await broker.take(SLOT, 0)
+        assert taken is not None
+        assert taken["delivery"] == 1
+        for waiting in (other, still):
+            waiting.cancel()
 
     run(scene())
 

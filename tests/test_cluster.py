@@ -73,6 +73,12 @@ class Place:
             for line in begun
         )
 
+    def moved(self, hosts: Hosts, source: int, target: int) -> bool:
+        """Return whether a trial was trained on one host and then on another."""
+        lines = [line for line in driving.read_ledger(self.ledger) if line.event == "training"]
+        there = {line.key for line in lines if hosts.has(source, line.process)}
+        return any(line.key in there and hosts.has(target, line.process) for line in lines)
+
     def finished(self) -> Counter[str]:
         """Return how often each trial was brought to its end."""
         lines = driving.read_ledger(self.ledger)
@@ -178,6 +184,24 @@ def test_a_sweep_grows_into_a_host_that_joins_where_nothing_was_said_of_slots(pl
         driver.wait(PATIENCE)
 
         check_undisturbed(place, driver, "twelve")
+
+
+@pytest.mark.cluster
+def test_a_host_that_gives_notice_costs_no_step(place: Place) -> None:
+    """The trial there writes a checkpoint, although it is in mid-epoch, and goes on elsewhere."""
+    place.variables["STEP_SECONDS"] = "2"
+    with Hosts(2, place.variables) as hosts:
+        hosts.start(1)
+        hosts.start(2)
+        driver = place.drive(hosts, "three")
+        driver.until(lambda: place.training_on(hosts, 2), PATIENCE)
+        hosts.give_notice(2)
+        driver.until(lambda: place.moved(hosts, 2, 1), PATIENCE)
+        hosts.kill(2)
+        driver.wait(PATIENCE)
+
+        check_undisturbed(place, driver, "three")
+    assert repeated(place) == 0
 
 
 @pytest.mark.cluster

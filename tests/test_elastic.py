@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from semisweep.elastic import MOST_SLOTS, Room, is_lost, names_wanted
+from semisweep.elastic import MOST_SLOTS, Room, names_wanted
 from semisweep.request import Resources
 
 
@@ -21,6 +21,11 @@ class Machines:
         ]
         self.told: list[str] = []
         self.lost = SimpleNamespace(remote=self.told.append)
+        self.leave = SimpleNamespace(remote=lambda slot: self.told.append(f"leave {slot}"))
+        self.let_go = SimpleNamespace(remote=lambda slot: self.told.append(f"let go {slot}"))
+        self.drained: dict[str, int] = {}
+        state = SimpleNamespace(get_draining_nodes=lambda: self.drained)
+        self._private = SimpleNamespace(state=SimpleNamespace(state=state))
 
     def nodes(self) -> list[dict[str, Any]]:
         return self.known
@@ -85,11 +90,23 @@ def test_trials_of_lost_machines_are_taken_back_and_no_others() -> None:
 
 
 def test_a_slot_is_lost_with_any_of_its_machines() -> None:
-    said = {"job": {}, "processes": [("one", 1), ("two", 2)]}
+    machines = Machines(1, 1)
+    machines.lose(1)
+    room = room_on(machines, Resources(address="a:1", workers=2))
+    both = {"job": {}, "processes": [("node-0", 1), ("node-1", 2)]}
+    room.look({"a": both, "b": {"job": {}, "processes": []}})
 
-    assert is_lost(said, {"one"})
-    assert not is_lost(said, {"one", "two"})
-    assert not is_lost({"job": {}, "processes": []}, {"one"})
+    assert machines.told == ["a"]
+
+
+def test_a_machine_that_gives_notice_is_no_room_and_is_left_in_time() -> None:
+    machines = Machines(1, 2)
+    machines.drained = {"node-1": 0}
+    room = room_on(machines, Resources(address="a:1"))
+    room.look({"a": slot("node-0"), "b": slot("node-1"), "c": slot("node-1", job=False)})
+
+    assert room.trials == 1
+    assert machines.told == ["leave b", "let go c"]
 
 
 def test_a_cluster_of_our_own_stays_as_it_is() -> None:

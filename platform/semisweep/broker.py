@@ -29,6 +29,7 @@ class Mailbox:
         self.joined = False
         self.training = False
         self.closed = False
+        self.leaving = False  # its machine will be taken away: what it trains is to go on elsewhere
         self.idle_since = time.monotonic()
         self.heard = time.monotonic()  # when its workers last had come further
 
@@ -104,7 +105,7 @@ class Broker:
         """Note that a slot gets a new group of workers."""
         async with self.changed:
             box = self._box(slot)
-            box.closed = box.joined = box.training = False
+            box.closed = box.joined = box.training = box.leaving = False
             box.processes = {}
             box.idle_since = time.monotonic()
 
@@ -116,6 +117,7 @@ class Broker:
         async with self.changed:
             box = self._box(slot)
             box.processes[rank], box.taken = (node, process), set()
+            box.leaving = False
             self.running.pop(box.key, None)
             self.changed.notify_all()
 
@@ -182,7 +184,7 @@ class Broker:
                 return  # a report of a worker that was given up on
             box.training, box.heard = True, time.monotonic()
             if "status" in message:
-                self._end(box, message)
+                self._end(box, self._meant(box, message))
             else:
                 self.running.setdefault(key, {"since": time.time()}).update(message)
             self.changed.notify_all()
@@ -225,6 +227,12 @@ class Broker:
                 self._end(box, {"key": box.key, "status": "busy", "error": "its machine is gone"})
             self.changed.notify_all()
 
+    async def leave(self, slot: str) -> None:
+        """Have a slot's trial write a checkpoint and go on elsewhere: its machine will be gone."""
+        async with self.changed:
+            self._box(slot).leaving = True
+            self.changed.notify_all()
+
     async def stop(self) -> None:
         """Hand out nothing more, and wait until every trial that runs has stopped or ended."""
         async with self.changed:
@@ -232,10 +240,12 @@ class Broker:
             self.changed.notify_all()
             await self.changed.wait_for(lambda: not self.running)
 
-    async def wait_stopping(self) -> None:
-        """Wait until all are to stop."""
+    async def wait_stopping(self, slot: str) -> bool:
+        """Wait until a slot is to stop what it does; return whether that is to go on elsewhere."""
         async with self.changed:
-            await self.changed.wait_for(lambda: self.stopping)
+            box = self._box(slot)
+            await self.changed.wait_for(lambda: self.stopping or box.leaving)
+            return not self.stopping
 
     async def snapshot(self) -> dict[str, dict[str, Any]]:
         """Return what each running trial said last, by key."""
@@ -254,6 +264,13 @@ class Broker:
             }
             for slot, box in self.boxes.items()
         }
+
+    def _meant(self, box: Mailbox, message: dict[str, Any]) -> dict[str, Any]:
+        """Return an outcome as the sweep is to hear it: who leaves a machine wants another."""
+        if message["status"] != "interrupted" or self.stopping:
+            return message
+        box.joined, box.processes = False, {}
+        return message | {"status": "busy", "error": "its machine will be taken away"}
 
     def _end(self, box: Mailbox, message: dict[str, Any]) -> None:
         """Take the outcome of a slot's job."""

@@ -1,4 +1,7 @@
-"""Slots that follow a cluster: trials leave machines that are lost, and use those that join.
+"""Slots that follow a cluster: trials leave machines that go, and use those that join.
+
+From one that is lost a trial goes on after its last checkpoint; from one that gives notice, such as
+a spot machine of which Ray knows that it will be taken away, after one that it writes now.
 
 A sweep has names for more slots than there is room for. How many trials are out at a time is what
 fits the machines that are there now; a slot gets its workers when it first has a trial.
@@ -6,7 +9,7 @@ fits the machines that are there now; a slot gets its workers when it first has 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from semisweep.engine import Engine, places
@@ -44,16 +47,27 @@ class Room:
         if not self.engine.resources.address:
             return  # a cluster of our own stays as it is
         nodes = [node for node in self.engine.ray.nodes() if node["Alive"]]
-        fit = places([node["Resources"] for node in nodes], self.engine.worker)
+        leaving = draining(self.engine.ray)
+        staying = [node["Resources"] for node in nodes if node["NodeID"] not in leaving]
+        fit = places(staying, self.engine.worker)
         fit //= self.engine.resources.workers
         self.trials = max(1, min(fit, self.engine.resources.slots or fit))
         alive = {node["NodeID"] for node in nodes}
         for slot, said in slots.items():
-            if is_lost(said, alive):
+            if said["job"] is not None and not places_of(said) <= alive:
                 self.engine.broker.lost.remote(slot)
+            elif places_of(said) & leaving:
+                has_trial = said["job"] is not None
+                way = self.engine.broker.leave if has_trial else self.engine.broker.let_go
+                way.remote(slot)
 
 
-def is_lost(said: Mapping[str, Any], alive: set[str]) -> bool:
-    """Return whether workers of a slot had a trial on a machine that is no longer there."""
-    processes: Sequence[tuple[str, int]] = said["processes"]
-    return said["job"] is not None and any(node not in alive for node, _ in processes)
+def places_of(said: Mapping[str, Any]) -> set[str]:
+    """Return the nodes that the workers of a slot are on."""
+    return {node for node, _ in said["processes"]}
+
+
+def draining(ray: Any) -> set[str]:
+    """Return the nodes that will be taken away, as spot machines are; none where Ray cannot say."""
+    ask = getattr(ray._private.state.state, "get_draining_nodes", dict)
+    return set(ask() or {})

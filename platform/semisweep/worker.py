@@ -87,7 +87,7 @@ def work(config: dict[str, Any]) -> None:
     if rank == 0:
         ray.get(broker.join.remote(slot))
     _join_process_group(rank, world)
-    stopping = _stopping(broker)
+    notice = Notice(broker, slot)
     state = ProcessState.capture()
     while (message := ray.get(broker.take.remote(slot, rank))) is not None:
         job = _prepare(Job(**message))
@@ -96,28 +96,33 @@ def work(config: dict[str, Any]) -> None:
             if rank == 0:
                 broker.tell.remote(slot, {"key": key, **said})
 
-        outcome = execute(job, report, interrupted=stopping.is_set)
+        outcome = execute(job, report, interrupted=notice.is_set)
         if rank == 0 or outcome.unexpected:
             said = {"key": job.key, "status": outcome.status, "error": outcome.error}
             ray.get(broker.tell.remote(slot, said))
-        if outcome.unexpected or config["fresh"]:
+        if outcome.unexpected or config["fresh"] or notice.leaves:
             raise GroupRenewed(f"trial {job.key} {outcome.status}; its processes are not reused")
         state.restore()
 
 
-def _stopping(broker: Any) -> threading.Event:
-    """Return an event that is set when the sweep is to stop."""
-    import ray
+class Notice:
+    """Whether a slot is to stop what it does, and whether that is to go on elsewhere."""
 
-    event = threading.Event()
+    def __init__(self, broker: Any, slot: str) -> None:
+        self.leaves = False
+        self._set = threading.Event()
+        threading.Thread(target=self._wait, args=(broker, slot), daemon=True).start()
 
-    def wait() -> None:
+    def is_set(self) -> bool:
+        """Return whether the broker has said so."""
+        return self._set.is_set()
+
+    def _wait(self, broker: Any, slot: str) -> None:
+        import ray
+
         with suppress(ray.exceptions.RayError):  # a broker that is gone needs no answer
-            ray.get(broker.wait_stopping.remote())
-            event.set()
-
-    threading.Thread(target=wait, daemon=True).start()
-    return event
+            self.leaves = ray.get(broker.wait_stopping.remote(slot))
+            self._set.set()
 
 
 def _prepare(job: Job) -> Job:

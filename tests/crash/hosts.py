@@ -141,6 +141,21 @@ class Hosts:
         """Take a host's cable out."""
         self._inside(0, "link", "set", f"port{host}", "down")
 
+    def give_notice(self, host: int) -> None:
+        """Tell Ray that a host will be taken away, as a cloud does of a spot machine."""
+        script = (
+            "import ray; ray.init(address='auto', log_to_driver=False); print(*(node['NodeID'] for "
+            f"node in ray.nodes() if node['NodeManagerAddress'] == '{self.address(host)}'))"
+        )
+        address, tools = f"{self.address(1)}:{PORT}", Path(sys.executable).parent
+        command = self.command(1, sys.executable, "-c", script.replace("auto", address))
+        asked = {"env": self.environment(), "check": True, "capture_output": True, "text": True}
+        node = subprocess.run(command, **asked).stdout.split()[-1]
+        drain = ["drain-node", f"--address={address}", f"--node-id={node}"]
+        drain += ["--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=spot"]
+        drain += ["--deadline-remaining-seconds=600"]
+        subprocess.run(self.command(1, str(tools / "ray"), *drain), **asked)
+
     def demands(self) -> str:
         """Return what the head's autoscaler last saw to be wanted and not there."""
         logs = self.temporary.glob("session_2*/logs/monitor.log")
