@@ -10,7 +10,7 @@ import click
 
 from semisweep.cli_check import check
 from semisweep.cli_data import data
-from semisweep.cli_options import Study, make_request, shared
+from semisweep.cli_options import Share, Study, make_request, shared
 from semisweep.cli_report import export_tensorboard, report
 from semisweep.cli_search import export_optuna, run_modes
 from semisweep.cli_store import compact, diff, evaluate, gc, logs, predict, status
@@ -76,8 +76,9 @@ for command in (*ASKING, compact, data, evaluate, gc, import_numbers, predict, w
 @click.option("--threads", type=click.IntRange(1), default=1, help="CPU threads a worker.")
 @click.option(
     "--gpus",
-    type=click.FloatRange(0),
-    help="GPUs a worker, such as 0.25; one where there are any.",
+    type=Share(),
+    help="GPUs a worker, such as 0.25, or auto: as many trials on one as their memory allows; one "
+    "where there are any.",
 )
 @click.option("--fresh-workers", is_flag=True, help="New worker processes for every trial.")
 @click.option(

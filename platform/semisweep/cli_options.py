@@ -48,6 +48,18 @@ class Assignment(click.ParamType):  # type: ignore[type-arg]
         return name, text
 
 
+class Share(click.ParamType):  # type: ignore[type-arg]
+    """A number of GPUs, or auto."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float | str:
+        """Return the number, or the word."""
+        if value == "auto":
+            return "auto"
+        return click.FloatRange(0).convert(value, param, ctx)
+
+
 def shared(command: Command) -> Command:
     """Add the options that say which trials are meant and where they live."""
     for option in (

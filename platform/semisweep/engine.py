@@ -189,7 +189,7 @@ def worker_resources(
 ) -> dict[str, float]:
     """Return what each worker asks for: a CPU, and of GPUs what is wanted or one where some are."""
     gpus = resources.gpus
-    if gpus is None:
+    if gpus is None or isinstance(gpus, str):
         gpus = 1.0 if any(node.get("GPU", 0) >= 1 for node in nodes) else 0.0
     if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
         raise ClusterError(

@@ -18,12 +18,12 @@ from semisweep.plan import trial_names
 from semisweep.prepare import Prepared, Say, looks_finished, prepare
 from semisweep.progress import SweepProgress
 from semisweep.prospect import remember
-from semisweep.request import Request
+from semisweep.request import AUTO, Request
 from semisweep.store import Store
 from semisweep.study import Search, Splits, Study
 from semisweep.sweep import sweep
 from semisweep.trial import Trial
-from semisweep.validation import check_place, check_study
+from semisweep.validation import check_place, check_study, sample_trials
 
 
 def run(names: Sequence[str], request: Request, say: Say = lambda text: None) -> None:
@@ -48,6 +48,8 @@ def run(names: Sequence[str], request: Request, say: Say = lambda text: None) ->
             for study in studies
             if isinstance(study, Study) and not request.race
         ]
+        request = packed(request, tables, apart, say)
+        engine.resources = request.resources
         run_tables(tables, request, engine)
         look_closer(tables, request, say)
         for study in apart:
@@ -58,6 +60,24 @@ def run(names: Sequence[str], request: Request, say: Say = lambda text: None) ->
         with Engine(request.resources) as own:
             run_apart(study, request, own, say)
     compact_after_sweep(Store.open(request.store))
+
+
+def packed(
+    request: Request, tables: Sequence[Prepared], apart: Sequence[Study | Search], say: Say
+) -> Request:
+    """Return a request with the share of a GPU that its trials need, where that was left to us."""
+    if request.resources.gpus != AUTO:
+        return request
+    from semisweep.packing import gpu_share
+
+    trials = [table.trials[key] for table in tables for key in table.missing]
+    trials += [trial for study in apart for trial in sample_trials(study, request)]
+    alone = request.resources.workers > 1  # collectives want a GPU for each of them
+    share = None if alone else gpu_share(trials, Store.open(request.store, create=True))
+    if trials and share is None:
+        why = "workers must have whole ones" if alone else "some kinds were never measured on one"
+        say(f"warning: a GPU for each worker, got gpus={AUTO}: {why}")
+    return replace(request, resources=replace(request.resources, gpus=share))
 
 
 def look_closer(tables: Sequence[Prepared], request: Request, say: Say) -> None:
@@ -100,6 +120,7 @@ def run_apart(study: Study | Search, request: Request, engine: Engine, say: Say)
 def is_plain(request: Request) -> bool:
     """Return whether hardly anything in a request could be wrong that needs the study to tell."""
     plain = not request.changes and request.resources.workers == 1
+    plain = plain and request.resources.gpus != AUTO
     if request.smoke or not plain:
         return plain
     of_some_studies = (

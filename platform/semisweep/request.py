@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+AUTO = "auto"
+
 
 @dataclass(frozen=True)
 class Roots:
@@ -24,14 +26,15 @@ class Roots:
 class Resources:
     """How the machine or cluster is used: `slots` trials at a time, each on `workers` workers.
 
-    `gpus` a worker: a fraction lets several workers share one, None is one where there are any.
+    `gpus` a worker: a fraction lets several workers share one, None is one where there are any,
+    AUTO as many trials on one as fit by what such trials were measured to need.
     """
 
     slots: int | None = None
     workers: int = 1
     address: str | None = None
     threads: int = 1
-    gpus: float | None = None
+    gpus: float | str | None = None
     fresh_workers: bool = False  # new processes for every trial
     hung_minutes: float = 30.0  # without progress, after which a worker is killed; 0 is never
 
