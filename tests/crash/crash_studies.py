@@ -74,6 +74,7 @@ def make(name: str, seeds: int) -> Study:
     )
 
 
+handful = make("handful", 8)
 few = make("few", 40)
 many = make("many", 200)
 grid = make("grid", 64)

@@ -1,0 +1,73 @@
+"""A sweep on Ray whose store is object storage that is late, refuses, and loses answers."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from pathlib import Path
+
+import driving
+import pytest
+from conftest import ObjectStorage
+from driving import Driver
+
+from semisweep.catalogue import find_study
+from semisweep.data.shapes import make
+from semisweep.execute import execute
+from semisweep.launch import job_for
+from semisweep.query import export
+from semisweep.request import Request, Roots
+from semisweep.store import Store
+from semisweep.study import Splits, Study, resolve
+
+STUDY = "crash_studies:handful"
+FAULTS = 0.1  # of all requests
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+
+
+def undisturbed(root: Path, data: Path) -> Store:
+    """Train all trials here, one after the other, into a store on disk."""
+    store = Store.open(root / "undisturbed", create=True)
+    study = find_study(STUDY)
+    assert isinstance(study, Study)
+    splits = Splits(Roots(root, {"shapes": data}))
+    request = Request(roots=splits.roots, store=str(store.root))
+    for key, trial in resolve(study, "mini", splits).trials.items():
+        job = job_for(key, trial, store, splits, request)
+        assert execute(job, lambda said: None).status == "finished"
+    return store
+
+
+def test_a_killed_sweep_goes_on_and_ends_as_one_on_a_disk_that_nothing_happened_to(
+    s3: ObjectStorage, tmp_path: Path
+) -> None:
+    data = make(tmp_path / "shapes", train=24, val=4, test=4, size=32)
+    ledger, url = tmp_path / "ledger", s3.new()
+    ledger.touch()
+    variables = driving.environment(
+        Path(__file__).parent / "crash", ledger, SEMISWEEP_LEASE_SECONDS="5", OMP_NUM_THREADS="1"
+    )
+    arguments = ["run", STUDY, "--store", url, "--data", f"shapes={data}", "--slots", "2"]
+
+    def start() -> Driver:
+        return Driver(driving.command(*arguments), tmp_path, variables)
+
+    def finished() -> Counter[str]:
+        return Counter(line.key for line in driving.read_ledger(ledger) if line.event == "finished")
+
+    s3.faults(FAULTS, seed=1)
+    first = start()
+    first.until(lambda: len(finished()) >= 3)
+    first.send(signal.SIGKILL)
+    first.wait()
+    first.end_family()
+    second = start()
+    assert second.wait() == 0, second.errors
+    s3.faults(0)
+    store, expected = Store.open(url), undisturbed(tmp_path, data)
+
+    assert store.finished() == expected.finished()
+    assert not store.failures()
+    assert export(store) == export(expected)
+    assert finished() == Counter(list(expected.finished())), "each was brought to its end once"
+    assert "(8)" in second.output
