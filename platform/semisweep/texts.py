@@ -154,8 +154,9 @@ def notes(table: Table) -> Iterator[str]:
     yield from mixture_notes(table)
     yield from image_notes(table)
     yield from _elsewhere(table)
-    if any(cell.published is not None for cell in table.cells.values()):
-        yield f"published: {_origin(table)}."
+    told = any(note.startswith("Published:") for note in table.notes)
+    if not told and any(cell.published is not None for cell in table.cells.values()):
+        yield f"Published: {_origin(table)}."
     yield from table.notes
     if any(cell.wanted for cell in table.cells.values()):
         scale = f" --scale {table.scale}" if table.scale not in ("", "mini") else ""

@@ -49,7 +49,7 @@ CSS_PAPER = Preset(
         )
     },
     metric="best.val.miou",
-    metric_note="mIoU in percent on the val part, best evaluation of the teacher: selected on "
+    metric_note="mIoU on the val part, best evaluation of the teacher: selected on "
     "what it is scored on, as the literature does",
     sources={
         "data": "CSS, Sec. 4.1; the draws of Table 1 were not released",

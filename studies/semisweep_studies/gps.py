@@ -35,7 +35,7 @@ GPS_PAPER = Preset(
     ),
     config={"network": NetworkConfig(backbone="resnet50s", output_stride=16, pretrained=True)},
     metric="best.val.miou",
-    metric_note="mIoU in percent on the val part, best evaluation: selected on what it is scored "
+    metric_note="mIoU on the val part, best evaluation: selected on what it is scored "
     "on, as the literature does",
     sources={
         "data": "GPS, Sec. 4.1: the partitions of CPS",

@@ -47,7 +47,7 @@ FIRST = dataclasses.replace(
     GPS_CITYSCAPES_PAPER,
     training=dataclasses.replace(GPS_CITYSCAPES_PAPER.training, evaluations=1),
     metric="last.val.miou",
-    metric_note="mIoU in percent on the val part after the students' first epoch",
+    metric_note="mIoU on the val part after the students' first epoch",
     proxy_share=1.0,  # it is of one whole epoch
 )
 first_epoch = Study(

@@ -48,7 +48,7 @@ MINI = Preset(
         "senior": dataclasses.replace(MINI_NETWORK, channels=64),
     },
     metric="last.test.miou",
-    metric_note="mIoU in percent on the test part, last checkpoint",
+    metric_note="mIoU on the test part, last checkpoint",
     notes=(MINI_NOTE,),
 )
 
@@ -73,7 +73,7 @@ RANKMATCH_PAPER = Preset(
     ),
     config={"network": NetworkConfig(backbone="resnet50s", output_stride=16, pretrained=True)},
     metric="best.val.miou",
-    metric_note="mIoU in percent on the val part, best evaluation: selected on what it is scored "
+    metric_note="mIoU on the val part, best evaluation: selected on what it is scored "
     "on, as the paper does",
     sources={
         "data": "RankMatch, Sec. 4.1; the lists are UniMatch's",
@@ -105,7 +105,7 @@ SEGKC_PAPER = Preset(
     ),
     config={"network": dinov2("small"), "senior": dinov2("base"), "junior": dinov2("small")},
     metric="best.val.miou",
-    metric_note="mIoU in percent on the val part, best evaluation, of the junior: selected on what "
+    metric_note="mIoU on the val part, best evaluation, of the junior: selected on what "
     "it is scored on, as the literature does",
     sources={
         "data": "SegKC, Sec. 4.1 and the captions of Tables 1 and 2",

@@ -63,7 +63,7 @@ LUCCHI_PAPER = Preset(
     ),
     config={"network": NetworkConfig(backbone="resnet50s", output_stride=16, pretrained=True)},
     metric="last.test.miou",
-    metric_note="mIoU in percent on the test part, last checkpoint",
+    metric_note="mIoU on the test part, last checkpoint",
     notes=(
         "Chosen by us, as the paper gives no recipe: three random draws of the labelled images, "
         "10,000 iterations, crop 321, ResNet-50, the rates of Pascal VOC, the last checkpoint.",

@@ -37,7 +37,7 @@ STPG_PAPER = Preset(
     ),
     config={"network": NetworkConfig(backbone="resnet50s", output_stride=16, pretrained=True)},
     metric="best.val.miou",
-    metric_note="mIoU in percent on the val part, best evaluation, of the general student: "
+    metric_note="mIoU on the val part, best evaluation, of the general student: "
     "selected on what it is scored on, as the literature does",
     sources={
         "data": 'STPG, Sec. 4.1; its images are drawn "arbitrarily", the lists are CPS\'s',

@@ -17,7 +17,7 @@ learning_rate = Study(
         "mini": dataclasses.replace(
             MINI,
             metric="last.val.miou",
-            metric_note="mIoU in percent on the val part, last checkpoint",
+            metric_note="mIoU on the val part, last checkpoint",
             notes=(),
         )
     },
