@@ -60,7 +60,7 @@ def _environment(table: Table) -> str:
     parts = [
         "\\begin{table}[htbp]",
         "\\centering\\footnotesize",
-        f"\\caption{{{escaped(table.title or table.name)}{escaped(scale)}}}",
+        f"\\caption{{{escaped((table.title or table.name) + scale)}}}",
         f"\\label{{tab:{re.sub('[^A-Za-z0-9:-]', '-', table.name)}}}",
     ]
     for column in table.columns:

@@ -174,7 +174,7 @@ def _metrics(table: Table) -> str:
 def _replication(table: Table) -> str:
     draws = len({replicate.partition("/")[0] for replicate in table.replicates})
     wanted = sorted({cell.wanted for cell in table.cells.values() if cell.wanted})
-    each = " to ".join(map(str, dict.fromkeys((wanted[0], wanted[-1])))) if wanted else "no"
+    each = " to ".join(map(str, dict.fromkeys((wanted[0], wanted[-1])))) if wanted else "No"
     trials = f"{each} trial{'' if wanted == [1] else 's'} a cell"
     if several_draws(table.replicates):
         unit = "n counts draws, each the mean of its seeds"
