@@ -158,24 +158,25 @@ class Crashing:
             time.sleep(self.chance.uniform(0, 0.15))
             if act != "worker":
                 return self._end(act, driver)
-            if self._all_may_die() and _kill(line.process):
-                self._note_death(line.process)
+            now = self._last_of(line.process)  # it may have gone on to another trial
+            if now.event != "finished" and self._may_die(now.key) and _kill(line.process):
+                self.done.workers += 1
+                self.between += self._last_of(line.process).event == "finished"
                 return driver
 
-    def _all_may_die(self) -> bool:
-        """Return whether any trial may cost another process: so many are its failure.
+    def _may_die(self, key: str) -> bool:
+        """Return whether a trial may cost another process: so many are its failure."""
+        lines = read_ledger(self.ledger)[self.before :]
+        starts = sum((line.key, line.event) == (key, "started") for line in lines)
+        return starts + self.between < DELIVERIES
 
-        All of them: by the time of the kill its worker may have gone on to another trial.
-        """
+    def _all_may_die(self) -> bool:
         lines = read_ledger(self.ledger)[self.before :]
         ended = {line.key for line in lines if line.event == "finished"}
-        starts = Counter(line.key for line in lines if line.event == "started")
-        return all(starts[key] + self.between < DELIVERIES for key in starts.keys() - ended)
+        return all(self._may_die(key) for key in {line.key for line in lines} - ended)
 
-    def _note_death(self, process: int) -> None:
-        self.done.workers += 1
-        last = [line for line in read_ledger(self.ledger) if line.process == process][-1]
-        self.between += last.event == "finished"
+    def _last_of(self, process: int) -> Line:
+        return [line for line in read_ledger(self.ledger) if line.process == process][-1]
 
     def _training(self, driver: Driver) -> Line | None:
         """Wait until some more trials begin to train; return the last one, None without any."""
