@@ -61,8 +61,7 @@ data.labelled_digest data.unlabelled_digest total_steps parameters
 last.val.miou last.test.miou best.val.miou best.test.miou best.step
 last.test.pixel_accuracy last.test.iou.background
 source.version source.digest library.torch library.python
-run.attempts run.seconds run.device_seconds run.peak_memory_bytes
-run.device_memory_bytes run.workers run.host
+run.attempts run.seconds run.device_seconds run.peak_memory_bytes run.workers run.host
 """
 
 

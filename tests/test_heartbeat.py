@@ -1,5 +1,6 @@
 """The watch over a cluster's head, which here is a socket."""
 
+import errno
 import socket
 import threading
 
@@ -12,7 +13,7 @@ from semisweep.heartbeat import Heartbeat, answers
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.02)
-    monkeypatch.setattr(heartbeat, "LOST_SECONDS", 0.2)
+    monkeypatch.setattr(heartbeat, "patience", lambda: 10)
 
 
 def listening():
@@ -40,20 +41,35 @@ def test_a_head_that_is_lost_ends_the_process_with_one_line(quick, capsys):
 
 
 def test_a_head_that_comes_back_in_time_is_not_lost(quick, monkeypatch):
-    monkeypatch.setattr(heartbeat, "LOST_SECONDS", 20.0)
+    monkeypatch.setattr(heartbeat, "patience", lambda: 10**6)
     head, address = listening()
     made, codes, _ = watched(address)
     head.close()
     while answers(address):
         pass
     back = socket.create_server(("127.0.0.1", int(address.split(":")[1])))
-    monkeypatch.setattr(heartbeat, "LOST_SECONDS", 0.2)
-    while not answers(address):
-        pass
+    monkeypatch.setattr(heartbeat, "patience", lambda: 10)
+    for _ in range(30):
+        assert answers(address)
     made.stop()
     back.close()
 
     assert not codes
+
+
+def test_it_gives_up_before_ray_does(monkeypatch):
+    monkeypatch.delenv(heartbeat.PATIENCE_OF_RAY, raising=False)
+    assert heartbeat.patience() * heartbeat.BEAT_SECONDS == 36
+    monkeypatch.setenv(heartbeat.PATIENCE_OF_RAY, "10")
+    assert heartbeat.patience() * heartbeat.BEAT_SECONDS == 6
+
+
+def test_what_is_this_machines_own_failing_says_nothing_of_the_head(monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "create_connection", full)
+    assert answers("127.0.0.1:1")
 
 
 def test_nothing_is_said_after_the_sweep(quick, capsys):

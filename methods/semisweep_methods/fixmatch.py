@@ -101,6 +101,7 @@ class FixMatch(Method):
             strong = self.network(cutmix(batch.strong[0], mask)).logits
             targets = (cutmix(part, mask) for part in (label, confident, batch.valid))
             term = confident_cross_entropy(strong, *targets)
+            del strong
             yield Update("network", own.consistency_weight * term / 2, {"strong": term.detach()})
 
     def predict(self, image: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ from semisweep.errors import ConfigError
 from semisweep.functional import cutmix, draw, full_precision, generator, shrink_mask
 from semisweep.method import Batch, Method, Progress
 from semisweep.network import Output
-from semisweep_methods.unimatch import Opinion, UniMatch, UniMatchConfig
+from semisweep_methods.unimatch import Opinion, Seen, UniMatch, UniMatchConfig
 
 
 @config
@@ -124,6 +124,10 @@ class RankMatch(UniMatch):
         if config.consistency == "ce":
             return cls, dataclasses.replace(config, consistency="kl")
         return cls, config
+
+    def opinion(self, seen: Seen) -> Opinion:
+        """Return what the weak view teaches, features too; of the whole pass no more is held."""
+        return super().opinion(seen)._replace(fused=seen.weak.fused.detach().clone())
 
     def strong_loss(
         self, batch: Batch, opinion: Opinion, strong: Output, progress: Progress

@@ -96,7 +96,7 @@ class Opinion(NamedTuple):
 
     label: Tensor  # [U, H, W]      class index
     confident: Tensor  # [U, H, W]  whether the class is likely enough to count
-    fused: Tensor  # [U, D, h, w]   features
+    fused: Tensor  # [U, D, h, w]   features; empty where nothing is to be compared with them
 
 
 class UniMatch(Method):
@@ -167,7 +167,7 @@ class UniMatch(Method):
     def opinion(self, seen: Seen) -> Opinion:
         """Return what the weak view teaches."""
         label, confidence = pseudo_label(seen.weak.logits)
-        return Opinion(label, confidence >= self.config.threshold, seen.weak.fused.detach())
+        return Opinion(label, confidence >= self.config.threshold, label.new_empty(0))
 
     def clean_loss(
         self, batch: Batch, seen: Seen, opinion: Opinion

@@ -115,8 +115,9 @@ class UniMatchV2(Method):
         del labelled  # nothing may hold on to logits while the gradient is made
         terms = {"supervised": supervised.detach()}
         yield Update("network", supervised / 2, terms, complete=False)
-        weak = self.look_weak(batch)
-        strong, confident = self.consistency(batch, weak, self.look_strong(batch, progress))
+        strong, confident = self.consistency(
+            batch, self.look_weak(batch), self.look_strong(batch, progress)
+        )
         yield Update("network", strong / 2, {"strong": strong.detach(), "confident": confident})
         follow(self.teacher, self.network, warm_momentum(self.config.momentum, progress.step))
 

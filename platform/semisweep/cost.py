@@ -64,7 +64,6 @@ class Past:
     ended: float  # seconds since 1970
     memory_bytes: float = 0.0  # of the largest process, at its peak
     disk_bytes: float = 0.0
-    device_bytes: float = 0.0  # what the GPU has; 0 on a CPU
 
 
 class Wanted(NamedTuple):

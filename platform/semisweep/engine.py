@@ -9,16 +9,17 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from semisweep.errors import ClusterError
 from semisweep.groups import Groups
 from semisweep.heartbeat import Heartbeat
-from semisweep.request import Resources
+from semisweep.request import AUTO, Resources
 from semisweep.signals import Signals
 
 QUIET = {
@@ -44,13 +45,18 @@ HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 
 
 class Engine:
-    """Ray, connected when first needed; what a sweep runs on."""
+    """Ray, connected when first needed; what a sweep runs on.
+
+    `pack` is asked, once connected, which share of a GPU a worker is to have where the request
+    leaves that to us.
+    """
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
         self.ray: Any = None
         self.broker: Any = None
-        self.groups: Groups
+        self.groups: Any = None  # `Groups`, while connected
+        self.pack: Callable[[Any], float | None] = lambda ray: None
         self.slots = 0
         self.worker: dict[str, float] = {}  # what each of their workers asks for
         self._signals = Signals()
@@ -62,14 +68,24 @@ class Engine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._heartbeat is not None:
-            self._heartbeat.stop()
         if self.ray is not None:
             self._signals.ignore()  # what is left takes seconds, and must not be left half done
-            if hasattr(self, "groups"):
-                self.groups.close(*([0.0] if self._hurried else []))
-            self.ray.shutdown()
+            self._leave()
         self._signals.__exit__()
+
+    def disconnect(self) -> None:
+        """Let the workers go and leave the cluster, if connected; `connect` may follow."""
+        if self.ray is not None:
+            with self._signals.held():
+                self._leave()
+
+    def _leave(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+        if self.groups is not None:
+            self.groups.close(*([0.0] if self._hurried else []))
+        self.ray.shutdown()
+        self.ray = self.groups = self._heartbeat = None
 
     def connect(self) -> None:
         """Connect or start Ray, and the first slot's workers before it is known what they will do.
@@ -104,6 +120,8 @@ class Engine:
     def _begin(self) -> None:
         from semisweep.broker import Broker
 
+        if self.resources.gpus == AUTO:
+            self.resources = replace(self.resources, gpus=self.pack(self.ray))
         self.slots, self.worker = fit_slots(node_resources(self.ray), self.resources)
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 

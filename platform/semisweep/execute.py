@@ -256,7 +256,6 @@ def _row(
         "run.workers": training.world,
         "run.device": job.device,
         "run.peak_memory_bytes": peak_memory(job.device),
-        "run.device_memory_bytes": device_memory(job.device),
     }
     return row | dict(metrics) | provenance(trial.method) | machine()
 
@@ -281,15 +280,6 @@ def peak_memory(device: str) -> int:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def device_memory(device: str) -> int:
-    """Return the bytes that a GPU has; 0 for a CPU."""
-    if not device.startswith("cuda"):
-        return 0
-    import torch
-
-    return int(torch.cuda.get_device_properties(device).total_memory)
 
 
 def note(key: str, event: str, first: bool = True) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from semisweep import distributed
+from semisweep.errors import TrainingError
 from semisweep.method import Batch, Method, Progress
 from semisweep.optimizer import factor, parameters, set_rate
 from semisweep.seeding import derive
@@ -39,12 +40,15 @@ def iterate(
     scaler = scaler or torch.amp.GradScaler(enabled=False)
     terms: dict[str, Tensor] = {}
     updates = iter(method.step(batch, progress))
-    adding = False
+    adding, group = False, ""
     while True:
         with autocast(batch.image.device.type, precision):
             update = next(updates, None)
+        if update is None or (adding and update.group != group):
+            _check_whole(group if adding else "")
         if update is None:
             return terms
+        group = update.group
         optimizer = optimizers[update.group]
         if not adding:
             optimizer.zero_grad(set_to_none=True)
@@ -58,6 +62,14 @@ def iterate(
             distributed.average_gradients(parameters(optimizer))
             scaler.step(optimizer)
             scaler.update()
+
+
+def _check_whole(begun: str) -> None:
+    if begun:
+        raise TrainingError(
+            f"the last part of an update must be complete, got complete=False, group={begun!r}; "
+            "without it nothing is trained"
+        )
 
 
 def autocast(device: str, precision: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -48,8 +48,7 @@ def run(names: Sequence[str], request: Request, say: Say = lambda text: None) ->
             for study in studies
             if isinstance(study, Study) and not request.race
         ]
-        request = packed(request, tables, apart, say)
-        engine.resources = request.resources
+        engine.pack = packer(request, tables, apart, say)
         run_tables(tables, request, engine)
         look_closer(tables, request, say)
         for study in apart:
@@ -58,26 +57,35 @@ def run(names: Sequence[str], request: Request, say: Say = lambda text: None) ->
             run_apart(apart.pop(0), request, engine, say)
     for study in apart:
         with Engine(request.resources) as own:
+            own.pack = packer(request, [], [study], say)
             run_apart(study, request, own, say)
     compact_after_sweep(Store.open(request.store))
 
 
-def packed(
+def packer(
     request: Request, tables: Sequence[Prepared], apart: Sequence[Study | Search], say: Say
-) -> Request:
-    """Return a request with the share of a GPU that its trials need, where that was left to us."""
-    if request.resources.gpus != AUTO:
-        return request
-    from semisweep.packing import gpu_share
+) -> Callable[[Any], float | None]:
+    """Return what tells, of a cluster, which share of a GPU the trials of a request need."""
 
-    trials = [table.trials[key] for table in tables for key in table.missing]
-    trials += [trial for study in apart for trial in sample_trials(study, request)]
-    alone = request.resources.workers > 1  # collectives want a GPU for each of them
-    share = None if alone else gpu_share(trials, Store.open(request.store, create=True))
-    if trials and share is None:
-        why = "workers must have whole ones" if alone else "some kinds were never measured on one"
-        say(f"warning: a GPU for each worker, got gpus={AUTO}: {why}")
-    return replace(request, resources=replace(request.resources, gpus=share))
+    def pack(ray: Any) -> float | None:
+        from semisweep.packing import gpu_share, smallest_gpu
+
+        room = smallest_gpu(ray)
+        trials = [table.trials[key] for table in tables for key in table.missing]
+        races = [study for study in apart if not isinstance(study, Search)]
+        trials += [trial for study in races for trial in sample_trials(study, request)]
+        share, why = None, "a trial like one of these was never measured on one"
+        if request.resources.workers > 1:
+            why = "several workers must have one each"
+        elif len(races) < len(apart):
+            why = "what a search will ask for is not known"
+        else:
+            share = gpu_share(trials, Store.open(request.store, create=True), room)
+        if room and share is None:
+            say(f"warning: a GPU for each worker, got gpus={AUTO}: {why}")
+        return share
+
+    return pack
 
 
 def look_closer(tables: Sequence[Prepared], request: Request, say: Say) -> None:

@@ -71,7 +71,6 @@ def history_of(store: Store | None) -> list[Past]:
                 ended=float(row["run.finished_at"]),
                 memory_bytes=float(row.get("run.peak_memory_bytes") or 0.0),
                 disk_bytes=float(size),
-                device_bytes=float(row.get("run.device_memory_bytes") or 0.0),
             )
         )
     return found

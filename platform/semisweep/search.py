@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,7 +45,7 @@ SAME: Mapping[str, Any] = {
 
 
 TELLING = ("finished", "stopped")
-TURN_SECONDS = 0.5  # between looks whether another process is done with the search
+TURN_SECONDS = 2.0  # between looks whether another process is done with the search
 
 
 def run_search(search: Search, request: Request, engine: Engine, say: Say) -> None:
@@ -55,32 +55,44 @@ def run_search(search: Search, request: Request, engine: Engine, say: Say) -> No
     where that ends, however it does.
     """
     store = Store.open(request.store, create=True)
-    with turn(store, search.name, request.scale, say):
-        _run(search, request, engine, store)
+
+    def wait() -> None:
+        say(f"{search.name}: waits, as another process goes on with it in store={store.root}")
+        engine.disconnect()  # else workers that do nothing could be in the way of its own
+
+    with turn(store, search.name, request.scale, wait) as confirm:
+        _run(search, request, engine, store, confirm)
 
 
 @contextmanager
-def turn(store: Store, name: str, scale: str, say: Say) -> Iterator[None]:
-    """Hold the right to go on with a search; wait while another process has it."""
-    folder, told = f"searches/{digest([name, scale])}", False
+def turn(
+    store: Store, name: str, scale: str, wait: Callable[[], object]
+) -> Iterator[Callable[[], None]]:
+    """Hold the right to go on with a search; `wait` is called once if another process has it.
+
+    Yields what raises `LeaseError` when another process has taken the right over.
+    """
+    folder, waits = f"searches/{digest([name, scale])}", False
     while True:
-        with store.lock(folder, wait=False) as is_ours:
-            if is_ours:
-                yield
+        with store.lock(folder, wait=False) as confirm:
+            if confirm:
+                yield confirm
                 return
-        if not told:
-            say(f"{name}: waits, as another process goes on with this search in store={store.root}")
-            told = True
+        if not waits:
+            wait()
+            waits = True
         time.sleep(TURN_SECONDS)
 
 
-def _run(search: Search, request: Request, engine: Engine, store: Store) -> None:
+def _run(
+    search: Search, request: Request, engine: Engine, store: Store, confirm: Callable[[], None]
+) -> None:
     lag = 0
     if request.deterministic:
         if request.resources.slots is None:
             engine.connect()
         lag = request.resources.slots or engine.slots
-    source = Suggestions(search, request, store, lag)
+    source = Suggestions(search, request, store, lag, confirm)
     if source.total:
         with SweepProgress(source.total, source.names) as progress:
             source.progress = progress
@@ -95,8 +107,15 @@ class Suggestions:
     `lag`: of a search that is to repeat itself; the table keeps it, and resuming goes by the table.
     """
 
-    def __init__(self, search: Search, request: Request, store: Store, lag: int = 0) -> None:
-        self.search, self.request, self.store = search, request, store
+    def __init__(
+        self,
+        search: Search,
+        request: Request,
+        store: Store,
+        lag: int = 0,
+        confirm: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.search, self.request, self.store, self.confirm = search, request, store, confirm
         self.splits = Splits(request.roots)
         preset = preset_of(search, request.scale)
         fields = at_scale(search.set, request.scale, {})
@@ -172,7 +191,7 @@ class Suggestions:
             self.names[key] = self.name(entry)
             if not known:
                 self.pending.add(key)
-                self.store.write_study(self.search.name, self.request.scale, self.table)
+                self._write_table()
                 return entry
             self._known(key)
         return None
@@ -183,7 +202,7 @@ class Suggestions:
             self.done(key, "known", "")
         elif self.progress:
             self.progress.finished(key, "known", "is being trained")
-        self.store.write_study(self.search.name, self.request.scale, self.table)
+        self._write_table()
 
     def _sight(self, number: int) -> int:
         """Return how many trials, from the first, a suggestion may know the end of."""
@@ -266,6 +285,10 @@ class Suggestions:
                 ]
         if self.search.also:
             self.table["front"] = sampling.front(self.table, self.outcomes)
+        self._write_table()
+
+    def _write_table(self) -> None:
+        self.confirm()
         self.store.write_study(self.search.name, self.request.scale, self.table)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,18 +135,19 @@ class Store:
         return {key: row for key, row in found.items() if row is not None}
 
     @contextmanager
-    def lock(self, folder: str, *, wait: bool) -> Iterator[bool]:
-        """Hold the right that a folder of the store stands for; yield whether this process has it.
+    def lock(self, folder: str, *, wait: bool) -> Iterator[Callable[[], None] | None]:
+        """Hold the right that a folder of the store stands for; None where another process has it.
 
-        Without `wait`, that is False where another one has.
+        With `wait`, wait for it instead. Yields what raises `LeaseError` once the right is lost,
+        which can only happen to a lease.
         """
         path = self.root / folder
         if isinstance(path, Path) and not self.leased:
             with rights.held(path / "lock", wait=wait) as held:
-                yield held
+                yield _nothing_lost if held else None
         else:
             with lease.held(path, wait=wait) as found:
-                yield found is not None
+                yield None if found is None else found.confirm
 
     def write_study(self, name: str, scale: str, study: Mapping[str, Any]) -> Location:
         """Keep a resolved study, in place of the earlier one of this name and scale."""
@@ -174,6 +175,10 @@ class Store:
 
     def _study_path(self, name: str, scale: str) -> Location:
         return self.root / "studies" / f"{quote(name, safe=':')}@{quote(scale, safe='')}.json"
+
+
+def _nothing_lost() -> None:
+    """A kernel's lock is held until it is given back."""
 
 
 def locate(url: str | Path) -> Location:
