@@ -25,7 +25,7 @@ from semisweep.job import Job
 from semisweep.launch import job_for
 from semisweep.query import export
 from semisweep.request import Request, Roots
-from semisweep.search import Suggestions
+from semisweep.search import Suggestions, turn
 from semisweep.store import Store
 from semisweep.study import Search, Splits, Study, resolve
 
@@ -164,6 +164,12 @@ class Place:
         arguments += ["--data", f"shapes={self.data}", "--no-check", *options]
         variables = environment(self.root, self.ledger, MORTAL=str(self.root))
         return Driver(command(*arguments), self.root, variables)
+
+    def start_at_once(self, study: str, store: str, *options: str) -> Driver:
+        """Start `semisweep run` so that Ray starts before the study is known."""
+        arguments = ["run", f"tiny_studies:{study}", "--store", str(self.root / store)]
+        variables = environment(self.root, self.ledger, SEMISWEEP_DATA=str(self.root))
+        return Driver(command(*arguments, *options), self.root, variables)
 
     def lines(self) -> list[Line]:
         """Return what the ledger says."""
@@ -365,6 +371,25 @@ def test_no_trial_of_the_search_was_finished_twice(place: Place, searched: tuple
     assert table is not None
 
     assert [finished[entry["key"]] for entry in table["trials"]] == [1] * 7
+
+
+def test_a_search_that_waits_for_its_turn_has_no_workers_and_then_goes_on(place: Place) -> None:
+    """Idle workers of whoever waits could be in the way of whoever has the turn."""
+
+    def has_ray() -> bool:
+        return "raylet" in {process.name() for process in driver.children()}
+
+    store = place.store("waiting search")
+    with turn(store, "rates", "mini", lambda: None):
+        driver = place.start_at_once("rates", "waiting search", "--slots", "1")
+        driver.until(has_ray)
+        driver.until(lambda: not has_ray())
+        assert not store.keys()
+    code = driver.wait()
+
+    assert code == 0, driver.errors
+    assert "waits, as another process goes on with it" in driver.errors
+    assert len(store.finished()) == 7
 
 
 def test_two_slots_repeat_a_deterministic_search_and_stop_what_one_process_does(
