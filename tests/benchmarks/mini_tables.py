@@ -1,0 +1,76 @@
+"""Writes tests/golden/mini_tables.parquet and .md: one table of each paper, at mini scale, in full.
+
+    semisweep run STUDY... --store STORE       # those of STUDIES
+    python tests/benchmarks/mini_tables.py STORE DATA
+
+One row a trial, with everything that its result has but for times and machines.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from semisweep.catalogue import find_study
+from semisweep.query import results
+from semisweep.request import Roots
+from semisweep.store import Store
+from semisweep.study import Splits, Study, resolve
+from semisweep.table import build, to_markdown
+
+STUDIES = ("segkc_losses", "stpg_selection", "gps_losses", "css_sources", "rankmatch_components")
+GOLDEN = Path(__file__).parents[1] / "golden"
+RESULTS, TABLES = GOLDEN / "mini_tables.parquet", GOLDEN / "mini_tables.md"
+VOLATILE = ("run.", "source.", "library.")
+
+Rows = Mapping[str, Mapping[str, Any]]
+
+
+def resolved_tables(splits: Splits) -> list[Mapping[str, Any]]:
+    """Return the tables as their studies are now, with the keys of their trials."""
+    found = []
+    for name in STUDIES:
+        study = find_study(name)
+        assert isinstance(study, Study)
+        found.append(resolve(study, "mini", splits).table)
+    return found
+
+
+def keys_of(tables: list[Mapping[str, Any]]) -> set[str]:
+    """Return the keys that some tables want."""
+    return {key for own in tables for cell in own["cells"] for key in cell["trials"].values()}
+
+
+def kept_rows() -> Rows:
+    """Return the golden results by key."""
+    return {row["key"]: row for row in pa.parquet.read_table(RESULTS).to_pylist()}
+
+
+def render(tables: list[Mapping[str, Any]], rows: Rows) -> str:
+    """Return the tables as Markdown."""
+    return "\n".join(to_markdown(build(own, rows, {})) for own in tables)
+
+
+def main(arguments: list[str]) -> None:
+    """Write both files."""
+    store, data = Store.open(Path(arguments[0])), Path(arguments[1]).absolute()
+    tables = resolved_tables(Splits(Roots(data.parent, {"shapes": data})))
+    rows = results(store, keys_of(tables))
+    unfinished = keys_of(tables) - rows.keys()
+    assert not unfinished, f"{len(unfinished)} trials must finish first"
+    kept = [
+        {name: value for name, value in rows[key].items() if not name.startswith(VOLATILE)}
+        for key in sorted(rows)
+    ]
+    pa.parquet.write_table(pa.Table.from_pylist(kept), RESULTS, compression="zstd")
+    TABLES.write_text(render(tables, kept_rows()), encoding="utf-8")
+    print(f"{len(kept)} trials: {RESULTS}, {TABLES}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
