@@ -17,15 +17,11 @@ import hosts as hosts_module
 import pytest
 from driving import Driver
 from hosts import PORT, Hosts
+from undisturbed import train_undisturbed
 
-from semisweep.catalogue import find_study
 from semisweep.data.shapes import make
-from semisweep.execute import execute
-from semisweep.launch import job_for
 from semisweep.query import export
-from semisweep.request import Request, Roots
 from semisweep.store import Store
-from semisweep.study import Splits, Study, resolve
 
 HERE = Path(__file__).parent
 PATIENCE = 400  # seconds; on an idle machine each wait is a tenth of it
@@ -96,18 +92,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
 
 def check_undisturbed(place: Place, driver: Driver, name: str) -> None:
     """Check that a sweep has the results and the table of one that nothing happened to."""
-    study = find_study(f"cluster_studies:{name}")
-    assert isinstance(study, Study)
-    store, splits = (
-        Store.open(place.root / "undisturbed", create=True),
-        Splits(Roots(place.root / "data")),
+    store, trials = train_undisturbed(
+        f"cluster_studies:{name}", place.root / "undisturbed", place.data
     )
-    request = Request(roots=splits.roots, store=str(store.root))
-    trials = resolve(study, "mini", splits).trials
-    for key, trial in trials.items():
-        job = job_for(key, trial, store, splits, request)
-        assert execute(job, lambda said: None).status == "finished"
-
     found = Store.open(place.root / "store")
     assert driver.process.returncode == 0, driver.errors
     assert found.finished() == set(trials)

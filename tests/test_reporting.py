@@ -16,6 +16,7 @@ from report_store import fill_search, fill_table
 
 from semisweep.cells import Label, build
 from semisweep.query import results
+from semisweep.report import keys_of
 from semisweep.reporting import curve_plots, page, searches
 from semisweep.reporting.sections import Section, notes
 from semisweep.request import Request, Roots
@@ -245,7 +246,7 @@ def test_a_search_shows_its_course_front_importances_and_slices(
     assert sum(caption.startswith("Score over") for caption in captions) == 3
     study = Store.open(tmp_path / "store").read_study("rankmatch_search", "mini")
     assert study is not None
-    trials = searches.found(study, Stored(Store.open(tmp_path / "store"), page.keys_of(study)))
+    trials = searches.found(study, Stored(Store.open(tmp_path / "store"), keys_of(study)))
     best = max(trials, key=lambda trial: trial.values[0])
     assert sections[0].body[0][1] == best.key
     shares = searches.importances(study, trials)

@@ -10,32 +10,15 @@ import driving
 import pytest
 from conftest import ObjectStorage
 from driving import Driver
+from undisturbed import train_undisturbed
 
-from semisweep.catalogue import find_study
 from semisweep.data.shapes import make
-from semisweep.execute import execute
-from semisweep.launch import job_for
 from semisweep.query import export
-from semisweep.request import Request, Roots
 from semisweep.store import Store
-from semisweep.study import Splits, Study, resolve
 
 STUDY = "crash_studies:handful"
 FAULTS = 0.1  # of all requests
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
-
-
-def undisturbed(root: Path, data: Path) -> Store:
-    """Train all trials here, one after the other, into a store on disk."""
-    store = Store.open(root / "undisturbed", create=True)
-    study = find_study(STUDY)
-    assert isinstance(study, Study)
-    splits = Splits(Roots(root, {"shapes": data}))
-    request = Request(roots=splits.roots, store=str(store.root))
-    for key, trial in resolve(study, "mini", splits).trials.items():
-        job = job_for(key, trial, store, splits, request)
-        assert execute(job, lambda said: None).status == "finished"
-    return store
 
 
 def test_a_killed_sweep_goes_on_and_ends_as_one_on_a_disk_that_nothing_happened_to(
@@ -64,7 +47,8 @@ def test_a_killed_sweep_goes_on_and_ends_as_one_on_a_disk_that_nothing_happened_
     second = start()
     assert second.wait() == 0, second.errors
     s3.faults(0)
-    store, expected = Store.open(url), undisturbed(tmp_path, data)
+    store = Store.open(url)
+    expected, _ = train_undisturbed(STUDY, tmp_path / "undisturbed", data)
 
     assert store.finished() == expected.finished()
     assert not store.failures()

@@ -162,6 +162,22 @@ def test_the_parts_of_an_update_add_up_to_one_step() -> None:
     }
 
 
+class Unfinished(Seesaw):
+    """Forgets the last part of its first update."""
+
+    def step(self, batch: Batch, progress: Progress) -> Iterator[Update]:
+        yield Update("first", self.first.weight.sum(), {}, complete=False)
+        if progress.step:
+            yield Update("second", self.second.weight.sum(), {})
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_an_update_without_its_last_part_is_refused(step: int) -> None:
+    method, optimizers = seesaw(Unfinished)
+    with pytest.raises(TrainingError, match="complete=False, group='first'"):
+        iterate(method, random_batch(0), progress_at(step), optimizers)
+
+
 def test_global_draws_depend_on_seed_and_step_alone() -> None:
     method, optimizers = seesaw()
     for step, seed in ((3, 0), (4, 0), (3, 1), (3, 0)):

@@ -44,8 +44,11 @@ def iterate(
     while True:
         with autocast(batch.image.device.type, precision):
             update = next(updates, None)
-        if update is None or (adding and update.group != group):
-            _check_whole(group if adding else "")
+        if adding and (update is None or update.group != group):
+            raise TrainingError(
+                "the last part of an update must be complete, got complete=False, "
+                f"group={group!r}; without it nothing is trained"
+            )
         if update is None:
             return terms
         group = update.group
@@ -62,14 +65,6 @@ def iterate(
             distributed.average_gradients(parameters(optimizer))
             scaler.step(optimizer)
             scaler.update()
-
-
-def _check_whole(begun: str) -> None:
-    if begun:
-        raise TrainingError(
-            f"the last part of an update must be complete, got complete=False, group={begun!r}; "
-            "without it nothing is trained"
-        )
 
 
 def autocast(device: str, precision: str) -> Any:

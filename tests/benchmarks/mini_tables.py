@@ -18,6 +18,7 @@ import pyarrow.parquet
 
 from semisweep.catalogue import find_study
 from semisweep.query import results
+from semisweep.report import keys_of
 from semisweep.request import Roots
 from semisweep.store import Store
 from semisweep.study import Splits, Study, resolve
@@ -41,9 +42,9 @@ def resolved_tables(splits: Splits) -> list[Mapping[str, Any]]:
     return found
 
 
-def keys_of(tables: list[Mapping[str, Any]]) -> set[str]:
+def keys_of_all(tables: list[Mapping[str, Any]]) -> set[str]:
     """Return the keys that some tables want."""
-    return {key for own in tables for cell in own["cells"] for key in cell["trials"].values()}
+    return {key for own in tables for key in keys_of(own)}
 
 
 def kept_rows() -> Rows:
@@ -60,8 +61,8 @@ def main(arguments: list[str]) -> None:
     """Write both files."""
     store, data = Store.open(Path(arguments[0])), Path(arguments[1]).absolute()
     tables = resolved_tables(Splits(Roots(data.parent, {"shapes": data})))
-    rows = results(store, keys_of(tables))
-    unfinished = keys_of(tables) - rows.keys()
+    rows = results(store, keys_of_all(tables))
+    unfinished = keys_of_all(tables) - rows.keys()
     assert not unfinished, f"{len(unfinished)} trials must finish first"
     kept = [
         {name: value for name, value in rows[key].items() if not name.startswith(VOLATILE)}

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,15 +26,12 @@ from pathlib import Path
 import moments
 import psutil  # type: ignore[import-untyped]
 from driving import Driver, Line, command, environment, read_ledger
+from undisturbed import train_undisturbed
 
-from semisweep.catalogue import find_study
 from semisweep.data.shapes import make
-from semisweep.execute import DELIVERIES, execute
-from semisweep.launch import job_for
+from semisweep.execute import DELIVERIES
 from semisweep.query import export
-from semisweep.request import Request, Roots
 from semisweep.store import Store
-from semisweep.study import Splits, Study, resolve
 
 RUN_SECONDS = 300.0  # without any progress, after which a driver counts as stuck
 
@@ -242,7 +239,8 @@ class Crashing:
         lines = read_ledger(self.ledger)
         finished = Counter(line.key for line in lines if line.event == "finished")
         again = {line.key for line in lines if line.event == "started" and _is_late(store, line)}
-        undisturbed, keys = self._undisturbed()
+        name, folder = f"crash_studies:{self.study}", self.root / "undisturbed"
+        undisturbed, keys = train_undisturbed(name, folder, self.data)
         return Report(
             trials=len(keys),
             done=self.done,
@@ -251,23 +249,10 @@ class Crashing:
             begun=sum(line.event == "training" for line in lines),
             run_again=sorted(again),
             finished_twice=[key for key, count in finished.items() if count > 1],
-            lost=sorted(set(keys) - store.finished()),
+            lost=sorted(keys.keys() - store.finished()),
             failed=sorted(store.failures()),
             same_export=export(store) == export(undisturbed),
         )
-
-    def _undisturbed(self) -> tuple[Store, Sequence[str]]:
-        """Train all trials here, one after the other."""
-        store = Store.open(self.root / "undisturbed", create=True)
-        study = find_study(f"crash_studies:{self.study}")
-        assert isinstance(study, Study)
-        splits = Splits(Roots(self.root, {"shapes": self.data}))
-        request = Request(roots=splits.roots, store=str(store.root))
-        trials = resolve(study, "mini", splits).trials
-        for key, trial in trials.items():
-            job = job_for(key, trial, store, splits, request)
-            assert execute(job, lambda said: None).status == "finished"
-        return store, list(trials)
 
 
 def _is_late(store: Store, line: Line) -> bool:

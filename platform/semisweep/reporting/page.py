@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from semisweep.files import replacing
-from semisweep.report import resolved_study
+from semisweep.report import read, resolved_study
 from semisweep.reporting.sections import Part, Section, section
 from semisweep.request import Request
 from semisweep.store import Store
-from semisweep.stored import Stored
 
 HERE = Path(__file__).parent
 
@@ -40,15 +39,14 @@ def sections_for(
     With `images` so many pictures of what each arm sees, with `features` a map of its features;
     both need kept weights and the images, and import torch.
     """
-    store = Store.open(request.store) if Store.exists(request.store) else None
-    stored = Stored(store, (key for study in studies for key in keys_of(study)))
+    stored = read(studies, request)
     data = [
         part for name, root in request.roots.named.items() for part in ("--data", f"{name}={root}")
     ]
     made = [section(study, stored, request.store, data) for study in studies]
-    if store is not None:
+    if stored.store is not None:
         for study, own in zip(studies, made, strict=True):
-            own.parts += _seen(study, store, request, images, features)
+            own.parts += _seen(study, stored.store, request, images, features)
     return made
 
 
@@ -69,12 +67,6 @@ def _seen(
         found = list(embeddings(study, store, request.roots))
         if found:
             yield Part(title="Features", figures=found)
-
-
-def keys_of(study: Mapping[str, Any]) -> list[str]:
-    """Return every key that a resolved study wants."""
-    cells = (key for cell in study.get("cells", ()) for key in cell["trials"].values())
-    return [*cells, *(entry["key"] for entry in study.get("trials", ()))]
 
 
 def page(sections: Sequence[Section], store: str, made: datetime.datetime | None = None) -> str:
