@@ -412,6 +412,15 @@ def test_a_search_may_be_given_another_number_of_trials(root: Path, tmp_path: Pa
     assert Place(root, tmp_path, SEARCH).run() == 7
 
 
+def test_a_search_with_changes_is_shown_where_they_are_asked_for(
+    root: Path, tmp_path: Path
+) -> None:
+    place = Place(root, tmp_path, trials=3, changes={"training.steps": 5})
+    assert place.run() == 3
+
+    assert "3 of 3 suggested trials finished" in render(["weights"], place.request)
+
+
 def test_a_table_written_before_there_were_samplers_is_gone_on_with(
     root: Path, tmp_path: Path, undisturbed: list[dict[str, Any]]
 ) -> None:

@@ -73,9 +73,9 @@ def failures(name: str, request: Request) -> list[str]:
 def resolved_study(name: str, request: Request) -> Mapping[str, Any]:
     """Return a study as its last run left it in the store, or as it would run now."""
     exists = Store.exists(request.store)
-    if exists and not request.changes and not request.seeds:
+    if exists and not request.seeds:
         stored = Store.open(request.store).read_study(short(name), request.stored_scale)
-        if stored is not None:
+        if stored is not None and _answers(stored, request.changes):
             return stored
     from semisweep.catalogue import find_study
     from semisweep.study import Search, Splits, resolve
@@ -93,6 +93,11 @@ def resolved_study(name: str, request: Request) -> Mapping[str, Any]:
     here = all(request.roots.of(name).exists() for name in wanted)
     splits = Splits(request.roots) if here else None
     return resolve(study, request.scale, splits, request.changes, request.seeds).table
+
+
+def _answers(stored: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
+    """Return whether a stored study is the one that is asked for; what a search did is its own."""
+    return not changes or (is_search(stored) and stored.get("changes", {}) == dict(changes))
 
 
 def is_search(study: Mapping[str, Any]) -> bool:
