@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -82,6 +85,18 @@ def taken(handout: Handout) -> list[str]:
     return found
 
 
+def in_process(store: Store, then: str) -> str:
+    """Return what a process of its own says that asks for the right to train trial "a"."""
+    code = f"""
+import os
+from semisweep.store import Store
+right = Store.open({str(store.root)!r}).trial("a").try_lock()
+{then}
+"""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
 def test_all_jobs_are_handed_out_once_and_then_it_has_ended(store: Store) -> None:
     source = Wanted(store, "abc")
     handout = Handout(source)
@@ -137,6 +152,24 @@ def test_what_a_dead_sweep_leaves_is_trained_here(
 
     assert taken(handout) == ["a"]
     assert handout.elsewhere == []
+
+
+def test_what_a_process_held_a_lease_on_when_it_was_killed_is_trained_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    """And its worker, which has watched nobody, has the right at once."""
+    monkeypatch.setenv("SEMISWEEP_LEASES", "1")
+    monkeypatch.setenv("SEMISWEEP_LEASE_SECONDS", "0.5")
+    store = Store.open(tmp_path / "store", create=True)
+    handout = Handout(Wanted(store, "a"), clock=clock)
+    assert in_process(store, "print(right.__enter__(), flush=True); os._exit(0)") == "True"
+    assert taken(handout) == []
+    assert handout.elsewhere == ["a"]
+
+    time.sleep(0.6)
+    clock.pass_by()
+    assert taken(handout) == ["a"]
+    assert in_process(store, "print(right.__enter__())") == "True"
 
 
 def test_a_job_that_others_began_before_our_worker_did_comes_back(

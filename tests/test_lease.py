@@ -73,6 +73,22 @@ def test_a_right_ends_when_it_has_not_changed_for_its_time_to_live(tmp_path: Pat
                 first.check()
 
 
+def test_a_right_that_has_ended_stays_so_however_often_it_is_asked_for(
+    place: files.Location,
+) -> None:
+    dead = lease.Lease(place, 1, 0.5, lease.Clock())
+    assert dead.acquire()
+    stop_renewing(dead)
+    assert lease.is_held(place)
+    lease.Clock().sleep(0.6)
+
+    assert not lease.is_held(place)
+    assert not lease.is_held(place)
+    with lease.held(place, wait=False) as second:
+        assert second is not None
+        assert lease.is_held(place)
+
+
 def test_a_sign_of_life_starts_the_time_to_live_again(tmp_path: Path) -> None:
     clock = Hands()
     with lease.held(tmp_path, wait=True, seconds=50) as first:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import Counter
 from pathlib import Path
@@ -19,6 +20,12 @@ from semisweep.store import Store
 STUDY = "crash_studies:handful"
 FAULTS = 0.1  # of all requests
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+
+
+def training(ledger: Path, since: float = 0.0) -> list[int]:
+    """Return the processes that are between a trial's start and its end, and so hold its lease."""
+    last = {line.key: line for line in driving.read_ledger(ledger) if line.at > since}
+    return [line.process for line in last.values() if line.event == "started"]
 
 
 def test_a_killed_sweep_goes_on_and_ends_as_one_on_a_disk_that_nothing_happened_to(
@@ -40,11 +47,11 @@ def test_a_killed_sweep_goes_on_and_ends_as_one_on_a_disk_that_nothing_happened_
 
     s3.faults(FAULTS, seed=1)
     first = start()
-    first.until(lambda: len(finished()) >= 3)
-    first.send(signal.SIGKILL)
-    first.wait()
-    first.end_family()
+    first.until(lambda: len(finished()) >= 3 and training(ledger))
+    first.end()
     second = start()
+    worker, *_ = second.until(lambda: training(ledger, second.started))
+    os.kill(worker, signal.SIGKILL)
     assert second.wait() == 0, second.errors
     s3.faults(0)
     store = Store.open(url)

@@ -158,7 +158,7 @@ class Handout:
     def _free(self) -> Iterator[tuple[str, Aside, TrialFolder]]:
         for key, aside in list(self._aside.items()):
             folder = self._folder(aside.job)
-            if folder.finished or not folder.in_training:
+            if folder.finished or _is_free(folder):
                 yield key, aside, folder
 
     def _folder(self, job: dict[str, Any]) -> TrialFolder:
@@ -166,3 +166,15 @@ class Handout:
         if store is None:
             store = self._stores[job["store"]] = Store.open(job["store"])
         return store.trial(job["key"])
+
+
+def _is_free(folder: TrialFolder) -> bool:
+    """Return whether nobody has the right to train a trial; what a dead process had is given back.
+
+    Where that was a lease, only who has watched it for its time to live can do so: the worker that
+    is handed the trial has not.
+    """
+    if folder.in_training:
+        return False
+    with folder.try_lock() as held:
+        return held

@@ -200,14 +200,14 @@ def _ended(folder: Location, number: int, clock: Clock) -> bool:
             f"a lease must be as it was written, got path={path}; "
             "remove that file when no process trains there"
         ) from None
+    if released:
+        _seen.pop(str(path), None)
+        return True
     before, since = _seen.get(str(path), (b"", now))
     if content != before:
         since = now
-    _seen[str(path)] = content, since
-    if not released and now - since <= seconds:
-        return False
-    _seen.pop(str(path), None)
-    return True
+    _seen[str(path)] = content, since  # kept when it has ended: who asks again is told the same
+    return now - since > seconds
 
 
 def _numbers(folder: Location) -> list[int]:

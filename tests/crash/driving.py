@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import psutil  # type: ignore[import-untyped]
 
 from semisweep.engine import LOOPBACK_SWITCH
+
+Answer = TypeVar("Answer")
 
 
 class Line(NamedTuple):
@@ -64,14 +67,15 @@ class Driver:
         self.family: list[psutil.Process] = []
         self.output = self.errors = ""
 
-    def until(self, true: Callable[[], bool], seconds: float = 180) -> None:
-        """Wait until something is true while the driver runs."""
+    def until(self, ask: Callable[[], Answer], seconds: float = 180) -> Answer:
+        """Return the first answer that is true, or not empty; raise if the driver ends before."""
         end = time.monotonic() + seconds
-        while not true():
+        while not (answer := ask()):
             if self.process.poll() is not None or time.monotonic() > end:
                 self.process.kill()
                 raise AssertionError(self.process.communicate())
             time.sleep(0.02)
+        return answer
 
     def children(self) -> list[psutil.Process]:
         """Return the processes below the driver, and remember them."""
@@ -86,6 +90,13 @@ class Driver:
         """Send a signal, remembering the processes that the driver has."""
         self.children()
         self.process.send_signal(number)
+
+    def end(self) -> None:
+        """Kill the driver and all its processes at once, as a machine that loses its power does."""
+        for process in [*self.children(), self.process]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.wait()
 
     def wait(self, seconds: float = 240) -> int:
         """Wait for the end of the driver, and return its exit code."""
