@@ -22,9 +22,12 @@ test-cluster: $(VENV)/installed
 test-slurm: $(VENV)/installed
 	tests/slurm/run.sh
 
-# A sweep of 200 trials through 100 SIGKILLs of drivers, workers and raylets; half an hour.
+# A sweep of 200 trials through 100 SIGKILLs of drivers, workers and raylets, and one through 50
+# whose store is one of leases, as on storage without locks; three quarters of an hour.
 test-crash: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python tests/crash/crashing.py
+	$(ONE_THREAD) SEMISWEEP_LEASES=1 SEMISWEEP_LEASE_SECONDS=1 $(BIN)/python \
+		tests/crash/crashing.py --workers 39 --drivers 7 --raylets 4 --chosen 0 --compactions 0
 
 # Twenty times nine sweeps at once that want the same 64 trials; half an hour.
 test-once: $(VENV)/installed
