@@ -15,7 +15,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from measuring import RELEASED_STEP_SECONDS, judge, measure, plain_step
+from measuring import (
+    RELEASED_STEP_SECONDS,
+    judge,
+    measure,
+    peak_mebibytes,
+    plain_step,
+    shares,
+)
 
 from semisweep.method import Method
 from semisweep.network import NetworkConfig
@@ -66,9 +73,9 @@ def main() -> None:
     """Measure and print."""
     torch.set_num_threads(1)
     print(f"load average: {os.getloadavg()[0]:.1f}")
-    step = measure(plain_step())
+    plain = plain_step()
+    step = measure(plain)
     print(f"plain step: {step.seconds:.2f} s, {step.mebibytes:.0f} MiB (229 there)")
-    scale = step.seconds / RELEASED_STEP_SECONDS
     network = NetworkConfig(backbone="resnet50", pretrained=False)
     ranked = RankMatchConfig(network=network, agents=64)
     works = (
@@ -77,11 +84,11 @@ def main() -> None:
         ("64 agents and rank loss", agents(64), 0.23, 59, 0.6),
         ("128 agents and rank loss", agents(128), 0.40, 109, 0.6),
     )
-    for name, work, seconds, mebibytes, target in works:
-        cost = measure(work)
-        print(f"\n{name}: {cost.seconds:.2f} s, {cost.mebibytes:.0f} MiB")
-        judge("  share of the release's time", cost.seconds / (seconds * scale), target)
-        judge("  share of its memory", cost.mebibytes / mebibytes, target)
+    beside = shares(plain, [work for _, work, *_ in works])
+    for (name, work, seconds, mebibytes, target), share in zip(works, beside, strict=True):
+        print(f"\n{name}: {share:.2f} plain steps, {seconds / RELEASED_STEP_SECONDS:.2f} there")
+        judge("  share of the release's time", share * RELEASED_STEP_SECONDS / seconds, target)
+        judge("  share of its memory", peak_mebibytes(work) / mebibytes, target)
 
 
 if __name__ == "__main__":

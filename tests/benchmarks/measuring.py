@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from semisweep.functional import supervised_loss
 from semisweep.network import NetworkConfig
 
 REPEATS = 5
+ROUNDS = 15
 RELEASED_STEP_SECONDS = 0.70  # of `plain_step`, where the released codes were measured
 
 
@@ -27,12 +28,28 @@ class Cost(NamedTuple):
 def measure(once: Callable[[], None]) -> Cost:
     """Return what a call costs after a first one."""
     once()
-    seconds = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        once()
-        seconds.append(time.perf_counter() - started)
-    return Cost(median(seconds), peak_mebibytes(once))
+    return Cost(median(_seconds(once) for _ in range(REPEATS)), peak_mebibytes(once))
+
+
+def shares(base: Callable[[], None], works: Sequence[Callable[[], None]]) -> list[float]:
+    """Return each work's seconds as a share of the base's, the median over rounds of all of them.
+
+    The machine is slower in one minute than in the next: what is compared has to be side by side.
+    """
+    found: list[list[float]] = [[] for _ in works]
+    for work in (base, *works):
+        work()
+    for _ in range(ROUNDS):
+        unit = _seconds(base)
+        for taken, work in zip(found, works, strict=True):
+            taken.append(_seconds(work) / unit)
+    return [median(taken) for taken in found]
+
+
+def _seconds(once: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    once()
+    return time.perf_counter() - started
 
 
 def peak_mebibytes(once: Callable[[], None]) -> float:
