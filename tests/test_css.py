@@ -14,6 +14,7 @@ from semisweep.functional import partner
 from semisweep.method import PseudoLabel
 from semisweep.network import NetworkConfig
 from semisweep.testing import MethodContract, progress_at, random_batch, tiny_network, train_steps
+from semisweep_methods.collaboration import collaborate, unlabelled_loss
 from semisweep_methods.contrast import (
     ContrastConfig,
     Draws,
@@ -25,14 +26,7 @@ from semisweep_methods.contrast import (
     negative_odds,
 )
 from semisweep_methods.css import CSS, CSSConfig
-from semisweep_methods.spaces import (
-    Look,
-    Prototypes,
-    class_means,
-    collaborate,
-    nearest,
-    unlabelled_loss,
-)
+from semisweep_methods.spaces import Look, Prototypes, class_means, nearest
 
 GOLDEN = Path(__file__).parent / "golden"
 SMALL = ContrastConfig(anchors=12, negatives=16, candidates=8, hard_threshold=0.4)

@@ -19,15 +19,8 @@ from semisweep.testing import MethodContract, progress_at, random_batch, tiny_ne
 from semisweep.trainer import Training
 from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig, Trial
 from semisweep_methods.cps import CPS, CPSConfig, ask, look, mix
-from semisweep_methods.gps import (
-    GPS,
-    GPSConfig,
-    common_label,
-    guide_loss,
-    ramp_down,
-    ramp_up,
-    teacher_steps,
-)
+from semisweep_methods.gps import GPS, GPSConfig, teacher_steps
+from semisweep_methods.guidance import common_label, guide_loss, ramp_down, ramp_up
 from semisweep_methods.supervised import Supervised
 
 GOLDEN = Path(__file__).parent / "golden"

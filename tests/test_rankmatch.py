@@ -21,9 +21,7 @@ from semisweep.testing import (
     tiny_network,
 )
 from semisweep.trial import method_path
-from semisweep_methods.rankmatch import (
-    RankMatch,
-    RankMatchConfig,
+from semisweep_methods.agents import (
     agent_scores,
     all_orders,
     correlation_loss,
@@ -33,6 +31,7 @@ from semisweep_methods.rankmatch import (
     rank_loss,
     top_agents,
 )
+from semisweep_methods.rankmatch import RankMatch, RankMatchConfig
 from semisweep_methods.unimatch import UniMatch, UniMatchConfig
 
 GOLDEN = Path(__file__).parent / "golden"

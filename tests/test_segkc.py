@@ -12,7 +12,8 @@ from semisweep.errors import ConfigError
 from semisweep.functional import IGNORE
 from semisweep.network import NetworkConfig
 from semisweep.testing import MethodContract, progress_at, random_batch, tiny_network, train_steps
-from semisweep_methods.segkc import Logits, SegKC, SegKCConfig, distillation
+from semisweep_methods.consultation import distillation
+from semisweep_methods.segkc import Logits, SegKC, SegKCConfig
 
 GOLDEN = Path(__file__).parent / "golden"
 # Taps of other widths and other sizes than the senior's.

@@ -32,16 +32,15 @@ from semisweep_methods.anchors import (
     similarity_losses,
     uniform_anchors,
 )
-from semisweep_methods.stpg import (
-    STPG,
-    STPGConfig,
+from semisweep_methods.stpg import STPG, STPGConfig
+from semisweep_methods.stpg_contrast import ContrastConfig, DualContrast
+from semisweep_methods.stpg_selection import (
     Target,
     confusion,
     mismatch_scores,
     select_pixels,
     weighted_cross_entropy,
 )
-from semisweep_methods.stpg_contrast import ContrastConfig, DualContrast
 from semisweep_methods.supervised import Supervised, SupervisedConfig
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -14,15 +14,14 @@ from semisweep.errors import ConfigError
 from semisweep.functional import draw, generator
 from semisweep.testing import MethodContract, progress_at, random_batch, tiny_network, train_steps
 from semisweep_methods.u2pl import U2PL, U2PLConfig, reliable_cross_entropy
-from semisweep_methods.u2pl_contrast import (
+from semisweep_methods.u2pl_cells import (
     Cells,
-    Contrast,
-    ContrastConfig,
     anchor_candidates,
     labelled_cells,
     negative_candidates,
     unlabelled_cells,
 )
+from semisweep_methods.u2pl_contrast import Contrast, ContrastConfig
 from semisweep_methods.u2pl_partition import Partition, partition, percentiles, pixel_entropy
 
 GOLDEN = Path(__file__).parent / "golden"

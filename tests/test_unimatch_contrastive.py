@@ -15,7 +15,7 @@ from semisweep.testing import (
     tiny_network,
     train_steps,
 )
-from semisweep_methods.u2pl_contrast import labelled_cells, unlabelled_cells
+from semisweep_methods.u2pl_cells import labelled_cells, unlabelled_cells
 from semisweep_methods.u2pl_partition import Partition, partition
 from semisweep_methods.unimatch import UniMatch, UniMatchConfig
 from semisweep_methods.unimatch_contrastive import UniMatchContrastive, UniMatchContrastiveConfig

@@ -9,22 +9,12 @@ Where paper and release differ, both readings are options and the table of setti
 the default. As in paper or release:
 1. the teacher follows the student, predicts in training mode on the weak views, and is evaluated;
    the student sees strong views, always mixed by CutMix;
-2. selection for a loss asks the teacher that made the label, selection of hard pixels the student;
-3. a pixel is hard by the probability or softmax similarity (Eq. 5) of the class of its label;
-4. a representation is as large as the shallow tap of DeepLabV3+, which the head reads beside the
-   pyramid; labels reach that size by their nearest pixel.
+2. selection for a loss asks the teacher that made the label, selection of hard pixels the student.
 
-Chosen by us:
-5. a pixel is selected by the probability or softmax similarity of its likeliest class, whatever its
-   label: asked of the label's class, a similarity above one half would make every logit label a
-   mixed one, and Table 6's second row would be twice the same training;
-6. the head has a projection of the shallow tap of its own, of 48 channels; on DPT it reads the
-   fused map;
-7. this iteration's labels come from the prototypes of the last, which this iteration's labels then
-   move; the contrast uses the moved ones. A class without a prototype is not predicted, and before
-   there is any no pixel has a label from its representation: in the release all have class 0;
-8. similarities are brought to the size of the image before the softmax;
-9. labelled and mixed images go through the student in one pass.
+Chosen by us, beside what `spaces`, `collaboration` and `contrast` say:
+3. this iteration's labels come from the prototypes of the last, which this iteration's labels then
+   move; the contrast uses the moved ones;
+4. labelled and mixed images go through the student in one pass.
 """
 
 from __future__ import annotations
@@ -38,22 +28,12 @@ from torch import Tensor, nn
 
 from semisweep.averaging import evaluating, follow, frozen_copy, warm_momentum
 from semisweep.config import Count, Fraction, NonNegativeCount, Positive, config, setting
-from semisweep.functional import IGNORE, cutmix, full_precision, supervised_loss
+from semisweep.functional import cutmix, supervised_loss
 from semisweep.method import Batch, Method, MethodConfig, Progress, PseudoLabel, Update
 from semisweep.network import NetworkConfig, seeded
+from semisweep_methods.collaboration import hard_pixels, known, label_spaces, unlabelled_loss
 from semisweep_methods.contrast import ContrastConfig, Pixels, contrastive_loss, make_draws
-from semisweep_methods.spaces import (
-    Look,
-    Prototypes,
-    RepresentationHead,
-    TwoSpaces,
-    at_class,
-    collaborate,
-    known,
-    nearest,
-    rows,
-    unlabelled_loss,
-)
+from semisweep_methods.spaces import Look, Prototypes, RepresentationHead, TwoSpaces, nearest, rows
 
 
 def _with_representations(own: CSSConfig) -> bool:
@@ -210,32 +190,14 @@ class CSS(Method):
         with nullcontext() if own.teacher_statistics == "own" else evaluating(self.teacher):
             return self.teacher(image)  # type: ignore[no-any-return]
 
-    @torch.no_grad()
     def supervision(
         self, seen: Look, source: str, valid: Tensor
     ) -> tuple[PseudoLabel, PseudoLabel]:
         """Return the labels for the logit space and for the representation space (Sec. 3.3).
 
-        The teacher's look at U images, valid [U, H, W]. A label is 255 on padding, where the spaces
-        disagree under "mix", and from representations before there is any prototype.
+        The teacher's look at U images, valid [U, H, W].
         """
-        own: CSSConfig = self.config
-        temperature = own.indicator_temperature
-        probability = full_precision(seen.logits).softmax(1)
-        by_logits = by_representation = probability.argmax(1)
-        similar = probability
-        if own.uses_representations:
-            similar = self.prototypes(seen.representation, temperature, valid.shape[-2:])
-            by_representation = similar.argmax(1).where(self.prototypes.met().any(), IGNORE)
-        labels = collaborate(by_logits, by_representation, source)
-        indicators = (own.unlabelled_indicator, own.valid_indicator)
-        thresholds = (own.unlabelled_threshold, own.valid_threshold)
-        made = []
-        for label, indicator, threshold in zip(labels, indicators, thresholds, strict=True):
-            label = label.where(valid, IGNORE)
-            sure = (probability if indicator == "confidence" else similar).amax(1)
-            made.append(PseudoLabel(label, (sure > threshold) & (label != IGNORE)))
-        return made[0], made[1]
+        return label_spaces(self.config, self.prototypes, seen, source, valid)
 
     def logit_loss(
         self, batch: Batch, logits: Tensor, target: PseudoLabel
@@ -256,15 +218,7 @@ class CSS(Method):
         own: ContrastConfig = self.config.contrast
         size = seen.representation.shape[-2:]
         label = nearest(label, size)
-        hard = torch.ones_like(label, dtype=torch.bool)
-        if own.hard_sampling:
-            with torch.no_grad():
-                if own.hard_indicator == "similarity":
-                    temperature = self.config.indicator_temperature
-                    shares = self.prototypes(seen.representation, temperature, size)
-                else:
-                    shares = full_precision(nearest(seen.logits, size)).softmax(1)
-                hard = at_class(shares, label) < own.hard_threshold
+        hard = hard_pixels(self.config, self.prototypes, seen, label)
         images = {"labelled": len(batch.image), "unlabelled": len(batch.weak)}
         draws = make_draws(own, progress, self.classes, images, size[0] * size[1])
         with torch.autocast(label.device.type, enabled=False):

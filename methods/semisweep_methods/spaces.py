@@ -1,6 +1,18 @@
-"""The two spaces of CSS: heads that lead there, prototypes, and what labels teach the logits.
+"""The two spaces of CSS: logits and representations, the heads that lead there, and prototypes.
 
-N images, M pixels as rows, h x w the size of a representation map.
+C. Wang et al., "Space Engage: Collaborative Space Supervision for Contrastive-based Semi-Supervised
+Semantic Segmentation", ICCV 2023, Eqs. 2, 3 and 5. N images, M pixels as rows, h x w the size of a
+representation map.
+
+As in paper or release:
+1. a representation is as large as the shallow tap of DeepLabV3+, which the head reads beside the
+   pyramid; labels reach that size by their nearest pixel.
+
+Chosen by us:
+2. the head has a projection of the shallow tap of its own, of 48 channels; on DPT it reads the
+   fused map;
+3. similarities are brought to the size of the image before the softmax;
+4. a class without a prototype is not predicted.
 """
 
 from __future__ import annotations
@@ -14,8 +26,7 @@ from torch.nn import functional
 
 from semisweep.decoder import LOW_LEVEL_CHANNELS, DeepLabV3Plus, convolution, resized
 from semisweep.distributed import sum_over_workers
-from semisweep.functional import IGNORE, full_precision, over_count
-from semisweep.method import PseudoLabel
+from semisweep.functional import full_precision
 from semisweep.network import Network
 
 
@@ -115,15 +126,6 @@ def nearest(values: Tensor, size: Sequence[int]) -> Tensor:
     return values
 
 
-def at_class(values: Tensor, label: Tensor) -> Tensor:
-    """Return each pixel's value for its class: values [N, C, ...], label [N, ...].
-
-    A label that is no class gets the last class's value.
-    """
-    index = label.clamp(0, values.shape[1] - 1).unsqueeze(1)
-    return values.gather(1, index).squeeze(1)
-
-
 @torch.no_grad()
 def class_means(feature: Tensor, label: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     """Return the mean feature of each class over all workers [C, D] and the numbers of pixels [C].
@@ -136,39 +138,3 @@ def class_means(feature: Tensor, label: Tensor, classes: int) -> tuple[Tensor, T
         sums = torch.cat([member @ feature, member.sum(1, keepdim=True)], dim=1)
     total = sum_over_workers(sums)
     return total[:, :-1] / total[:, -1:].clamp_min(1), total[:, -1]
-
-
-def collaborate(by_logits: Tensor, by_representation: Tensor, source: str) -> tuple[Tensor, Tensor]:
-    """Return the labels for logits and for representations [U, H, W], made of those from both.
-
-    "mix" is 255 where they differ (Sec. 3.3).
-    """
-    if source == "mix":
-        agreed = by_logits.where(by_logits == by_representation, IGNORE)
-        return agreed, agreed
-    if source == "cross":
-        return by_representation, by_logits
-    label = by_logits if source == "logits" else by_representation
-    return label, label
-
-
-def known(target: PseudoLabel) -> Tensor:
-    """Return the labels [U, H, W] that are selected, 255 elsewhere."""
-    return target.label.where(target.selected, IGNORE)
-
-
-def unlabelled_loss(kind: str, logits: Tensor, target: PseudoLabel) -> Tensor:
-    """Return the cross-entropy on pseudo-labels (Eq. 8); logits [U, C, H, W].
-
-    "selected_pixels": its mean over the selected pixels. "image_share": each image's over all
-    pixels with a label, times the share of these that is selected; their mean over the pixels whose
-    loss is not zero, as in the release. Zero, attached to the graph, where there is none.
-    """
-    losses = functional.cross_entropy(
-        full_precision(logits), target.label, ignore_index=IGNORE, reduction="none"
-    )
-    if kind == "selected_pixels":
-        return over_count(losses.where(target.selected, 0.0).sum(), target.selected.sum())
-    labelled = (target.label != IGNORE).sum((1, 2))
-    share = target.selected.sum((1, 2)) / labelled.clamp_min(1)
-    return over_count((losses * share[:, None, None]).sum(), (losses.detach() > 0).sum())

@@ -13,7 +13,7 @@ As in the paper or its release:
 3. the unlabelled term is the mean over reliable pixels, times one over their share (Eq. 7);
 4. the teacher is evaluated.
 
-Chosen by us, beside what `u2pl_contrast` says:
+Chosen by us, beside what `u2pl_contrast` and `u2pl_cells` say:
 5. CutMix is the platform's, whose boxes come and go image by image; the release mixes half of the
    batches, with a box of half the image;
 6. the representation head, 3x3 convolution, batch norm, ReLU, 1x1 convolution, reads the decoder's
@@ -43,13 +43,8 @@ from semisweep.functional import (
 )
 from semisweep.method import Batch, Method, Progress, Update
 from semisweep.network import Network, NetworkConfig, seeded
-from semisweep_methods.u2pl_contrast import (
-    Contrast,
-    ContrastConfig,
-    contrasts,
-    labelled_cells,
-    unlabelled_cells,
-)
+from semisweep_methods.u2pl_cells import labelled_cells, unlabelled_cells
+from semisweep_methods.u2pl_contrast import Contrast, ContrastConfig, contrasts
 from semisweep_methods.u2pl_partition import partition
 
 

@@ -27,15 +27,14 @@ from measuring import (
 from semisweep.method import Method
 from semisweep.network import NetworkConfig
 from semisweep.rehearsal import progress_at, random_batch
-from semisweep_methods.rankmatch import (
-    RankMatch,
-    RankMatchConfig,
+from semisweep_methods.agents import (
     agent_scores,
     all_orders,
     orthogonal_agents,
     pixels,
     rank_loss,
 )
+from semisweep_methods.rankmatch import RankMatch, RankMatchConfig
 from semisweep_methods.unimatch import UniMatch, UniMatchConfig
 
 
