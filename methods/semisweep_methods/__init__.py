@@ -1,4 +1,9 @@
-"""Semi-supervised segmentation methods on semisweep: one paper, one file."""
+"""Semi-supervised segmentation methods on semisweep: a paper, a file that reads like it.
+
+What a paper says at length stands beside its file: `consultation` of SegKC; `stpg_selection`,
+`stpg_contrast` and `anchors` of STPG; `guidance` of GPS; `spaces`, `collaboration` and `contrast`
+of CSS; `agents` of RankMatch; `u2pl_partition`, `u2pl_cells` and `u2pl_contrast` of U2PL.
+"""
 
 METHODS = {
     "supervised": "semisweep_methods.supervised:Supervised",
