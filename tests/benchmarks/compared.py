@@ -1,7 +1,7 @@
 """Writes tests/golden/methods_compared.parquet from stores in which `methods_compared` was run.
 
 One row a trial: generator seed of its data set, row, seed, key and last scores; of the two cells
-that a test trains anew, the losses of their first steps too.
+that a test trains anew, the losses of their first steps too. Prints the README's lines.
 
     python tests/benchmarks/compared.py SEED=STORE=DATA [SEED=STORE=DATA ...]
 """
@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import torch
@@ -20,6 +22,7 @@ import torch
 import semisweep
 from semisweep.catalogue import find_study
 from semisweep.request import Roots
+from semisweep.statistics import mean_std, paired_difference
 from semisweep.store import Store
 from semisweep.study import Splits, resolve
 from semisweep.trainer import Training
@@ -66,6 +69,22 @@ def rows(generator_seed: int, store: Path, data: Path, first: bool) -> list[dict
     return found
 
 
+def lines(results: pd.DataFrame) -> Iterator[str]:
+    """Yield a line a method: mean and deviation, and difference to Supervised, of each data set."""
+    points = results.assign(points=100 * results["last.test.miou"], replicate=results.seed.map(str))
+    cells = {name: dict(zip(cell.replicate, cell.points, strict=True))
+             for name, cell in points.groupby(["generator_seed", "row"])}  # fmt: skip
+    for row in find_study(STUDY).rows:
+        line = f"| {row.label:<12} "
+        for data in sorted(results.generator_seed.unique()):
+            own, base = cells[data, row.name], cells[data, "supervised"]
+            mean, std = mean_std(list(own.values()))
+            delta = paired_difference(own, base)
+            told = f"{delta.mean:+.1f} [{delta.low:+.1f}, {delta.high:+.1f}]"
+            line += f"| {mean:.1f} ± {std:.1f} | {'–' if row.name == 'supervised' else told} "
+        yield f"{line}|"
+
+
 def main(arguments: list[str]) -> None:
     """Write the file."""
     given = [argument.split("=") for argument in arguments]
@@ -76,6 +95,7 @@ def main(arguments: list[str]) -> None:
     ]
     pa.parquet.write_table(pa.Table.from_pylist(made), GOLDEN, compression="zstd")
     print(f"{len(made)} trials: {GOLDEN}")
+    print(*lines(pd.read_parquet(GOLDEN)), sep="\n")
 
 
 if __name__ == "__main__":
