@@ -37,8 +37,14 @@ def machine(device: str) -> dict[str, str]:
 
 @cache
 def version(distribution: str) -> str:
-    """Return the installed version of a distribution; looking it up takes milliseconds."""
-    return metadata.version(distribution)
+    """Return the installed version of a distribution; looking it up takes milliseconds.
+
+    "unknown" where it is used from a folder on the path of modules without being installed.
+    """
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 @cache
