@@ -318,6 +318,7 @@ def test_a_trial_can_be_debugged_and_its_result_read(
     changes = [word for change in small for word in ("--set", change)]
 
     said = call("debug", "rankmatch_components", "baseline", *options, *changes, "--seed", 3)
+    options = (*options, "--device", "cpu")
     again = call("debug", "rankmatch_components", "baseline", *options, *changes, "--seed", 3)
 
     assert said.code == again.code == 0, said.error + again.error

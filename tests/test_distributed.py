@@ -306,5 +306,17 @@ def test_one_worker_alone_changes_nothing() -> None:
     assert replicas_equal(network)
 
 
+def test_a_group_of_one_worker_communicates_and_changes_nothing(tmp_path: Path) -> None:
+    """By this the functions are tried with NCCL where there is but one GPU."""
+    from lone_group import COLLECTIVES, exercise, lone_group
+
+    assert not exercise("cpu"), "without a group nothing communicates"
+    with lone_group("gloo", tmp_path):
+        calls = exercise("cpu")
+
+    assert set(calls) == set(COLLECTIVES)
+    assert not group.is_initialized()
+
+
 if __name__ == "__main__":
     work(rank=int(sys.argv[2]), folder=Path(sys.argv[1]))

@@ -59,7 +59,7 @@ def test_workers_leave_room_for_the_actors_of_as_many_slots() -> None:
 
 def test_fractions_of_gpus_let_workers_share_one_as_long_as_there_are_cpus() -> None:
     assert fit_slots([GPUS], Resources(gpus=0.25)) == (16, {"CPU": WORKER_CPU, "GPU": 0.25})
-    assert fit_slots([GPUS], Resources(gpus=0.5, workers=2))[0] == 4
+    assert fit_slots([GPUS], Resources(gpus=1, workers=2))[0] == 2
     assert fit_slots([{"CPU": 3.0, "GPU": 1.0}], Resources(gpus=0.25))[0] == 3
     assert fit_slots([GPUS], Resources(gpus=2))[0] == 2
     assert fit_slots([GPUS], Resources(gpus=0)) == (16, {"CPU": WORKER_CPU})
@@ -84,6 +84,11 @@ def test_a_worker_must_fit_one_node_and_a_slots_workers_may_be_on_several() -> N
         ([GPUS], Resources(slots=5), r"\(1 CPU, 1 GPU\) .* 16 CPUs and 4 GPUs, got slots=5"),
         ([CPUS], Resources(gpus=0.5), r"\(1 CPU, 0.5 GPU\) .*8 CPUs and 0 GPUs.*at most 0 slots"),
         ([GPUS], Resources(gpus=1.5), r"a fraction of one, or a whole number, got gpus=1.5"),
+        (
+            [GPUS],
+            Resources(gpus=0.5, workers=2),
+            r"must have a GPU each, got workers=2, gpus=0.5; take --gpus 1, or --workers 1",
+        ),
         ([], Resources(), r"no node"),
     ],
 )

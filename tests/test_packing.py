@@ -1,14 +1,17 @@
 """Trials that share a GPU, as many as by what was measured of their kinds will fit."""
 
 import dataclasses
+import io
 
+import pyarrow.parquet
 import pytest
 
 from semisweep.config import flatten, replace
 from semisweep.engine import fit_slots
-from semisweep.packing import CONTEXT_BYTES, RESERVE, gpu_here, gpu_share
+from semisweep.packing import CONTEXT_BYTES, RESERVE, alike, gpu_here, gpu_share
 from semisweep.rehearsal import tiny_network
 from semisweep.request import Resources
+from semisweep.rows import encode_row
 from semisweep.store import Store
 from semisweep.trial import DataConfig, TrainingConfig, Trial
 from semisweep_methods.supervised import SupervisedConfig
@@ -29,17 +32,26 @@ def store(tmp_path):
     return Store.open(tmp_path / "store", create=True)
 
 
-def measured(store, trial, peak, device="cuda:0"):
-    """Keep the result of a trial that needed so much."""
+def measured(store, trial, peak, device="cuda:0", **more):
+    """Keep the result of a trial whose tensors needed so much."""
     key = f"{len(store.keys()):04d}"
-    row = flatten(trial.encoded()) | {
-        "key": key,
-        "run.device": device,
-        "run.workers": 1,
-        "run.seconds": 1.0,
-        "run.peak_memory_bytes": int(peak),
-    }
+    row = (
+        flatten(trial.encoded())
+        | {
+            "key": key,
+            "run.device": device,
+            "run.workers": 1,
+            "run.seconds": 1.0,
+            "run.peak_memory_bytes": int(peak),
+        }
+        | more
+    )
     store.trial(key).complete(row)
+
+
+def plain_row(fields):
+    """Return a row as it comes back from a store."""
+    return pyarrow.parquet.read_table(io.BytesIO(encode_row(fields))).to_pylist()[0]
 
 
 def test_as_many_share_a_gpu_as_fit_beside_the_largest(store):
@@ -57,6 +69,20 @@ def test_as_many_share_a_gpu_as_fit_beside_the_largest(store):
     assert worker["GPU"] == share
 
 
+def test_what_the_allocator_took_counts_where_a_row_tells(store):
+    measured(store, TRIAL, 2 * GIB, **{"run.peak_reserved_bytes": 9 * GIB})
+    assert gpu_share([TRIAL], store, 80 * GIB) == 0.125
+    assert gpu_share([TRIAL], store, 40 * GIB) == 0.25
+    measured(store, TRIAL, 15 * GIB)
+    assert gpu_share([TRIAL], store, 40 * GIB) == 0.5, "the most that any row tells"
+
+
+def test_a_row_is_like_the_trial_that_it_is_of():
+    fields = flatten(TRIAL.encoded()) | {"config.names": ["a", "b"], "config.none": None}
+
+    assert alike(fields) == alike(plain_row(fields))
+
+
 def test_what_needs_more_than_there_is_has_a_gpu_to_itself(store):
     measured(store, TRIAL, 79 * GIB)
 
@@ -69,6 +95,7 @@ def test_what_needs_more_than_there_is_has_a_gpu_to_itself(store):
         ({"seed": 3}, True),
         ({"training.steps": 60}, True),
         ({"training.optimizer.learning_rate": 0.5}, True),
+        ({"training.optimizer.name": "adamw"}, False),
         ({"training.crop_pixels": 40}, False),
         ({"training.precision": "bf16"}, False),
         ({"config.network.channels": 32}, False),

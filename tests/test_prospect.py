@@ -13,7 +13,16 @@ from report_store import fill_search, fill_table
 
 from semisweep.cost import Estimate, Range
 from semisweep.past import disk_bytes, here, history_of, kind_of_trial, probe
-from semisweep.prospect import at_scale, between, memory_here, problems, prospect, remember, scores
+from semisweep.prospect import (
+    at_scale,
+    between,
+    memory_here,
+    problems,
+    prospect,
+    remember,
+    scores,
+    slots_of,
+)
 from semisweep.request import Request, Resources, Roots
 from semisweep.store import Store
 from semisweep.study import Splits, resolve
@@ -190,3 +199,79 @@ def test_the_device_here_is_known_without_torch() -> None:
 
     assert device in ("cpu", "cuda")
     assert count >= 1
+
+
+@pytest.fixture
+def four_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine as if it had 16 cores, and GPUs of which this process may use four."""
+    listed = os.listdir
+    files = ["null", "nvidiactl", "nvidia-uvm", *(f"nvidia{index}" for index in range(6))]
+    monkeypatch.setattr(os, "listdir", lambda at: files if at == "/dev" else listed(at))
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2,3,5")
+
+
+@pytest.mark.usefixtures("four_gpus")
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        (Resources(), ("cuda", 4)),
+        (Resources(workers=2), ("cuda", 2)),
+        (Resources(gpus=0.5), ("cuda", 8)),
+        (Resources(gpus=0.3333), ("cuda", 12)),
+        (Resources(gpus=0.125), ("cuda", 16)),  # and no more, for want of cores
+        (Resources(gpus=2), ("cuda", 2)),
+        (Resources(gpus=0), ("cpu", 16)),
+        (Resources(gpus=0.5, slots=3), ("cuda", 3)),
+    ],
+)
+def test_slots_are_as_many_as_gpus_and_cores_have_room_for(
+    tmp_path: Path, resources: Resources, expected: tuple[str, int]
+) -> None:
+    request = Request(roots=Roots(tmp_path), resources=resources)
+
+    assert slots_of(request) == expected
+
+
+@pytest.mark.usefixtures("four_gpus")
+def test_more_than_a_gpus_memory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 81920\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    request = Request(roots=Roots(tmp_path), resources=Resources(gpus=0.25))
+    most = Range(1.0, 1.0, 30 * 2.0**30)
+
+    (memory,) = problems(estimated(memory_bytes=most), request, "cuda")
+    assert memory == (
+        "memory: up to 120.0 GiB wanted by 4 processes on a GPU, 80.0 GiB there; "
+        "--gpus 0.5 would fit"
+    )
+    program.write_text("#!/bin/sh\necho 1024\n")
+    (memory,) = problems(estimated(memory_bytes=most), request, "cuda")
+    assert memory.endswith("; make trials smaller")
+
+
+@pytest.mark.usefixtures("four_gpus")
+def test_the_share_of_a_gpu_is_planned_by_what_trials_were_measured_to_need(
+    tmp_path: Path, tiny_shapes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from semisweep.catalogue import find_study
+    from semisweep.config import flatten
+
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 81920\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    splits = Splits(Roots(tiny_shapes.parent))
+    found = resolve(find_study("quickstart"), "mini", splits)  # type: ignore[arg-type]
+    store = Store.open(tmp_path / "store", create=True)
+    request = Request(roots=splits.roots, store=str(store.root), resources=Resources(gpus="auto"))
+    assert prospect(["quickstart"], request).estimate.slots == 4, "nothing is known yet"
+    for key, trial in list(found.trials.items()):
+        row = flatten(trial.encoded()) | {"run.device": "cuda:0", "run.workers": 1}
+        if trial.seed == 0:
+            peak = {"run.peak_memory_bytes": 15 * 2**30, "run.peak_reserved_bytes": 20 * 2**30}
+            store.trial(key).complete(row | peak)
+
+    assert prospect(["quickstart"], request).estimate.slots == 12

@@ -499,6 +499,50 @@ def test_half_precision_on_a_cpu_scales_no_gradients(dataset: DataSet, split: Sp
     assert not training.scaler.is_enabled()
 
 
+def with_scaler(dataset: DataSet, split: Split, *, enabled: bool) -> Training:
+    """Return a training in half precision whose gradients are scaled, as on a GPU, or are not."""
+    training = Training(replace(SUPERVISED, {"training.precision": "fp16"}), dataset, split)
+    training.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, enabled=enabled)
+    return training
+
+
+def advance(training: Training, steps: int) -> None:
+    for batch in training.loader.batches(training.step, training.step + steps, 0):
+        training.advance(batch)
+
+
+def test_the_scale_of_gradients_outlives_a_stretch_on_a_device_that_needs_none(
+    dataset: DataSet, split: Split
+) -> None:
+    scaled = with_scaler(dataset, split, enabled=True)
+    advance(scaled, 2)
+    plain = with_scaler(dataset, split, enabled=False)
+    plain.restore(from_bytes(to_bytes(scaled.state())))
+    advance(plain, 2)
+    again = with_scaler(dataset, split, enabled=True)
+    again.restore(from_bytes(to_bytes(plain.state())))
+
+    assert scaled.scaler.state_dict() == again.scaler.state_dict()
+    assert again.scaler.get_scale() == 1024.0
+    assert again.step == 4
+    advance(again, 2)
+    again.check_finite()
+
+
+def test_a_training_from_a_device_without_a_scale_starts_with_one_where_it_is_needed(
+    dataset: DataSet, split: Split
+) -> None:
+    plain = with_scaler(dataset, split, enabled=False)
+    advance(plain, 1)
+    assert plain.state()["scaler"] == {}
+    scaled = with_scaler(dataset, split, enabled=True)
+    scaled.restore(from_bytes(to_bytes(plain.state())))
+    advance(scaled, 1)
+
+    assert scaled.state()["scaler"]["scale"] == 1024.0
+    assert not different(plain.state()["optimizers"].keys(), scaled.state()["optimizers"].keys())
+
+
 def losses_of(trial: Trial, root: Path, steps: int = 5) -> dict[str, Any]:
     """Return the global losses of each step, the weights and whether all workers hold the same."""
     from semisweep import distributed

@@ -74,7 +74,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from semisweep.provenance import version
 
         return version("semisweep")
     if name in _MODULES:

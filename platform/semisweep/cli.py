@@ -10,7 +10,7 @@ import click
 
 from semisweep.cli_check import check
 from semisweep.cli_data import data
-from semisweep.cli_options import Share, Study, make_request, shared
+from semisweep.cli_options import Study, device_option, gpus_option, make_request, shared
 from semisweep.cli_report import export_tensorboard, report
 from semisweep.cli_search import export_optuna, run_modes
 from semisweep.cli_store import compact, diff, evaluate, gc, logs, predict, status
@@ -80,12 +80,7 @@ for command in (*ASKING, compact, data, evaluate, gc, import_numbers, predict, w
 @click.option("--slots", type=click.IntRange(1), help="Trials at a time; as many as fit.")
 @click.option("--workers", type=click.IntRange(1), default=1, help="Ray Train workers a trial.")
 @click.option("--threads", type=click.IntRange(1), default=1, help="CPU threads a worker.")
-@click.option(
-    "--gpus",
-    type=Share(),
-    help="GPUs a worker, such as 0.25, or auto: as many trials on one as their memory allows; one "
-    "where there are any.",
-)
+@gpus_option
 @click.option("--fresh-workers", is_flag=True, help="New worker processes for every trial.")
 @click.option(
     "--hung-minutes",
@@ -143,6 +138,7 @@ def _show(study: str, request: Request) -> int:
 @shared
 @click.option("--slots", type=click.IntRange(1), help="Trials at a time; as many as fit.")
 @click.option("--workers", type=click.IntRange(1), default=1, help="Ray Train workers a trial.")
+@gpus_option
 @click.option("--retry-failed", is_flag=True, help="Failed trials would run again.")
 @click.option("--probe", is_flag=True, help="Time a few steps here of what has no history.")
 def plan(studies: Sequence[str], probe: bool, **options: Any) -> None:
@@ -193,13 +189,22 @@ def methods(name: str | None) -> None:
 @click.option("--column", help="Which column; the study's first.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--draw", type=click.IntRange(0), help="Of the labelled images; the study's.")
+@device_option
 def debug(
-    study: str, row: str, column: str | None, seed: int, draw: int | None, **options: Any
+    study: str,
+    row: str,
+    column: str | None,
+    seed: int,
+    draw: int | None,
+    device: str | None,
+    **options: Any,
 ) -> None:
     """Train one trial of STUDY's ROW in this very process, where a debugger works."""
     from semisweep.debugging import debug_trial
+    from semisweep.device import usable
 
-    debug_trial(study, row, column, seed, make_request(**options), click.echo, draw=draw)
+    request, chosen = make_request(**options), usable(device)
+    debug_trial(study, row, column, seed, request, click.echo, draw=draw, device=chosen)
 
 
 @cli.command()

@@ -21,6 +21,8 @@ store_option = click.option(
     help="Folder, or s3://BUCKET/PREFIX, that keeps trials and results.",
 )
 
+device_option = click.option("--device", help="Such as cpu or cuda:0; a GPU where there is one.")
+
 
 class Study(click.ParamType):  # type: ignore[type-arg]  # not generic in older click
     """The name of a study, completed by the shell."""
@@ -58,6 +60,14 @@ class Share(click.ParamType):  # type: ignore[type-arg]
         if value == "auto":
             return "auto"
         return click.FloatRange(0).convert(value, param, ctx)
+
+
+gpus_option = click.option(
+    "--gpus",
+    type=Share(),
+    help="GPUs a worker, such as 0.25, or auto: as many trials on one as their memory allows; one "
+    "where there are any.",
+)
 
 
 def shared(command: Command) -> Command:

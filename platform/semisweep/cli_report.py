@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from semisweep.cli_options import Study, make_request, shared, store_option
+from semisweep.cli_options import Study, device_option, make_request, shared, store_option
 
 
 @click.command()
@@ -28,17 +28,26 @@ from semisweep.cli_options import Study, make_request, shared, store_option
     help="Show so many images, and what each arm with kept weights sees in them.",
 )
 @click.option("--features", is_flag=True, help="Map the features of each arm (t-SNE).")
+@device_option
 def report(
-    studies: Sequence[str], output: Path, images: int, features: bool, **options: Any
+    studies: Sequence[str],
+    output: Path,
+    images: int,
+    features: bool,
+    device: str | None,
+    **options: Any,
 ) -> None:
     """Write STUDIES, or all that the store has, as one HTML page that opens without a network."""
     from semisweep.catalogue import study_names
+    from semisweep.device import usable
     from semisweep.reporting import page
 
     request = make_request(**options)
+    # Without pictures nothing is computed, and asking torch would take seconds.
+    chosen = usable(device) if images or features or device else "cpu"
     names = list(study_names()) if tuple(studies) == ("all",) else studies
     found = page.studies_for(names, request)
-    sections = page.sections_for(found, request, images=images, features=features)
+    sections = page.sections_for(found, request, images=images, features=features, device=chosen)
     text = page.page(sections, request.store)
     page.write(text, output)
     click.echo(f"{output}: {len(sections)} studies, {len(text) / 2**20:.1f} MiB")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from semisweep.cli_options import Assignment, store_option
+from semisweep.cli_options import Assignment, device_option, store_option
 
 if TYPE_CHECKING:
     from semisweep.request import Roots
@@ -155,7 +155,7 @@ def _scoring(command: Command) -> Command:
             metavar="NAME=PATH",
             help="Where a data set lies; without it $SEMISWEEP_DATA/NAME or semisweep-data/NAME.",
         ),
-        click.option("--device", help="Such as cpu or cuda:0; a GPU where there is one."),
+        device_option,
     ):
         command = option(command)
     return command
@@ -186,6 +186,7 @@ def evaluate(
 
     What was scored before is shown and not repeated. semisweep.evaluations(store) has all rows.
     """
+    from semisweep.device import usable
     from semisweep.evaluation import evaluate_trials
     from semisweep.protocols import parse_protocol
     from semisweep.store import Store
@@ -205,7 +206,7 @@ def evaluate(
         say,
         weights=list(dict.fromkeys(weights)),
         parts=parts or None,
-        device=_device(device),
+        device=usable(device),
     )
 
 
@@ -238,6 +239,7 @@ def predict(
     device: str | None,
 ) -> None:
     """Write coloured masks and overlays of what a finished trial sees in images."""
+    from semisweep.device import usable
     from semisweep.prediction import predict_images
     from semisweep.protocols import parse_protocol
     from semisweep.store import Store
@@ -251,7 +253,7 @@ def predict(
         _roots(data),
         weights=weights,
         protocol=parse_protocol(protocol),
-        device=_device(device),
+        device=usable(device),
     ):
         click.echo(" ".join(map(str, pair)))
 
@@ -263,20 +265,3 @@ def _roots(data: Sequence[tuple[str, str]]) -> Roots:
 
     default = Path(os.environ.get("SEMISWEEP_DATA", "semisweep-data"))
     return Roots(default, {name: Path(path) for name, path in data})
-
-
-def _device(name: str | None) -> str:
-    import torch
-
-    from semisweep.errors import ConfigError
-
-    if name is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            f"a device must be one that torch can use here, got device={name!r}: "
-            f"{str(error).splitlines()[0]}"
-        ) from None
-    return name

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from semisweep.catalogue import find_study
+from semisweep.device import begin_measuring, initialise
 from semisweep.errors import ConfigError, unknown
 from semisweep.execute import execute
 from semisweep.launch import job_for, outcome_note
@@ -25,6 +26,7 @@ def debug_trial(
     say: Callable[[str], None],
     *,
     draw: int | None = None,
+    device: str = "cpu",
 ) -> None:
     """Train one trial of a study here; its errors are raised, not kept as a row."""
     study = find_study(name)
@@ -50,7 +52,10 @@ def debug_trial(
             terms = {name: value for name, value in said["row"].items() if ".iou." not in name}
             say("  ".join(f"{name}={_short(value)}" for name, value in terms.items()))
 
-    outcome = execute(job_for(key, trial, store, splits, request), report, raise_errors=True)
+    job = replace(job_for(key, trial, store, splits, request), device=device)
+    initialise(device)
+    begin_measuring(device)
+    outcome = execute(job, report, raise_errors=True)
     say(f"{outcome.status}: {outcome_note(store, key, preset.metric, outcome.error)}")
 
 

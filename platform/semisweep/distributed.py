@@ -3,7 +3,8 @@
 Each worker holds an equal share of the global batch. A loss is divided by `mean_over_workers` of
 the number it is normalised by (pixels, images), so that the mean of the workers' losses is the loss
 of the global batch, and the mean of their gradients, which `average_gradients` makes, is its
-gradient. With one worker nothing here communicates or changes anything.
+gradient. Without a group nothing here communicates or changes anything; a group of one worker does
+communicate, with itself, and changes nothing either.
 """
 
 from __future__ import annotations
@@ -25,16 +26,21 @@ BUCKET_BYTES = 25 * 1024 * 1024
 
 def world() -> tuple[int, int]:
     """Return this worker's rank and the number of workers; (0, 1) where there is no group."""
-    if group.is_available() and group.is_initialized():
+    if grouped():
         return group.get_rank(), group.get_world_size()
     return 0, 1
+
+
+def grouped() -> bool:
+    """Return whether there is a group to communicate with."""
+    return group.is_available() and group.is_initialized()
 
 
 def sum_over_workers(value: Tensor) -> Tensor:
     """Return the elementwise sum over all workers, detached; every worker must call it."""
     total = value.detach()
     total = total.long() if total.dtype == torch.bool else total
-    if world()[1] > 1:
+    if grouped():
         total = total.clone(memory_format=torch.contiguous_format)
         group.all_reduce(total)
     return total
@@ -48,7 +54,7 @@ def mean_over_workers(value: Tensor) -> Tensor:
 def from_all_workers(value: Tensor) -> Tensor:
     """Return every worker's value, detached, [workers, ...]; shapes must be the same everywhere."""
     own = value.detach()
-    if world()[1] == 1:
+    if not grouped():
         return own.unsqueeze(0)
     own = own.contiguous()
     gathered = [torch.empty_like(own) for _ in range(world()[1])]
@@ -74,7 +80,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """
     _, size = world()
     listed = list(parameters)
-    if size == 1 or not listed:
+    if not grouped() or not listed:
         return
     with torch.no_grad():
         for bucket in _buckets(_with_gradient(listed)):
@@ -155,7 +161,7 @@ def replicas_equal(module: nn.Module) -> bool:
         device = value.device
     own = int.from_bytes(content.digest(), "big") >> 1
     seen = torch.tensor([own, -own], dtype=torch.int64, device=device)
-    if world()[1] > 1:
+    if grouped():
         group.all_reduce(seen, op=group.ReduceOp.MAX)
     largest, smallest = int(seen[0]), -int(seen[1])
     return largest == smallest
@@ -164,7 +170,7 @@ def replicas_equal(module: nn.Module) -> bool:
 def share(value: T | None) -> T:
     """Return the first worker's value on every worker; what the others pass is not looked at."""
     box: list[Any] = [value]
-    if world()[1] > 1:
+    if grouped():
         group.broadcast_object_list(box, src=0)
     shared: T = box[0]
     return shared
@@ -172,5 +178,5 @@ def share(value: T | None) -> T:
 
 def barrier() -> None:
     """Wait until every worker is here."""
-    if world()[1] > 1:
+    if grouped():
         group.barrier()

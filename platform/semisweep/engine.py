@@ -215,6 +215,11 @@ def worker_resources(
         raise ClusterError(
             f"GPUs a worker must be a fraction of one, or a whole number, got gpus={gpus:g}"
         )
+    if resources.workers > 1 and 0 < gpus < 1:
+        raise ClusterError(
+            "several workers of a trial must have a GPU each, "
+            f"got workers={resources.workers}, gpus={gpus:g}; take --gpus 1, or --workers 1"
+        )
     return {"CPU": WORKER_CPU} | ({"GPU": gpus} if gpus else {})
 
 

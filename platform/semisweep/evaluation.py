@@ -175,7 +175,7 @@ def _measured(
         "images_digest": task.images_digest,
         "weights_digest": task.file.digest,
     }
-    row |= provenance(trial.method) | machine()
+    row |= provenance(trial.method) | machine(device)
     now = time.time()
     return row | {"run.device": device, "run.seconds": now - started, "run.finished_at": now}
 

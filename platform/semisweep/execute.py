@@ -18,6 +18,7 @@ from semisweep import distributed, stops
 from semisweep.config import flatten
 from semisweep.data.dataset import DataSet, open_dataset
 from semisweep.data.splits import Split, make_split
+from semisweep.device import peak_memory, peak_reserved
 from semisweep.errors import DataError, LeaseError, SemisweepError, StoreError
 from semisweep.fault_injection import point
 from semisweep.halving import Rungs, listener
@@ -262,7 +263,9 @@ def _row(
         "run.device": job.device,
         "run.peak_memory_bytes": peak_memory(job.device),
     }
-    return row | dict(metrics) | provenance(trial.method) | machine()
+    if reserved := peak_reserved(job.device):
+        row["run.peak_reserved_bytes"] = reserved
+    return row | dict(metrics) | provenance(trial.method) | machine(job.device)
 
 
 def _failed(job: Job, folder: TrialFolder, attempt: int, error: SemisweepError) -> Outcome:
@@ -271,17 +274,6 @@ def _failed(job: Job, folder: TrialFolder, attempt: int, error: SemisweepError) 
     folder.fail({"key": job.key, "error": text, "attempts": attempt, "trial": job.trial})
     note(job.key, "failed")
     return Outcome(job.key, "failed", text, unexpected=distributed.world()[1] > 1)
-
-
-def peak_memory(device: str) -> int:
-    """Return the peak memory in bytes: of a GPU's tensors, on a CPU of the whole process."""
-    if device.startswith("cuda"):
-        import torch
-
-        return int(torch.cuda.max_memory_allocated())
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def note(key: str, event: str, first: bool = True) -> None:

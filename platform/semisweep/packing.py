@@ -1,7 +1,7 @@
 """How many trials share a GPU, by what trials like them were measured to need.
 
-Alike are trials that differ in seed, labelled images, length and optimiser alone; anything else may
-decide how much memory they need.
+Alike are trials that differ in seed, labelled images, length and an optimiser's rates alone;
+anything else may decide how much memory they need.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from semisweep.config import flatten
+from semisweep.device import is_gpu
+from semisweep.rows import scalar
 from semisweep.store import Store
 from semisweep.stored import Stored
 
@@ -21,7 +23,8 @@ RESERVE = 1.25  # what the allocator holds, as a multiple of what tensors had at
 CONTEXT_BYTES = 2**30  # of each process: CUDA itself, and the workspaces of its libraries
 MOST = 8  # on one GPU
 ASK = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]  # in MiB
-NO_MATTER = ("seed", "training.steps", "training.epochs", "training.evaluations")
+NO_MATTER = ("training.steps", "training.epochs", "training.evaluations")
+RATES = ("learning_rate", "head_multiplier", "weight_decay", "minimum_rate")
 
 Alike = frozenset[tuple[str, Any]]
 
@@ -36,18 +39,22 @@ def gpu_share(trials: Iterable[Trial], store: Store, gpu_bytes: float) -> float 
     needed = [measured.get(alike(flatten(trial.encoded())), 0.0) for trial in trials]
     if not needed or not gpu_bytes or not all(needed):
         return None
-    largest = RESERVE * max(needed) + CONTEXT_BYTES
+    largest = max(needed) + CONTEXT_BYTES
     together = max(1, min(MOST, int(gpu_bytes // largest)))
     return int(10_000 / together) / 10_000
 
 
 def peaks(store: Store) -> dict[Alike, float]:
-    """Return the most memory in bytes that trials of each likeness had on one worker's GPU."""
+    """Return the most memory in bytes that trials of each likeness took of one worker's GPU.
+
+    Of rows that tell only what their tensors had, what an allocator takes for so much is guessed.
+    """
     found: dict[Alike, float] = {}
     for row in Stored(store, store.keys()).results.values():
-        if str(row.get("run.device")).startswith("cuda") and row.get("run.workers") == 1:
+        if is_gpu(str(row.get("run.device"))) and row.get("run.workers") == 1:
             likeness = alike(row)
-            peak = float(row.get("run.peak_memory_bytes") or 0.0)
+            tensors = float(row.get("run.peak_memory_bytes") or 0.0)
+            peak = float(row.get("run.peak_reserved_bytes") or RESERVE * tensors)
             found[likeness] = max(peak, found.get(likeness, 0.0))
     return found
 
@@ -59,12 +66,13 @@ def alike(fields: Mapping[str, Any]) -> Alike:
         for name in fields
         if name in ("method", "data.name") or name.startswith(("config.", "training."))
     ]
-    kept = (name for name in names if name not in NO_MATTER)
-    return frozenset(
-        (name, str(fields[name]))
-        for name in kept
-        if not name.startswith("training.optimizer.") and fields[name] is not None
-    )
+    kept = (name for name in names if name not in NO_MATTER and not _is_rate(name))
+    return frozenset((name, str(scalar(fields[name]))) for name in kept if fields[name] is not None)
+
+
+def _is_rate(name: str) -> bool:
+    of_optimizer = name.startswith(("training.optimizer.", "training.group_optimizers."))
+    return of_optimizer and name.rpartition(".")[2] in RATES
 
 
 def smallest_gpu(ray: Any) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -93,15 +94,28 @@ def disk_bytes(folder: Location) -> int:
 
 def here() -> tuple[str, int]:
     """Return the device that trials would run on here, and how many there are of it."""
-    gpus = [name for name in os.listdir("/dev") if name[:6] == "nvidia" and name[6:].isdigit()]
-    return ("cuda", len(gpus)) if gpus else ("cpu", os.cpu_count() or 1)
+    gpus = gpus_here()
+    return ("cuda", gpus) if gpus else ("cpu", os.cpu_count() or 1)
+
+
+def gpus_here() -> int:
+    """Return how many GPUs this process may use, without importing torch."""
+    found = [name for name in os.listdir("/dev") if name[:6] == "nvidia" and name[6:].isdigit()]
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if shown is None:
+        return len(found)
+    return min(len(found), len([name for name in shown.split(",") if name.strip()]))
 
 
 def probe(trials: Iterable[Trial], splits: Splits, device: str, workers: int) -> Iterator[Past]:
     """Train one trial of each kind for a few steps in this process, and yield what that cost.
 
     The first step, which also builds what the others find, is not timed; an evaluation's share is.
+    Raises `ConfigError` where torch cannot use the device.
     """
+    from semisweep.device import initialise, usable
+
+    initialise(usable(device))
     seen: dict[Kind, Trial] = {}
     for trial in trials:
         seen.setdefault(kind_of_trial(trial, device, workers), trial)
@@ -110,10 +124,12 @@ def probe(trials: Iterable[Trial], splits: Splits, device: str, workers: int) ->
 
 
 def _probed(trial: Trial, kind: Kind, splits: Splits, device: str) -> Past:
-    from semisweep.execute import peak_memory
+    from semisweep.device import begin_measuring, peak_memory, synchronise
     from semisweep.trainer import SELECTION_PART, Training, to_bytes
 
     dataset, split = splits.dataset(trial.data.name), splits.of(trial.data)
+    gc.collect()  # what is left of the trial before is no part of this one's peak
+    begin_measuring(device)
     training = Training(trial, dataset, split, device)
     total = training.total_steps
     batches = training.loader.batches(0, min(total, PROBE_STEPS + 1), 0)
@@ -121,6 +137,7 @@ def _probed(trial: Trial, kind: Kind, splits: Splits, device: str) -> Past:
     for batch in batches:
         started = time.perf_counter()
         training.advance(batch)
+        synchronise(device)
         times.append(time.perf_counter() - started)
     started = time.perf_counter()
     training.score(SELECTION_PART)

@@ -6,18 +6,21 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from semisweep import files
 from semisweep.cost import Estimate, Range, Wanted, estimate
+from semisweep.engine import places, worker_resources
+from semisweep.packing import gpu_here, gpu_share
 from semisweep.past import here, history_of, kind_of_trial, probe
 from semisweep.plan import Plan, plan
-from semisweep.request import Request
+from semisweep.request import AUTO, Request
 from semisweep.store import Store, locate
 
 if TYPE_CHECKING:
@@ -68,6 +71,8 @@ def prospect(names: Iterable[str], request: Request, *, probing: bool = False) -
     state = plan(tables, store)
     again = state.failed if request.retry_failed else ()
     missing = [trials[key] for key in (*state.missing, *again) if key in trials] + further
+    # What a search will ask for is not known, and so how much memory it needs.
+    request = with_share(request, [] if further else missing, store)
     device, slots = slots_of(request)
     past, workers = history_of(store), request.resources.workers
     if probing:
@@ -96,8 +101,33 @@ def at_scale(names: Sequence[str], scale: str) -> list[str]:
 
 def slots_of(request: Request) -> tuple[str, int]:
     """Return the device here and how many trials would run on it at a time."""
+    resources = request.resources
+    worker = worker_resources([machine_here()], resources)
+    device = "cuda" if "GPU" in worker else "cpu"
+    return device, resources.slots or max(1, room_here(worker) // resources.workers)
+
+
+def machine_here() -> dict[str, float]:
+    """Return what this machine has, in Ray's words."""
     device, count = here()
-    return device, request.resources.slots or max(1, count // request.resources.workers)
+    gpus = {"GPU": float(count)} if device == "cuda" else {}
+    return {"CPU": float(os.cpu_count() or 1)} | gpus
+
+
+def room_here(worker: Mapping[str, float]) -> int:
+    """Return how many workers that ask for so much fit this machine."""
+    return places([machine_here()], worker)
+
+
+def with_share(request: Request, trials: Sequence[Trial], store: Store | None) -> Request:
+    """Return a request whose share of a GPU is a number, as a sweep here would choose it."""
+    resources = request.resources
+    if resources.gpus != AUTO:
+        return request
+    share = None
+    if store is not None and resources.workers == 1:
+        share = gpu_share(trials, store, gpu_here())
+    return replace(request, resources=replace(resources, gpus=share))
 
 
 def wanted_of(trials: Iterable[Trial], splits: Any, device: str, workers: int) -> list[Wanted]:
@@ -132,22 +162,37 @@ def problems(guess: Estimate, request: Request, device: str) -> Iterator[str]:
             f"disk: up to {size(guess.disk_bytes.high)} wanted, {size(free)} free at {folder}; "
             "semisweep gc frees weights"
         )
+    worker = worker_resources([machine_here()], request.resources)
     together, have = guess.slots * request.resources.workers, memory_here()
+    if device == "cuda":
+        yield from _on_a_gpu(guess, worker.get("GPU", 1.0), gpu_here())
     needed = guess.memory_bytes.high * together if guess.memory_bytes and device == "cpu" else 0
     if needed > have:
         yield (
             f"memory: up to {size(needed)} wanted by {together} processes, {size(have)} here; "
             f"--slots {max(1, int(have // (needed / guess.slots)))} would fit"
         )
-    _, count = here()
-    if together > count and request.resources.address is None:
-        yield f"slots: {guess.slots} x {request.resources.workers} workers, {count} {device}s here"
+    room = room_here(worker)
+    if together > room and request.resources.address is None:
+        asked = f", {worker['GPU']:g} GPUs each" if "GPU" in worker else ""
+        yield f"slots: {guess.slots} x {request.resources.workers} workers{asked}, {room} fit here"
+
+
+def _on_a_gpu(guess: Estimate, share: float, have: float) -> Iterator[str]:
+    """Yield what would not fit where trials that ask for a share of a GPU are on one together."""
+    together = max(1, int(1 / share + 1e-9))
+    needed = guess.memory_bytes.high * together if guess.memory_bytes else 0
+    if have and needed > have:
+        fit = int(have // (needed / together))
+        mend = f"--gpus {int(10_000 / fit) / 10_000:g} would fit" if fit else "make trials smaller"
+        yield (
+            f"memory: up to {size(needed)} wanted by {together} processes on a GPU, "
+            f"{size(have)} there; {mend}"
+        )
 
 
 def memory_here() -> int:
     """Return the memory of this machine in bytes."""
-    import os
-
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -198,6 +243,7 @@ def remember(
     store: Store, name: str, trials: Mapping[str, Trial], splits: Any, request: Request
 ) -> None:
     """Keep what `trials` (by key), which are about to run, are expected to cost."""
+    request = with_share(request, list(trials.values()), store)
     device, slots = slots_of(request)
     wanted = wanted_of(trials.values(), splits, device, request.resources.workers)
     guess = estimate(history_of(store), wanted, slots)

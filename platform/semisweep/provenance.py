@@ -12,6 +12,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from semisweep.device import device_name, driver_version, is_gpu
+
 LIBRARIES = ("torch", "timm", "numpy", "pillow")
 
 
@@ -25,15 +27,24 @@ def provenance(method: str) -> dict[str, str]:
     return columns | {"library.python": platform.python_version()}
 
 
-def machine() -> dict[str, str]:
-    """Return the volatile columns that tell where a trial ran."""
-    return {"run.host": socket.gethostname(), "run.platform": platform.platform(terse=True)}
+def machine(device: str) -> dict[str, str]:
+    """Return the volatile columns that tell where a trial ran, and of a GPU which one it was."""
+    columns = {"run.host": socket.gethostname(), "run.platform": platform.platform(terse=True)}
+    if is_gpu(device):
+        columns |= {"run.device_name": device_name(device), "run.driver": driver_version()}
+    return columns
 
 
 @cache
 def version(distribution: str) -> str:
-    """Return the installed version of a distribution; looking it up takes milliseconds."""
-    return metadata.version(distribution)
+    """Return the installed version of a distribution; looking it up takes milliseconds.
+
+    "unknown" where it is used from a folder on the path of modules without being installed.
+    """
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 @cache

@@ -97,20 +97,25 @@ def train_steps(
     first: int = 0,
     learning_rate: float = 0.1,
     precision: str = "fp32",
+    scaler: torch.amp.GradScaler | None = None,
 ) -> Losses:
     """Train on random batches with the trainer's own iterations; return each step's losses.
 
-    One SGD without memory per group. Among several workers each trains on its rows of the batch.
+    Where the method is, on a CPU or a GPU. One SGD without memory per group.
+    Among several workers each trains on its rows of the batch.
     """
     plain = OptimizerConfig(
         learning_rate=learning_rate, head_multiplier=1.0, weight_decay=0.0, momentum=0.0
     )
     optimizers = make_optimizers(method, TrainingConfig(steps=TOTAL_STEPS, optimizer=plain))
-    kind = next(method.parameters()).dtype
+    some = next(method.parameters())
     history: Losses = []
     for step in range(first, first + steps):
-        batch = own_share(random_batch(step, classes=method.classes), kind)
-        terms = iterate(method, batch, progress_at(step), optimizers, precision=precision)
+        batch = own_share(random_batch(step, classes=method.classes), some.dtype)
+        batch = Batch(*(values.to(some.device) for values in batch))
+        terms = iterate(
+            method, batch, progress_at(step), optimizers, precision=precision, scaler=scaler
+        )
         history.append({name: float(value) for name, value in terms.items()})
     return history
 

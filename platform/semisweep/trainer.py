@@ -73,6 +73,7 @@ class Training:
         self.optimizers = make_optimizers(self.method, trial.training)
         scales = trial.training.precision == "fp16" and self.device.type == "cuda"
         self.scaler = torch.amp.GradScaler(enabled=scales)
+        self.scale_elsewhere: Mapping[str, Any] = {}  # kept where this device needs none
         self.loader = Loader(
             dataset,
             split,
@@ -96,7 +97,7 @@ class Training:
         return {
             "method": self.method.state_dict(),
             "optimizers": {name: own.state_dict() for name, own in self.optimizers.items()},
-            "scaler": self.scaler.state_dict(),
+            "scaler": self.scaler.state_dict() or self.scale_elsewhere,
             "step": self.step,
             "best_step": self.best_step,
             "best_score": self.best_score,
@@ -106,11 +107,13 @@ class Training:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to what `state` returned."""
+        """Go back to what `state` returned, on whatever device that was."""
         self.method.load_state_dict(state["method"])
         for name, own in self.optimizers.items():
             own.load_state_dict(state["optimizers"][name])
-        if state["scaler"]:  # empty where training began on a CPU
+        if not self.scaler.is_enabled():
+            self.scale_elsewhere = state["scaler"]
+        elif state["scaler"]:  # empty where training has been on CPUs alone
             self.scaler.load_state_dict(state["scaler"])
         for name in ("step", "best_step", "best_score", "seconds", "counted"):
             setattr(self, name, state[name])

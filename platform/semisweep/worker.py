@@ -100,7 +100,11 @@ def work(config: dict[str, Any]) -> None:
 
 def traceback_text(error: BaseException) -> str:
     """Return an error's traceback, and below it what to change where that is known."""
-    return "".join(traceback.format_exception(error)).rstrip()
+    from semisweep.device import memory_advice
+
+    advice = memory_advice(error)
+    text = "".join(traceback.format_exception(error)).rstrip()
+    return f"{text}\n{advice}" if advice else text
 
 
 def _work(config: dict[str, Any], rank: int, world: int) -> None:
@@ -195,19 +199,21 @@ def own_device() -> str:
         )
     from ray.train.torch import get_device
 
-    device = get_device()
-    torch.cuda.set_device(device)
-    torch.zeros(1, device=device)
-    return str(device)
+    from semisweep.device import initialise
+
+    device = str(get_device())
+    initialise(device)
+    return device
 
 
 def _prepare(job: Job, device: str) -> Job:
     """Return a job with the device that this worker has for it."""
     import torch
 
+    from semisweep.device import begin_measuring
+
     torch.set_num_threads(job.threads)
-    if device != "cpu":
-        torch.cuda.reset_peak_memory_stats(device)
+    begin_measuring(device)
     return replace(job, device=device)
 
 

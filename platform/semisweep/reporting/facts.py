@@ -51,7 +51,8 @@ def _libraries(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
 
 
 def _machine(row: Mapping[str, Any]) -> str | None:
-    parts = [row.get(name) for name in ("run.host", "run.device", "run.platform")]
+    names = ("run.host", "run.device", "run.device_name", "run.platform")
+    parts = [row.get(name) for name in names]
     workers = row.get("run.workers")
     told = [str(part) for part in parts if part]
     return ", ".join([*told, f"{workers} workers"] if workers and workers > 1 else told) or None

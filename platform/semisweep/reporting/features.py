@@ -26,7 +26,9 @@ SEED = 0
 Place = tuple[str, int, int, int]  # image, row, column, class
 
 
-def embeddings(study: Mapping[str, Any], store: Store, roots: Roots) -> Iterator[Figure]:
+def embeddings(
+    study: Mapping[str, Any], store: Store, roots: Roots, device: str = "cpu"
+) -> Iterator[Figure]:
     """Yield a map of features for each arm with kept weights, of the same pixels for all.
 
     A feature is what the decoder makes of the encoder's taps, before the classifier. Methods whose
@@ -37,9 +39,9 @@ def embeddings(study: Mapping[str, Any], store: Store, roots: Roots) -> Iterator
     found = ((label, arms(study, column, store)) for column, label in columns_of(study))
     label, shown = next(((label, known) for label, known in found if known), ("", []))
     for arm in shown:
-        method, dataset = opened(arm, store, roots)
+        method, dataset = opened(arm, store, roots, device)
         places = places or pixels(dataset)
-        values = features(method, dataset, places)
+        values = features(method, dataset, places, device)
         if values is not None:
             name = f"{arm.label}, {label}"
             yield _figure(dataset, places, flat(values), name, class_legend(arm, store, roots))
@@ -69,7 +71,7 @@ def pixels(dataset: DataSet) -> list[Place]:
 
 
 def features(
-    method: Method, dataset: DataSet, places: list[Place]
+    method: Method, dataset: DataSet, places: list[Place], device: str = "cpu"
 ) -> npt.NDArray[np.float32] | None:
     """Return the features [N, D] of pixels; None where the method runs no whole network."""
     import numpy as np
@@ -89,7 +91,7 @@ def features(
         for image_id in dict.fromkeys(place[0] for place in places):
             seen.clear()
             image = dataset.image(image_id)
-            predict(method, image, Protocol())
+            predict(method, image, Protocol(), device)
             if not seen:
                 return None
             fused = seen[-1][0].float().cpu().numpy()  # [D, h, w]

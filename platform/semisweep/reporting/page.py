@@ -33,6 +33,7 @@ def sections_for(
     *,
     images: int = 0,
     features: bool = False,
+    device: str = "cpu",
 ) -> list[Section]:
     """Return the sections of some resolved studies, from what the store has.
 
@@ -46,25 +47,30 @@ def sections_for(
     made = [section(study, stored, request.store, data) for study in studies]
     if stored.store is not None:
         for study, own in zip(studies, made, strict=True):
-            own.parts += _seen(study, stored.store, request, images, features)
+            own.parts += _seen(study, stored.store, request, images, features, device)
     return made
 
 
 def _seen(
-    study: Mapping[str, Any], store: Store, request: Request, images: int, features: bool
+    study: Mapping[str, Any],
+    store: Store,
+    request: Request,
+    images: int,
+    features: bool,
+    device: str,
 ) -> Iterator[Part]:
     if study["kind"] == "search":
         return
     if images:
         from semisweep.reporting.strips import strips
 
-        found = list(strips(study, store, request.roots, images))
+        found = list(strips(study, store, request.roots, images, device))
         if found:
             yield Part(title="Pictures", figures=found)
     if features:
         from semisweep.reporting.features import embeddings
 
-        found = list(embeddings(study, store, request.roots))
+        found = list(embeddings(study, store, request.roots, device))
         if found:
             yield Part(title="Features", figures=found)
 

@@ -22,7 +22,9 @@ MOST_PIXELS = 224  # of the longer side of a picture
 CHOICE = "The images stand evenly spaced in their part's list; none was chosen by a result."
 
 
-def strips(study: Mapping[str, Any], store: Store, roots: Roots, count: int) -> Iterator[Figure]:
+def strips(
+    study: Mapping[str, Any], store: Store, roots: Roots, count: int, device: str = "cpu"
+) -> Iterator[Figure]:
     """Yield one strip of pictures for each column that has arms with kept weights.
 
     Raises `DataError` where the images are not there, `StoreError` for weights that do not fit.
@@ -30,23 +32,25 @@ def strips(study: Mapping[str, Any], store: Store, roots: Roots, count: int) -> 
     for column, label in columns_of(study):
         found = arms(study, column, store)
         if found:
-            yield _strip(found, label, store, roots, count)
+            yield _strip(found, label, store, roots, count, device)
 
 
-def _strip(found: Sequence[Arm], place: str, store: Store, roots: Roots, count: int) -> Figure:
+def _strip(
+    found: Sequence[Arm], place: str, store: Store, roots: Roots, count: int, device: str
+) -> Figure:
     from semisweep.metric import confusion, mean_iou
     from semisweep.prediction import coloured, predict
     from semisweep.protocols import Protocol
 
     columns: list[tuple[str, list[Markup]]] = []
     for arm in found:
-        method, dataset = opened(arm, store, roots)
+        method, dataset = opened(arm, store, roots, device)
         ids = shown_images(dataset, count)
         if not columns:
             columns += _given(dataset, ids)
         pictures = []
         for image_id in ids:
-            seen = predict(method, dataset.image(image_id), Protocol())
+            seen = predict(method, dataset.image(image_id), Protocol(), device)
             mask = dataset.mask(image_id)
             score = 100 * mean_iou(confusion(seen, mask, len(dataset.classes)))
             told = f"{arm.label}: mIoU {score:.1f} in this image"
