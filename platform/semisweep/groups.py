@@ -155,7 +155,12 @@ class Groups:
         try:
             self._run(name)
         except Exception as caught:  # where the broker knows why, it has closed the slot
-            again: bool = self.ray.get(self.broker.controller_lost.remote(name, str(caught)))
+            text = str(caught)
+            if isinstance(caught, self.ray.exceptions.RayActorError):
+                from semisweep.slot_trainer import death
+
+                text = death(text)
+            again: bool = self.ray.get(self.broker.controller_lost.remote(name, text))
             return again
         return False
 

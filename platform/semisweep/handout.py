@@ -122,6 +122,8 @@ class Handout:
                 self.end(StoreError(error))
             elif status == "interrupted":
                 self.halted = True
+            elif status == "broken":
+                self.end(RuntimeError(error))
             elif status == "failed" and self._folder(job).finished:  # it failed after that
                 self.source.done(key, "known", "")
             else:

@@ -6,11 +6,13 @@ needs to survive the driver, because running again runs what has no result.
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import tempfile
 import threading
 import time
+import traceback
 from typing import Any
 
 from semisweep.elastic import Room, names_wanted
@@ -125,6 +127,8 @@ def _tune(
 ) -> None:
     from ray import tune
 
+    # It shows tracebacks of actors that were lost, which the handout replaces or tells of.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     tuner = tune.Tuner(
         tune.with_resources(
             _slot_class(broker, slots), tune.PlacementGroupFactory([{"CPU": SLOT_CPU}])
@@ -165,6 +169,14 @@ def _slot_class(broker: Any, slots: list[str]) -> Any:
             return True
 
         def step(self) -> dict[str, Any]:
+            try:
+                return self._step()
+            except self.ray.exceptions.RayError:
+                raise  # what served this actor is gone: Tune tells the handout of it
+            except Exception:
+                return {"status": "broken", "error": traceback.format_exc(), "done": True}
+
+        def _step(self) -> dict[str, Any]:
             if self.job is not None:
                 self._begin(self.job)
             # What waits has the trial's name in Ray's dashboard.
