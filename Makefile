@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: quickstart test test-cluster test-crash test-once test-slurm smoke lint format benchmark encoder clean
+.PHONY: quickstart test test-cluster test-crash test-faults test-once test-slurm smoke lint format benchmark encoder clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/semisweep run quickstart
@@ -37,6 +37,10 @@ test-once: $(VENV)/installed
 smoke: $(VENV)/installed
 	folder=$$(mktemp -d) && SEMISWEEP_DATA=$$folder $(ONE_THREAD) \
 		$(BIN)/semisweep run all --smoke --store $$folder/store && rm -r $$folder
+
+# Every point of a worker's life x {raises, killed, hangs} x {one worker, two}; an hour.
+test-faults: $(VENV)/installed
+	$(ONE_THREAD) $(BIN)/python tests/crash/fault_matrix.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

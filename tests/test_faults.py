@@ -97,11 +97,13 @@ def test_so_many_faults_are_kept_and_no_more(tmp_path: Path) -> None:
         ({"quiet_seconds": 31}, 30, "got no further for 30 s"),
         ({"quiet_seconds": 29}, 30, ""),
         ({"quiet_seconds": 10**6}, 0, ""),
-        ({"starting_seconds": 31}, 30, "its start got no further for 30 s"),
+        ({"starting_seconds": 31}, 30, ""),
+        ({"starting_seconds": 61}, 30, "its start got no further for 60 s"),
+        ({"starting_seconds": 119}, 120, ""),
         ({"starting_seconds": START_SECONDS + 1}, 10**6, "its start got no further for 600 s"),
         ({"starting_seconds": START_SECONDS + 1}, 0, "its start got no further for 600 s"),
         ({"starting_seconds": START_SECONDS - 1}, 0, ""),
-        ({"closed_seconds": 31}, 30, "did not end within 30 s"),
+        ({"closed_seconds": 61}, 30, "did not end within 60 s"),
     ],
 )
 def test_workers_that_hang_are_found_wherever_they_do(

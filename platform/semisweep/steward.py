@@ -26,7 +26,8 @@ LOOK_SECONDS = 1.0
 ANSWER_SECONDS = 20.0
 LAST_SECONDS = 10.0  # that the last look may take before the sweep goes on without it
 IDLE_SECONDS = 20.0  # that a slot keeps its workers while others may yet leave it a trial
-START_SECONDS = 600.0  # that workers may take to start, a step of it, and to end
+START_SECONDS = 600.0  # that workers may take for a step of their start, and to end
+FEWEST_START_SECONDS = 60.0  # even where trials may hang for less: imports take their time
 LOST = (
     "the broker of a sweep must live, got its actor lost (killed, or out of memory?); nothing "
     "finished is lost, run the same command again"
@@ -181,9 +182,9 @@ def hangs(said: Mapping[str, Any], limit: float) -> str:
     """Return why the workers of a slot are to be killed, or nothing.
 
     `limit`: the seconds that a trial may go without progress; 0 is without limit. Starting and
-    ending have limits of their own, where that is not shorter.
+    ending have limits of their own.
     """
-    own = min(limit or START_SECONDS, START_SECONDS)
+    own = min(max(limit, FEWEST_START_SECONDS), START_SECONDS) if limit else START_SECONDS
     if limit and said["quiet_seconds"] > limit:
         return f"it got no further for {limit:.0f} s and was killed"
     if said["starting_seconds"] > own:

@@ -24,6 +24,7 @@ from driving import command, environment
 from semisweep.data.shapes import make
 from semisweep.fault_injection import FAULT, KINDS, LEDGER, POINTS
 from semisweep.faults import TRIES
+from semisweep.steward import FEWEST_START_SECONDS
 from semisweep.store import Store
 
 HERE = Path(__file__).parent
@@ -104,7 +105,7 @@ def run_cell(cell: Cell, data: Path) -> End:
         failures, finished = opened.failures(), opened.finished()
         came = "failed row" if failures else "finished" if finished else "sweep ends"
         said = next((at for at, line in lines if REASONS[cell.kind] in line), None)
-        allowed = SAID_SECONDS + (HUNG_SECONDS if cell.kind == "hangs" else 0)
+        allowed = SAID_SECONDS + (FEWEST_START_SECONDS if cell.kind == "hangs" else 0)
         after = said - fired[0] if said is not None else float("inf")
         wrong = [
             came != cell.promise and f"promised: {cell.promise}",
