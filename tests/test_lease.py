@@ -176,3 +176,17 @@ def test_a_holder_that_cannot_renew_for_a_while_goes_on(
         first.check()
 
     assert "tried again" in caplog.text
+
+
+def test_an_error_that_ends_the_renewing_is_raised_where_the_right_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would end unseen, and another process take the trial over."""
+    with lease.held(tmp_path, wait=False, seconds=0.1) as first:
+        assert first is not None
+        first.check()
+        monkeypatch.setattr(first, "confirm", lambda: 1 / 0)
+        assert first._thread is not None
+        first._thread.join(10)
+        with pytest.raises(ZeroDivisionError):
+            first.check()

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from semisweep import files
+from semisweep import background, files
 from semisweep.errors import ConfigError, LeaseError, StoreError
 from semisweep.files import Location
 
@@ -57,7 +57,8 @@ class Lease:
         self._renewed = clock.now()
         self._lost = False
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._thread: threading.Thread | None = None
+        self._problem: BaseException | None = None  # what ended the thread
 
     def acquire(self) -> bool:
         """Create the lease's file and return True; return False if somebody was faster."""
@@ -71,13 +72,14 @@ class Lease:
         for number in numbers:
             if number < self.number:
                 _path(self.folder, number).unlink(missing_ok=True)
-        self._thread.start()
+        self._thread = background.start(self._renew, name="lease", on_error=self._note_problem)
         return True
 
     def release(self) -> None:
         """Give the right back, so that the next one need not wait."""
         self._ended.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         try:
             if not self._lost:
                 self._write(released=True)
@@ -85,7 +87,12 @@ class Lease:
             logger.warning("a lease was not given back, it ends by itself: %s", error)
 
     def check(self) -> None:
-        """Raise `LeaseError` if another process has the right; looks only when it may have."""
+        """Raise `LeaseError` if another process has the right; looks only when it may have.
+
+        What has ended the thread that renews it is raised too.
+        """
+        if self._problem is not None:
+            raise self._problem
         if self._lost or self.clock.now() - self._renewed > self.seconds:
             self.confirm()
 
@@ -98,6 +105,9 @@ class Lease:
                 f"which another one took over when this one gave no sign for {self.seconds:g} s; "
                 "the other one goes on with it"
             )
+
+    def _note_problem(self, error: BaseException) -> None:
+        self._problem = error
 
     def _renew(self) -> None:
         while not self._ended.wait(self.seconds / _SIGNS):

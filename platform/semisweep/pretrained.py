@@ -10,10 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import threading
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from semisweep import background
 from semisweep.errors import ConfigError
 
 ANSWER_SECONDS = 3.0
@@ -222,19 +222,19 @@ def hub_answers(repository: str) -> bool:
     """Return whether the hub answers within seconds; never where HF_HUB_OFFLINE is set."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return False
-    asked = threading.Event()
     answers: list[int] = []
+    problems: list[BaseException] = []
 
     def ask() -> None:
         address = f"{endpoint()}/api/models/{repository}"
-        try:
-            with urllib.request.urlopen(address, timeout=ANSWER_SECONDS) as answer:
-                answers.append(answer.status)
-        except (OSError, HTTPException):
-            pass
-        finally:
-            asked.set()
+        with (
+            suppress(OSError, HTTPException),
+            urllib.request.urlopen(address, timeout=ANSWER_SECONDS) as answer,
+        ):
+            answers.append(answer.status)
 
     # In a thread, as looking up a host name takes no time limit.
-    threading.Thread(target=ask, daemon=True).start()
-    return asked.wait(ANSWER_SECONDS + 1) and bool(answers)
+    background.start(ask, name="hub", on_error=problems.append).join(ANSWER_SECONDS + 1)
+    if problems:
+        raise problems[0]
+    return bool(answers)
