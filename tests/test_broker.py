@@ -11,6 +11,7 @@ import pytest
 
 from semisweep import broker as broker_module
 from semisweep.broker import GATHERINGS, Broker
+from semisweep.faults import TRIES
 
 T = TypeVar("T")
 
@@ -66,8 +67,8 @@ def test_a_job_is_handed_out_once_to_each_worker() -> None:
         first = await is_waiting(broker.take(SLOT, 0))
         await broker.put(SLOT, job())
 
-        assert await first == {**job(), "delivery": 1}
-        assert await broker.take(SLOT, 1) == {**job(), "delivery": 1}
+        assert await first == job()
+        assert await broker.take(SLOT, 1) == job()
         again = await is_waiting(broker.take(SLOT, 0))
         again.cancel()
 
@@ -75,31 +76,226 @@ def test_a_job_is_handed_out_once_to_each_worker() -> None:
 
 
 def test_a_group_that_joins_anew_gets_the_unfinished_job_again() -> None:
-    async def scene() -> list[int]:
-        broker, deliveries = Broker(), []
+    async def scene() -> list[Any]:
+        broker, taken = Broker(), []
         await broker.put(SLOT, job())
-        for _ in range(3):
-            await broker.join(SLOT)
-            deliveries += [(await broker.take(SLOT, rank) or {})["delivery"] for rank in (0, 1)]
-        return deliveries
+        for process in (1, 2):
+            await group(broker, process)
+            taken += [await broker.take(SLOT, rank) for rank in (0, 1)]
+        return taken
 
-    assert run(scene()) == [1, 1, 2, 2, 3, 3]
+    assert run(scene()) == [job()] * 4
 
 
-def test_deliveries_are_counted_for_each_trial_on_its_own() -> None:
-    async def scene() -> int:
+async def group(broker: Broker, process: int = 1, slot: str = SLOT, ranks: int = 2) -> None:
+    """Start a group of workers that joins."""
+    await broker.spawned(slot, {rank: ("node", process + rank) for rank in range(ranks)})
+    await broker.join(slot)
+
+
+async def shown(broker: Broker) -> list[str]:
+    """Return what the terminal says of the faults so far."""
+    return [fault.shown() for fault in (await broker.view())["faults"]]
+
+
+def test_faults_after_a_trial_was_taken_are_attempts_and_the_third_is_its_failure() -> None:
+    async def scene() -> None:
         broker = Broker()
         await broker.put(SLOT, job())
-        for _ in range(3):
-            await broker.join(SLOT)
-            await broker.take(SLOT, 0)
-        await broker.tell(SLOT, {"key": "a", "status": "finished"})
-        await broker.put(SLOT, job("b"))
-        taken = await broker.take(SLOT, 0)
-        assert taken is not None
-        return int(taken["delivery"])
+        waiting = await is_waiting(broker.outcome(SLOT))
+        for number in range(TRIES):
+            assert not waiting.done()
+            await group(broker)
+            assert [await broker.take(SLOT, rank) for rank in (0, 1)] == [job()] * 2
+            if number == 1:
+                await broker.raised(SLOT, "Traceback: of the second worker")
+                await broker.raised(SLOT, "Traceback: of the first, which missed the second")
+            assert await broker.ended(SLOT, "fault", "its process is gone"), "for the next trial"
+        outcome = await waiting
+        assert outcome["status"] == "failed"
+        assert "3 times, got attempts=3, the last one: its process is gone" in outcome["error"]
+        assert await shown(broker) == [
+            "trial a, attempt 1 of 3: its process is gone",
+            "trial a, attempt 2 of 3: Traceback: of the second worker",
+            "trial a, attempt 3 of 3: its process is gone",
+        ]
+        assert (await broker.view(2))["faults"] == (await broker.view())["faults"][2:]
 
-    assert run(scene()) == 1
+    run(scene())
+
+
+def test_a_traceback_is_the_error_of_a_trial_that_failed_with_it() -> None:
+    async def scene() -> str:
+        broker = Broker()
+        await broker.put(SLOT, job())
+        for _ in range(TRIES):
+            await group(broker, ranks=1)
+            await broker.take(SLOT, 0)
+            await broker.raised(SLOT, "Traceback (most recent call last):\nValueError: no")
+            await broker.ended(SLOT, "fault", "")
+        return str((await broker.outcome(SLOT))["error"])
+
+    assert run(scene()) == "Traceback (most recent call last):\nValueError: no"
+
+
+def test_attempts_of_one_trial_are_not_those_of_the_next() -> None:
+    async def scene() -> list[str]:
+        broker = Broker()
+        for key in ("a", "b"):
+            await broker.put(SLOT, job(key))
+            for _ in range(TRIES - 1):
+                await group(broker, ranks=1)
+                await broker.take(SLOT, 0)
+                await broker.ended(SLOT, "fault", "gone")
+            await group(broker, ranks=1)
+            await broker.take(SLOT, 0)
+            await broker.tell(SLOT, {"key": key, "status": "finished"})
+        return [fault.what for fault in (await broker.view())["faults"]]
+
+    assert run(scene()) == ["attempt 1 of 3", "attempt 2 of 3"] * 2
+
+
+@pytest.mark.parametrize("taken", [(), (0,)])
+def test_a_group_that_fails_before_all_have_taken_the_trial_three_times_ends_the_sweep(
+    taken: tuple[int, ...],
+) -> None:
+    """And the trial is given back, as it was."""
+
+    async def scene() -> None:
+        broker = Broker()
+        await broker.put(SLOT, job())
+        again = []
+        for _ in range(TRIES):
+            await group(broker)
+            for rank in taken:
+                await broker.take(SLOT, rank)
+            again.append(await broker.ended(SLOT, "fault", "no driver"))
+        assert again == [True, True, False]
+        assert (await broker.outcome(SLOT))["status"] == "interrupted"
+        fatal = (await broker.view())["fatal"]
+        assert fatal.startswith("workers must start, got 3 starts in a row that failed")
+        assert fatal.endswith("the last one with: no driver")
+        assert await broker.begin([SLOT], job("b"), "actor") == ""
+
+    run(scene())
+
+
+def test_a_start_that_succeeds_makes_up_for_those_that_failed() -> None:
+    async def scene() -> list[bool]:
+        broker, again = Broker(), []
+        for key in ("a", "b", "c"):
+            for _ in range(TRIES - 1):
+                await broker.spawned(SLOT, {0: ("node", 1)})
+                again.append(await broker.ended(SLOT, "fault", "gone"))
+            await broker.put(SLOT, job(key))
+            await group(broker, ranks=1)
+            await broker.take(SLOT, 0)
+            await broker.tell(SLOT, {"key": key, "status": "finished"})
+        return again
+
+    assert run(scene()) == [True] * 6
+
+
+def test_a_slot_that_does_not_start_is_given_up_where_another_one_works() -> None:
+    async def scene() -> None:
+        broker, slots = Broker(), ["good", "bad"]
+        await group(broker, slot="good", ranks=1)
+        assert await broker.begin(slots, job("a"), "actor-1") == "good"
+        assert await broker.begin(slots, job("b"), "actor-2") == "bad"
+        for _ in range(TRIES):
+            await broker.spawned("bad", {0: ("broken", 1)})
+            again = await broker.ended("bad", "fault", "no driver")
+        assert not again
+        assert (await broker.outcome("bad"))["status"] == "busy", "another slot gets it"
+        assert not (await broker.view())["fatal"]
+        assert (await shown(broker))[-1].startswith("bad, given up, the others go on: workers must")
+        await broker.release("bad")
+        waiting = await is_waiting(broker.begin(slots, job("b"), "actor-2"))
+        await broker.tell("good", {"key": "a", "status": "finished"})
+        await broker.release("good")
+        assert await waiting == "good"
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("kind", "machines"), [("renewed", None), ("room", None), ("machine", None), ("fault", ["x"])]
+)
+def test_what_is_no_fault_of_the_workers_is_started_again_without_limit(
+    kind: str, machines: list[str] | None
+) -> None:
+    """Such as a process that was on a machine which is gone."""
+
+    async def scene() -> None:
+        broker = Broker()
+        await broker.put(SLOT, job())
+        for _ in range(3 * TRIES):
+            await group(broker)
+            assert [await broker.take(SLOT, rank) for rank in (0, 1)] == [job()] * 2
+            assert await broker.ended(SLOT, kind, "gone", machines)
+        assert await shown(broker) == []
+
+    run(scene())
+
+
+def test_a_lost_controller_costs_the_trial_nothing_and_is_replaced_three_times() -> None:
+    async def scene() -> None:
+        broker, again = Broker(), []
+        await broker.put(SLOT, job())
+        for _ in range(TRIES):
+            await broker.open(SLOT)
+            await group(broker, ranks=1)
+            assert await broker.take(SLOT, 0) == job()
+            again.append(await broker.controller_lost(SLOT, "it was killed"))
+        assert again == [True, True, False]
+        view = await broker.view()
+        assert "the controller of a slot must live, got 3 losses in a row" in view["fatal"]
+        assert [fault.key for fault in view["faults"]] == [""] * 3
+
+    run(scene())
+
+
+def test_workers_that_were_killed_for_hanging_say_so() -> None:
+    async def scene() -> list[str]:
+        broker = Broker()
+        await broker.put(SLOT, job())
+        await group(broker, ranks=1)
+        await broker.take(SLOT, 0)
+        await broker.killed(SLOT, "it got no further for 30 s and was killed")
+        await broker.ended(SLOT, "fault", "its process is gone")
+        return await shown(broker)
+
+    assert run(scene()) == ["trial a, attempt 1 of 3: it got no further for 30 s and was killed"]
+
+
+def test_faults_of_workers_that_are_let_go_are_said_and_count_for_nothing() -> None:
+    async def scene() -> list[str]:
+        broker = Broker()
+        await group(broker, ranks=1)
+        assert await broker.let_go(SLOT)
+        assert not await broker.ended(SLOT, "fault", "its process is gone")
+        return await shown(broker)
+
+    assert run(scene()) == ["slot-1, while it was let go: its process is gone"]
+
+
+def test_halting_gives_back_what_nobody_has_taken_and_waits_for_the_rest() -> None:
+    async def scene() -> None:
+        broker = Broker()
+        for slot in ("x", "y"):
+            await broker.put(slot, job(slot))
+        await broker.take("x", 0)
+        stops = await is_waiting(broker.wait_stopping("x"))
+        await broker.halt("a reason")
+        assert (await broker.outcome("y"))["status"] == "interrupted"
+        assert not await stops
+        still = await is_waiting(broker.outcome("x"))
+        await broker.tell("x", {"key": "x", "status": "interrupted"})
+        assert (await still)["status"] == "interrupted"
+        await broker.put("y", job("z"))
+        assert (await broker.outcome("y"))["status"] == "interrupted"
+
+    run(scene())
 
 
 def test_what_a_trial_said_last_is_shown_until_its_outcome() -> None:
@@ -112,12 +308,12 @@ def test_what_a_trial_said_last_is_shown_until_its_outcome() -> None:
         await broker.tell(SLOT, {"key": "a", "step": 3, "total_steps": 9})
         await broker.tell(SLOT, row)
         assert not waiting.done()
-        said = (await broker.snapshot())["a"]
+        said = (await broker.view())["running"]["a"]
         assert (said["step"], said["row"], said["slot"]) == (3, row["row"], SLOT)
 
         await broker.tell(SLOT, {"key": "a", "status": "finished"})
         assert await waiting == {"key": "a", "status": "finished"}
-        assert await broker.snapshot() == {}
+        assert (await broker.view())["running"] == {}
 
     run(scene())
 
@@ -166,27 +362,26 @@ def test_the_job_of_a_lost_machine_is_given_back_and_costs_the_trial_nothing() -
         await broker.lost("x")
 
         assert (await broker.outcome("x"))["status"] == "busy"
-        assert await broker.snapshot() == {}
+        assert (await broker.view())["running"] == {}
         await broker.release("x")
         assert await broker.claim(slots, "a") == "y"  # of which there are workers
         await broker.put("y", job())
-        assert ((await broker.take("y", 0)) or {})["delivery"] == 1
+        assert await broker.take("y", 0) == job()
 
     run(scene())
 
 
-def test_closing_a_slot_lets_its_workers_go_and_fails_what_it_had() -> None:
+def test_closing_a_slot_lets_its_workers_go_and_gives_back_what_it_had() -> None:
     async def scene() -> None:
         broker = Broker()
         await broker.put(SLOT, job())
         await broker.take(SLOT, 0)
         waiting = await is_waiting(broker.take(SLOT, 0))
-        await broker.close(SLOT, "the worker group has ended")
+        await broker.close(SLOT)
 
         assert await waiting is None
-        failed = {"key": "a", "status": "failed", "error": "the worker group has ended"}
-        assert await broker.outcome(SLOT) == failed
-        assert await broker.snapshot() == {}
+        assert (await broker.outcome(SLOT))["status"] == "interrupted"
+        assert (await broker.view())["running"] == {}
         await asyncio.gather(broker.wait_spawned(SLOT), broker.wait_training(SLOT))
 
     run(scene())
@@ -198,10 +393,10 @@ def test_a_slot_that_was_closed_keeps_its_next_job_for_the_next_group() -> None:
         assert await broker.let_go(SLOT)
         assert await broker.take(SLOT, 0) is None
         await broker.put(SLOT, job())
-        assert not (await broker.slots())[SLOT]["taken"]
+        assert not broker.slots()[SLOT]["taken"]
         await broker.open(SLOT)
         await broker.join(SLOT)
-        assert await broker.take(SLOT, 0) == {**job(), "delivery": 1}
+        assert await broker.take(SLOT, 0) == job()
 
     run(scene())
 
@@ -214,31 +409,6 @@ def test_a_slot_with_a_job_is_not_let_go() -> None:
         assert await broker.take(SLOT, 0) is not None
 
     run(scene())
-
-
-def test_a_trial_that_was_busy_elsewhere_has_cost_no_delivery() -> None:
-    async def scene() -> list[int]:
-        broker, deliveries = Broker(), []
-        for _ in range(3):
-            await broker.put(SLOT, job())
-            deliveries.append((await broker.take(SLOT, 0) or {})["delivery"])
-            await broker.tell(SLOT, {"key": "a", "status": "busy"})
-        return deliveries
-
-    assert run(scene()) == [1, 1, 1]
-
-
-def test_deliveries_are_counted_over_the_slots_that_a_trial_was_given_to() -> None:
-    async def scene() -> int:
-        broker = Broker()
-        for slot in ("x", "y"):
-            await broker.put(slot, job())
-            taken = await broker.take(slot, 0)
-            await broker.close(slot, "the worker group has ended")
-        assert taken is not None
-        return int(taken["delivery"])
-
-    assert run(scene()) == 2
 
 
 def test_stopping_hands_out_nothing_more_and_waits_for_what_runs() -> None:
@@ -260,7 +430,7 @@ def test_stopping_hands_out_nothing_more_and_waits_for_what_runs() -> None:
 def test_a_slot_that_leaves_its_machine_gives_its_trial_back_at_no_cost() -> None:
     async def scene() -> None:
         broker = Broker()
-        await broker.spawn(SLOT, 0, "node", 1)
+        await broker.spawned(SLOT, {0: ("node", 1)})
         await broker.put(SLOT, job())
         await broker.take(SLOT, 0)
         told = await is_waiting(broker.wait_stopping(SLOT))
@@ -270,13 +440,12 @@ def test_a_slot_that_leaves_its_machine_gives_its_trial_back_at_no_cost() -> Non
         await broker.tell(SLOT, {"key": "a", "status": "interrupted"})
         assert (await broker.outcome(SLOT))["status"] == "busy"
         assert not other.done()
-        assert (await broker.slots())[SLOT]["processes"] == []
-        await broker.spawn(SLOT, 0, "elsewhere", 2)
+        assert broker.slots()[SLOT]["processes"] == []
+        await broker.spawned(SLOT, {0: ("elsewhere", 2)})
         still = await is_waiting(broker.wait_stopping(SLOT))
         await broker.put(SLOT, job())
-        taken = await broker.take(SLOT, 0)
-        assert taken is not None
-        assert taken["delivery"] == 1
+        assert await broker.take(SLOT, 0) == job()
+        assert await shown(broker) == []
         for waiting in (other, still):
             waiting.cancel()
 
@@ -288,7 +457,7 @@ def test_stopping_does_not_wait_for_a_trial_whose_process_is_gone() -> None:
         broker = Broker()
         await broker.put(SLOT, job())
         await broker.take(SLOT, 0)
-        await broker.spawn(SLOT)
+        await broker.spawned(SLOT, {0: ("node", 1)})
         await broker.stop()
 
     run(scene())
@@ -301,15 +470,15 @@ def test_a_slot_is_quiet_since_its_workers_last_reported(monkeypatch: pytest.Mon
     async def scene() -> list[float]:
         nonlocal now
         broker, found = Broker(), []
-        await broker.spawn(SLOT, 1, "node", 42)
+        await broker.spawned(SLOT, {0: ("node", 42)})
         await broker.put(SLOT, job())
         for seconds in (5, 7):
             now += seconds
-            found.append((await broker.slots())[SLOT]["quiet_seconds"])
+            found.append(broker.slots()[SLOT]["quiet_seconds"])
             await broker.take(SLOT, 0) if not found[1:] else await broker.tell(SLOT, {"key": "a"})
         now += 3
-        found.append((await broker.slots())[SLOT]["quiet_seconds"])
-        assert (await broker.slots())[SLOT]["processes"] == [("node", 42)]
+        found.append(broker.slots()[SLOT]["quiet_seconds"])
+        assert broker.slots()[SLOT]["processes"] == [("node", 42)]
         return found
 
     assert run(scene()) == [0, 7, 3], "a job that waits for a worker is not a worker that hangs"
@@ -329,18 +498,18 @@ def test_a_new_process_does_not_inherit_the_quiet_of_the_one_before(
         async def look() -> None:
             nonlocal now
             now += 10
-            said = (await broker.slots())[SLOT]
+            said = broker.slots()[SLOT]
             found.append((said["quiet_seconds"], said["processes"]))
 
-        await broker.spawn(SLOT, 0, "node", 1)
+        await broker.spawned(SLOT, {0: ("node", 1)})
         await broker.put(SLOT, job())
         await broker.take(SLOT, 0)
         await look()
-        await broker.killed(SLOT)
+        await broker.killed(SLOT, "it hung")
         await look()
-        await broker.spawn(SLOT, 0, "node", 2)
+        await broker.spawned(SLOT, {0: ("node", 2)})
         await look()
-        assert (await broker.take(SLOT, 0) or {})["delivery"] == 2
+        assert await broker.take(SLOT, 0) == job()
         return found
 
     assert run(scene()) == [(10, [("node", 1)]), (10, []), (0, [("node", 2)])]
@@ -350,7 +519,7 @@ def test_waiting_for_a_worker_may_have_a_limit() -> None:
     async def scene() -> None:
         broker = Broker()
         assert not await broker.wait_spawned(SLOT, 0.01)
-        await broker.spawn(SLOT)
+        await broker.spawned(SLOT, {0: ("node", 1)})
         assert await broker.wait_spawned(SLOT, 0.01)
 
     run(scene())
@@ -391,7 +560,7 @@ def test_whatever_a_slot_reports_shows_that_it_trains(report: dict[str, Any]) ->
         broker = Broker()
         spawned = await is_waiting(broker.wait_spawned(SLOT))
         training = await is_waiting(broker.wait_training(SLOT))
-        await broker.spawn(SLOT)
+        await broker.spawned(SLOT, {0: ("node", 1)})
         await spawned
         await broker.put(SLOT, job())
         await broker.take(SLOT, 0)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from semisweep.errors import StoreError
+from semisweep.errors import StoreError, SweepError
+from semisweep.faults import TRIES
 from semisweep.handout import LOOK_SECONDS, Handout
 from semisweep.job import WAIT
 from semisweep.store import Store
@@ -268,3 +269,63 @@ def test_a_store_that_cannot_be_written_ends_the_sweep_with_its_error(store: Sto
     assert handout.ended
     assert handout.take() is None
     assert str(handout.error) == "a store must be writable"
+
+
+def test_a_job_whose_actor_was_lost_is_handed_out_again_though_its_workers_are_at_it(
+    store: Store, others: Others
+) -> None:
+    source = Wanted(store, "ab")
+    handout = Handout(source)
+    assert handout.take() is not None
+    others.train("a")
+    handout.lost("a")
+
+    assert not handout.ended
+    assert taken(handout) == ["a", "b"]
+    assert source.outcomes == []
+
+
+def test_actors_that_are_lost_again_and_again_end_the_sweep_and_fail_no_trial(
+    store: Store,
+) -> None:
+    source = Wanted(store, "a")
+    handout = Handout(source)
+    for _ in range(TRIES):
+        assert taken(handout) == ["a"]
+        handout.lost("a")
+
+    assert handout.ended
+    assert isinstance(handout.error, SweepError)
+    assert source.outcomes == []
+
+
+def test_a_trial_that_failed_after_it_had_its_result_has_it(store: Store) -> None:
+    source = Wanted(store, "a")
+    handout = Handout(source)
+    assert taken(handout) == ["a"]
+    store.trial("a").complete({})
+    handout.done("a", "failed", "its process is gone")
+
+    assert source.outcomes == [("a", "known", "")]
+
+
+def test_an_interrupted_trial_ends_the_handing_out_and_is_no_outcome(store: Store) -> None:
+    source = Wanted(store, "ab")
+    handout = Handout(source)
+    assert handout.take() is not None
+    handout.done("a", "interrupted", "")
+
+    assert handout.ended
+    assert handout.take() is None
+    assert source.outcomes == []
+
+
+def test_the_first_error_is_what_a_sweep_ends_with(store: Store) -> None:
+    handout = Handout(Wanted(store, "a"))
+    first = RuntimeError("first")
+    handout.end(first)
+    handout.end(StoreError("second"))
+
+    assert handout.ended
+    assert handout.error is first
+    assert not handout.look()

@@ -20,7 +20,7 @@ SOURCES = {
     "semisweep_methods": ROOT / "methods" / "semisweep_methods",
     "semisweep_studies": ROOT / "studies" / "semisweep_studies",
 }
-LONGEST_FILE = 320
+LONGEST_FILE = 420
 # What nobody may import but the files that are named.
 ALONE = {
     "ray.train": {"worker.py", "slot_trainer.py"},

@@ -34,3 +34,10 @@ def test_what_other_sweeps_train_is_waited_for_and_said(log: io.StringIO) -> Non
         assert last(log) == "1 of 3 done, 2 trained by other sweeps"
         progress.watch({}, 0)
         assert last(log) == "1 of 3 done"
+
+
+def test_a_line_is_said_as_it_is(log: io.StringIO) -> None:
+    with SweepProgress(3, {}, log) as progress:
+        progress.say("trial [bold]a[/bold], attempt 1 of 3: it broke")
+
+    assert last(log) == "trial [bold]a[/bold], attempt 1 of 3: it broke"

@@ -56,6 +56,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("SLOT_TRACES", str(root))
+        patch.setenv("SEMISWEEP_DEVICE", "cpu")
         with cluster(2, ledger, gpus=1) as address:
             yield Cluster(root, address, ledger)
 

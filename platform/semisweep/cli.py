@@ -16,17 +16,21 @@ from semisweep.cli_search import export_optuna, run_modes
 from semisweep.cli_store import compact, diff, evaluate, gc, logs, predict, status
 from semisweep.cli_table import import_numbers, show, table
 from semisweep.cli_weights import weights
-from semisweep.errors import SemisweepError
+from semisweep.errors import SemisweepError, SweepError
 
 if TYPE_CHECKING:
     from semisweep.request import Request
 
+CUT_OFF = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line: exit code 2 and one line for what the user can mend."""
+    """Run the command line: exit code 2 and one line for what the user can mend.
+
+    1 where trials have failed, or a sweep cannot go on by no fault of its user.
+    """
     try:
         sys.exit(cli.main(arguments, prog_name="semisweep", standalone_mode=False) or 0)
     except click.exceptions.Exit as stop:
@@ -41,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             click.echo(message)
             sys.exit(BAD_INPUT)
         _fail(message)
+    except SweepError as error:
+        _fail(str(error), CUT_OFF)
     except SemisweepError as error:
         _fail(str(error))
     except ValueError as error:
@@ -52,9 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(explain(error))
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, code: int = BAD_INPUT) -> None:
     click.echo("error: " + " ".join(message.split()), err=True)
-    sys.exit(BAD_INPUT)
+    sys.exit(code)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

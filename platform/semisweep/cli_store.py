@@ -35,11 +35,17 @@ def status(store: str) -> None:
 
 
 @click.command()
-@click.argument("key")
+@click.argument("key", required=False)
 @store_option
 @click.option("--attempt", type=click.IntRange(1), help="Only this one; all that are kept.")
-def logs(key: str, store: str, attempt: int | None) -> None:
-    """Show what a trial said while it trained; the start of its key will do."""
+def logs(key: str | None, store: str, attempt: int | None) -> None:
+    """Show what a trial said while it trained; the start of its KEY will do.
+
+    Without a KEY, show what has ended workers of this store's sweeps too early.
+    """
+    if key is None:
+        _show_faults(store)
+        return
     from semisweep.errors import StoreError
     from semisweep.printable import printable
     from semisweep.store import Store
@@ -58,6 +64,14 @@ def logs(key: str, store: str, attempt: int | None) -> None:
             f"attempts with a log={known}" + (f"; it failed with: {reason}" if reason else "")
         )
     for text in chosen.values():
+        click.echo(text, nl=False)
+
+
+def _show_faults(store: str) -> None:
+    from semisweep.store import Store
+    from semisweep.trial_log import read_faults
+
+    for text in read_faults(Store.open(store)) or ["no worker has ended too early\n"]:
         click.echo(text, nl=False)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -83,7 +84,8 @@ class Engine:
         if self._heartbeat is not None:
             self._heartbeat.stop()
         if self.groups is not None:
-            self.groups.close(*([0.0] if self._hurried else []))
+            for fault in self.groups.close(*([0.0] if self._hurried else [])):
+                print(fault.shown(), file=sys.stderr)
         self.ray.shutdown()
         self.ray = self.groups = self._heartbeat = None
 

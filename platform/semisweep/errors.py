@@ -6,6 +6,7 @@ SemisweepError            anything a user can mend; the command line shows one l
   StoreError              a store that cannot be read, written or understood
     LeaseError            a trial whose training another process has taken over
   ClusterError            a Ray cluster that does not answer or does not fit the request
+  SweepError              a sweep that cannot go on, by no fault of a trial; exit code 1
   TrainingError           a trial whose training cannot go on, such as a loss that is not finite
 
 Messages state the rule, then `name=value`, then the remedy where one is known.
@@ -39,6 +40,10 @@ class LeaseError(StoreError):
 
 class ClusterError(SemisweepError):
     """A Ray cluster does not answer, or cannot hold what is asked of it."""
+
+
+class SweepError(SemisweepError):
+    """A sweep cannot go on, by no fault of a trial: the same command goes on with it."""
 
 
 class TrainingError(SemisweepError):

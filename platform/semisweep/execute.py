@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -20,7 +19,8 @@ from semisweep.config import flatten
 from semisweep.data.dataset import DataSet, open_dataset
 from semisweep.data.splits import Split, make_split
 from semisweep.device import peak_memory, peak_reserved
-from semisweep.errors import DataError, LeaseError, SemisweepError, StoreError, TrainingError
+from semisweep.errors import DataError, LeaseError, SemisweepError, StoreError
+from semisweep.fault_injection import point
 from semisweep.halving import Rungs, listener
 from semisweep.job import Job, Outcome
 from semisweep.machine_data import check_same, machine_name, machine_root
@@ -39,7 +39,6 @@ from semisweep.trial import Trial, decode_trial, trial_identity, trial_key
 from semisweep.trial_log import describe, logging_to
 
 LEDGER = "SEMISWEEP_LEDGER"
-DELIVERIES = 3
 BUSY = "another process trains it"
 logger = logging.getLogger(__name__)
 
@@ -58,6 +57,9 @@ def execute(
     another process has it the outcome is "busy" and nothing is waited for. A failure on one of
     several workers leaves the others waiting for it: the group is to be renewed then. A store that
     cannot be written is no failure of the trial: the outcome is "unwritable".
+
+    What is a failure here is what users can mend, which is the same each time. Anything else is
+    logged and raised: it costs the trial an attempt, see `semisweep.faults`.
 
     `interrupted` is asked after every step whether to write a checkpoint and end so.
     """
@@ -105,18 +107,17 @@ def _attempt(
 ) -> Outcome:
     first = distributed.world()[0] == 0
     try:
-        if job.delivery > DELIVERIES:
-            raise TrainingError(
-                f"a trial may end the processes that train it {DELIVERIES} times, "
-                f"got delivery={job.delivery} (out of memory?); --retry-failed starts it anew"
-            )
         row = _train(job, folder, attempt, report, interrupted)
     except TrainingInterrupted:
         return Outcome(job.key, "interrupted")
-    except Exception as error:
+    except SemisweepError as error:
         if raise_errors or is_unwritable(error) or isinstance(error, LeaseError):
             raise
         return _failed(job, folder, attempt, error)
+    except Exception as error:
+        if not raise_errors:
+            logger.error("attempt %d at trial %s failed", attempt, job.key, exc_info=error)
+        raise
     if "stopped.rung" in row:
         if first:
             stops.stop(folder, row["budget.steps"], row)
@@ -124,6 +125,7 @@ def _attempt(
             note(job.key, "stopped", first)
         distributed.barrier()
         return Outcome(job.key, "stopped")
+    point("complete", distributed.world()[0])
     if first:
         folder.complete(row)
         folder.forget_failure()
@@ -150,11 +152,13 @@ def _what_is_there(folder: TrialFolder, held: bool) -> str:
 def _train(
     job: Job, folder: TrialFolder, attempt: int, report: Report, interrupted: Callable[[], bool]
 ) -> dict[str, Any]:
+    rank = distributed.world()[0]
     trial = decode_trial(job.trial)
+    point("data", rank)
     dataset = _dataset(trial.data.name, str(machine_root(trial.data.name, job.data_root)))
     check_same(dataset, job.data_digest)
     split = make_split(dataset, trial.data)
-    first = distributed.world()[0] == 0
+    first = rank == 0
     if trial_key(trial, split) != job.key:
         raise DataError(
             f"the images of {dataset.name!r} at {dataset.root} must be those the sweep was "
@@ -164,6 +168,7 @@ def _train(
         )
     if first:
         folder.describe(_description(trial, split, job.key))
+    point("network", rank)
     training = Training(trial, dataset, split, job.device, job.data_workers)
     _resume(training, folder, first)
     device = job.device
@@ -263,15 +268,12 @@ def _row(
     return row | dict(metrics) | provenance(trial.method) | machine(job.device)
 
 
-def _failed(job: Job, folder: TrialFolder, attempt: int, error: Exception) -> Outcome:
-    """Keep why a trial failed: one line for what users can mend, a traceback for all else."""
-    ours = not isinstance(error, SemisweepError)
-    text = "".join(traceback.format_exception(error)).rstrip() if ours else str(error)
-    if ours:
-        logger.error("trial %s failed", job.key, exc_info=error)
+def _failed(job: Job, folder: TrialFolder, attempt: int, error: SemisweepError) -> Outcome:
+    """Keep why a trial failed, in one line."""
+    text = str(error)
     folder.fail({"key": job.key, "error": text, "attempts": attempt, "trial": job.trial})
     note(job.key, "failed")
-    return Outcome(job.key, "failed", text, unexpected=ours or distributed.world()[1] > 1)
+    return Outcome(job.key, "failed", text, unexpected=distributed.world()[1] > 1)
 
 
 def note(key: str, event: str, first: bool = True) -> None:

@@ -7,11 +7,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from semisweep import background
+from semisweep.faults import Fault
 from semisweep.request import Resources
 
-STARTS = 3  # of a group whose controller is lost; Ray Train itself restarts lost workers
+ANSWER_SECONDS = 5.0  # that the broker may take at the end
 GRACE_SECONDS = 3.0
 KILL_SECONDS = 5.0
 LAST_SECONDS = 60.0  # on a machine that has hardly any time for this process
@@ -25,6 +28,8 @@ class Groups:
     ) -> None:
         self.ray, self.broker, self.resources, self.worker = ray, broker, resources, worker
         self.names: list[str] = []
+        self.problem: BaseException | None = None  # what ended one of the threads
+        self.seen = 0  # so many of the broker's faults were shown
         self._threads: list[threading.Thread] = []
         self._alive: set[str] = set()
         self._controllers: list[Any] = []
@@ -43,7 +48,7 @@ class Groups:
             if self._closed or name in self._alive:
                 return
             self._alive.add(name)
-        self.begin(lambda: self._keep(name))
+        self.begin(lambda: self._keep(name), name)
 
     def is_alive(self, name: str) -> bool:
         """Return whether a slot has a group, or is about to have one."""
@@ -62,18 +67,20 @@ class Groups:
             for name in names if trains else ():
                 self.start(name)
 
-        self.begin(wait)
+        self.begin(wait, "follow")
 
-    def close(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        """Let all groups go; those that are in mid-training or still starting are ended.
+    def close(self, grace_seconds: float = GRACE_SECONDS) -> list[Fault]:
+        """Let all groups go and return the faults that were not shown yet.
 
-        No thread may be left that uses Ray: one that does so after Ray's shutdown ends the process.
+        Groups in mid-training or still starting are ended. No thread may be left that uses Ray: one
+        that does so after Ray's shutdown ends the process.
         """
         with self._guard:
             self._closed = True
         for name in self.names:
             self.broker.close.remote(name)
         self._join(grace_seconds)
+        faults = self._last_faults(grace_seconds)
         with self._guard:
             for controller in self._controllers:
                 self.ray.kill(controller)
@@ -82,14 +89,40 @@ class Groups:
             self._join(LAST_SECONDS)
         self._controllers.clear()
         self._scratch.cleanup()
+        return faults
 
-    def begin(self, target: Callable[[], None]) -> None:
-        """Call `target` in a thread whose end is waited for when the groups are closed."""
-        thread = threading.Thread(target=target, daemon=True)
+    def begin(
+        self,
+        target: Callable[[], None],
+        name: str,
+        on_error: Callable[[BaseException], object] | None = None,
+    ) -> None:
+        """Call `target` in a thread whose end is waited for when the groups are closed.
+
+        An error that leaves it is the groups' problem, unless `on_error` takes it.
+        """
         with self._guard:
             if not self._closed:
-                self._threads.append(thread)
-                thread.start()
+                heard = on_error or self._note_problem
+                started = background.start(target, name=name, on_error=heard)
+                self._threads.append(started)
+
+    def _note_problem(self, error: BaseException) -> None:
+        self.problem = self.problem or error
+
+    def _last_faults(self, grace_seconds: float) -> list[Fault]:
+        """Return what was not shown yet, and which workers did not end in the time they had."""
+        with suppress(self.ray.exceptions.RayError):  # a broker that is gone knows of none
+            view = self.ray.get(self.broker.view.remote(self.seen), timeout=ANSWER_SECONDS)
+            stay = [
+                slot
+                for slot, said in view["slots"].items()
+                if said["joined"] and said["closed_seconds"]
+            ]
+            text = "it did not end when it was let go, and was killed"
+            late = [Fault(slot=slot, text=text, what="at the end") for slot in stay]
+            return [*view["faults"], *(late if grace_seconds else [])]
+        return []
 
     def _join(self, seconds: float) -> bool:
         """Wait for all threads, but no longer; return whether all have ended."""
@@ -106,20 +139,30 @@ class Groups:
                 self.ray.kill(controller)
 
     def _keep(self, name: str) -> None:
-        error = ""
-        for _ in range(STARTS):
-            try:
+        """Keep a slot's group until it is let go; a controller that is lost is replaced."""
+        try:
+            again = True
+            while again and not self._closed:
                 self.ray.get(self.broker.open.remote(name))
-                self._run(name)
-                error = ""
-            except Exception as caught:  # whatever it was must end the trial that waits for it
-                error = f"the worker group of {name} has ended: {caught}"
-            if self._closed or not error:
-                break
-        if error:
-            self.broker.close.remote(name, error)
-        with self._guard:
-            self._alive.discard(name)
+                again = self._outlived(name)
+            self.broker.emptied.remote(name)
+        finally:
+            with self._guard:
+                self._alive.discard(name)
+
+    def _outlived(self, name: str) -> bool:
+        """Run a slot's group; return whether it has ended too early and is to be run again."""
+        try:
+            self._run(name)
+        except Exception as caught:  # where the broker knows why, it has closed the slot
+            text = str(caught)
+            if isinstance(caught, self.ray.exceptions.RayActorError):
+                from semisweep.slot_trainer import death
+
+                text = death(text)
+            again: bool = self.ray.get(self.broker.controller_lost.remote(name, text))
+            return again
+        return False
 
     def _run(self, name: str) -> None:
         from semisweep.worker import start_group

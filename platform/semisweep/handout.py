@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from semisweep.errors import SemisweepError, StoreError
+from semisweep.errors import SemisweepError, StoreError, SweepError
+from semisweep.faults import TRIES, Retries
 from semisweep.job import WAIT
 from semisweep.store import Store, TrialFolder
 
@@ -56,7 +57,10 @@ class Handout:
         self.source, self.clock = source, clock
         self.in_order, self.retries = in_order, retries
         self.exhausted = False  # the source has no more jobs
-        self.error: SemisweepError | None = None  # what ends the whole sweep
+        self.error: BaseException | None = None  # what ends the whole sweep
+        self.halted = False  # the sweep is about to end: what was handed out comes back undone
+        self._retries = Retries()
+        self._returned: list[dict[str, Any]] = []
         self._ready: list[dict[str, Any]] = []
         self._out: dict[str, dict[str, Any]] = {}
         self._aside: dict[str, Aside] = {}
@@ -69,6 +73,11 @@ class Handout:
         return list(self._aside)
 
     @property
+    def place(self) -> str | None:
+        """Return the store of the jobs so far, None before there was one."""
+        return next(iter(self._stores), None)
+
+    @property
     def outstanding(self) -> int:
         """Return how many jobs were handed out and have no outcome yet."""
         return len(self._out)
@@ -76,28 +85,32 @@ class Handout:
     @property
     def ended(self) -> bool:
         """Return whether nothing is left to hand out, now or later."""
-        return self.error is not None or (
-            self.exhausted and not self._ready and not self._aside and not self._out
-        )
+        over = self.exhausted and not self._ready and not self._returned
+        over = over and not self._aside and not self._out
+        return self.error is not None or self.halted or over
+
+    def end(self, error: BaseException) -> None:
+        """Hand out nothing more; the first error is what the sweep ends with."""
+        self.error = self.error or error
 
     def take(self) -> dict[str, Any] | None:
         """Return the next job to run, or None when there is none now; `ended` tells for good."""
         if not self.look():
             return None
-        job = self._ready.pop(0)
+        job = (self._returned or self._ready).pop(0)
         self._out[job["key"]] = job
         return job
 
     def look(self) -> bool:
         """Return whether there is a job to run; what has got its result elsewhere is done."""
         try:
-            if self.error is None:
+            if self.error is None and not self.halted:
                 self._look_aside()
                 self._ready = [job for job in self._ready if self._is_ours(job)]
                 self._refill()
         except SemisweepError as error:
-            self.error = error
-        return self.error is None and bool(self._ready)
+            self.end(error)
+        return not self.ended and bool(self._returned or self._ready)
 
     def done(self, key: str, status: str, error: str) -> None:
         """Take the outcome of a job that was handed out."""
@@ -106,11 +119,32 @@ class Handout:
             if status == "busy":
                 self._put_aside(job)
             elif status == "unwritable":
-                self.error = StoreError(error)
+                self.end(StoreError(error))
+            elif status == "interrupted":
+                self.halted = True
+            elif status == "broken":
+                self.end(RuntimeError(error))
+            elif status == "failed" and self._folder(job).finished:  # it failed after that
+                self.source.done(key, "known", "")
             else:
+                self._retries.ended(key)
                 self.source.done(key, status, error)
         except SemisweepError as problem:  # the store cannot be written: nothing more can be run
-            self.error = problem
+            self.end(problem)
+
+    def lost(self, key: str) -> None:
+        """Take a job back whose actor of Ray Tune was lost: another one goes on with it.
+
+        Its workers may be at it meanwhile. After three in a row the sweep ends.
+        """
+        self._returned.append(self._out.pop(key))
+        if not self._retries.loss(key):
+            self.end(
+                SweepError(
+                    f"the actors of Ray Tune must live, got {TRIES} losses in a row for "
+                    f"trial={key}; nothing finished is lost, run the same command again"
+                )
+            )
 
     def _refill(self) -> None:
         while not self._ready and not self.exhausted:

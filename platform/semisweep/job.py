@@ -22,7 +22,6 @@ class Job:
     data_workers: int = 0
     label: str = ""  # study, row and replicate, for people
     halving: dict[str, Any] | None = None  # where a search may stop it, see `semisweep.halving`
-    delivery: int = 1  # how often this sweep has handed the job out; more than once: a process died
 
     def as_dict(self) -> dict[str, Any]:
         """Return the job as plain values, fit to be sent."""

@@ -165,7 +165,7 @@ def run_tables(tables: Sequence[Prepared], request: Request, engine: Engine) -> 
             check_machines(engine.ray, dataset, request)
     with SweepProgress(len(jobs), names) as progress:
         source = Grid(list(jobs.values()), progress, store, metrics)
-        watch = SweepMetrics(study, progress).watch
+        watch = SweepMetrics(study, progress)
         sweep(source, engine, watch, retries=request.retry_failed)
 
 
@@ -214,7 +214,7 @@ class Grid:
 def keep_failure(store: Store, key: str, error: str, trial: Mapping[str, Any]) -> None:
     """Write the failure of a trial whose worker could not do so itself."""
     folder = store.trial(key)
-    if not folder.finished and folder.failure() is None:
+    if not folder.finished and (folder.failure() or {}).get("error") != error:
         folder.fail({"key": key, "error": error, "attempts": folder.attempts, "trial": trial})
 
 

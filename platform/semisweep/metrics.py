@@ -32,6 +32,14 @@ class SweepMetrics:
         for name, value in values.items():
             self._gauge(name).set(value)
 
+    def say(self, text: str) -> None:
+        """Show a line."""
+        self.progress.say(text)
+
+    def name(self, key: str) -> str:
+        """Return how a trial is called on the screen."""
+        return self.progress.name(key)
+
     def counts(self, running: int) -> dict[str, float]:
         """Return how many trials of this sweep are in which state."""
         ended, failed = self.progress.done, self.progress.failed

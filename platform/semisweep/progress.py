@@ -62,9 +62,13 @@ class SweepProgress:
         self.done += 1
         self.failed += status == "failed"
         self.bars.update(self.overall, completed=self.done, note=f"{self.done} of {self.total}")
-        text = f"{status:8} {self.name(key)}  {note}"
+        counted = f"[{self.done}/{self.total}] " if self.bars.disable else ""
+        self.say(f"{counted}{status:8} {self.name(key)}  {note}")
+
+    def say(self, text: str) -> None:
+        """Show a line."""
         if self.bars.disable:
-            self._line(f"[{self.done}/{self.total}] {text}")
+            self._line(text)
         else:
             self.bars.console.print(text, markup=False)
 

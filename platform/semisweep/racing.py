@@ -57,7 +57,7 @@ def run_race(study: Study, request: Request, engine: Engine, splits: Splits) -> 
     if race.total:
         with SweepProgress(race.total, race.names) as progress:
             race.progress = progress
-            sweep(race, engine, progress.watch, retries=request.retry_failed)
+            sweep(race, engine, progress, retries=request.retry_failed)
 
 
 def check_race(study: Study, request: Request) -> None:

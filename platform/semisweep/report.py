@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from semisweep.catalogue import short
 from semisweep.cells import MEASURED, Outside
 from semisweep.details import trial_lines
+from semisweep.faults import last_lines
 from semisweep.files import Location, replacing
 from semisweep.grid import grid
 from semisweep.html_table import to_html
@@ -63,11 +64,16 @@ def summary(name: str, request: Request) -> str:
 
 
 def failures(name: str, request: Request) -> list[str]:
-    """Return one text for each failed trial of a study: its key and its error."""
+    """Return one line for each failed trial of a study: its key and its error's last line."""
     study = resolved_study(name, request)
     keys = keys_of(study)
     failed = Store.open(request.store).failures(keys)
-    return [printable(f"{key}: {failed[key]['error']}") for key in keys if key in failed]
+    return [_failure(key, str(failed[key]["error"])) for key in keys if key in failed]
+
+
+def _failure(key: str, error: str) -> str:
+    more = f"; semisweep logs {key[:8]} has the traceback" if "\n" in error.strip() else ""
+    return printable(f"{key}: {' | '.join(last_lines(error))}{more}")
 
 
 def resolved_study(name: str, request: Request) -> Mapping[str, Any]:

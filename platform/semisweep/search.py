@@ -97,7 +97,7 @@ def _run(
         with SweepProgress(source.total, source.names) as progress:
             source.progress = progress
             # A suggestion sees what was finished before it.
-            watch = SweepMetrics(search.name, progress).watch
+            watch = SweepMetrics(search.name, progress)
             sweep(source, engine, watch, in_order=True, retries=request.retry_failed)
 
 

@@ -14,13 +14,22 @@ from collections.abc import Callable
 from typing import Any
 
 import ray
+from ray.exceptions import RayActorError, RayError
 from ray.train.v2._internal.constants import get_env_vars_to_propagate
+from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
+from ray.train.v2._internal.execution.callback import WorkerGroupCallback
 from ray.train.v2._internal.execution.controller import TrainController
+from ray.train.v2._internal.execution.failure_handling import FailureDecision, FailurePolicy
 from ray.train.v2._internal.execution.scaling_policy.fixed import FixedScalingPolicy
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from semisweep.worker import GroupRenewed
+
 UNUSED_CALLBACKS = ("PlacementGroupCleanerCallback", "DatasetsCallback")
+ANSWER_SECONDS = 60.0  # that the broker may take to say what comes of a fault
+NODE_DIED = "its node has died"  # in what Ray says of an actor that was lost with its machine
 
 
 class WithoutCoordinator(FixedScalingPolicy):
@@ -33,21 +42,90 @@ class WithoutCoordinator(FixedScalingPolicy):
         pass
 
 
+class AskingBroker(FailurePolicy):
+    """Lets the broker say whether a group that has ended is started again."""
+
+    def __init__(self, failure_config: Any, broker: Any, slot: str) -> None:
+        super().__init__(failure_config)
+        self.broker, self.slot = broker, slot
+
+    def make_decision(self, training_failed_error: Any) -> FailureDecision:
+        """Return RETRY where the broker says so; RAISE where it cannot be asked."""
+        kind, text = described(training_failed_error)
+        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        machines = [node["NodeID"] for node in nodes if node["Alive"]]
+        asked = self.broker.ended.remote(self.slot, kind, text, machines)
+        try:
+            again = ray.get(asked, timeout=ANSWER_SECONDS)
+        except RayError:
+            again = False
+        return FailureDecision.RETRY if again else FailureDecision.RAISE
+
+
+def described(error: Exception) -> tuple[str, str]:
+    """Return what kind of end of a group Ray tells of, as in `Broker.ended`, and what it says."""
+    if isinstance(error, ControllerError):
+        cause = error.controller_failure
+        kind = "room" if isinstance(cause, WorkerGroupStartupTimeoutError) else "fault"
+        return kind, str(cause)
+    if not isinstance(error, WorkerGroupError):
+        return "fault", str(error)
+    failures = list(error.worker_failures.values())
+    if any(isinstance(failure, GroupRenewed) for failure in failures):
+        return "renewed", ""
+    causes = [getattr(failure, "health_check_failure", failure) for failure in failures]
+    dead = [str(cause) for cause in causes if isinstance(cause, RayActorError)]
+    if any(NODE_DIED in text for text in dead):
+        return "machine", "its machine is gone"
+    if dead:
+        return "fault", death(dead[0])
+    return "fault", "\n".join(f"{type(cause).__name__}: {cause}" for cause in causes)
+
+
+def death(text: str) -> str:
+    """Return in a few words what Ray says at length of a process that is gone."""
+    if "low on memory" in text:
+        return "Ray has killed its process: the machine was running low on memory"
+    return "its process is gone: killed (by the kernel, for memory?), or crashed in foreign code"
+
+
+class TellingBroker(WorkerGroupCallback):
+    """Tells the broker which processes a group has, before they run anything of ours."""
+
+    def __init__(self, broker: Any, slot: str) -> None:
+        self.broker, self.slot = broker, slot
+
+    def after_worker_group_start(self, worker_group: Any) -> None:
+        """Tell node and process id of each worker."""
+        processes = {
+            worker.distributed_context.world_rank: (worker.metadata.node_id, worker.metadata.pid)
+            for worker in worker_group.get_workers()
+        }
+        ray.get(self.broker.spawned.remote(self.slot, processes))
+
+
 class SlotTrainer(DataParallelTrainer):
     """A trainer whose group of workers starts with as few other processes as can be.
 
-    `started` is called with the actor that controls the group, so that it can be ended.
+    `started` is called with the actor that controls the group, so that it can be ended. What comes
+    of a fault is for `broker` to say.
     """
 
     started: Callable[[Any], None]
+    broker: Any
+    slot: str
 
     def _create_default_callbacks(self) -> list[Any]:
         found = super()._create_default_callbacks()
-        return [item for item in found if type(item).__name__ not in UNUSED_CALLBACKS]
+        kept = [item for item in found if type(item).__name__ not in UNUSED_CALLBACKS]
+        return [*kept, TellingBroker(self.broker, self.slot)]
 
     def _initialize_and_run_controller(self, **arguments: Any) -> Any:
         scaling: Any = self.scaling_config  # Ray annotates it with its predecessor's class
         arguments["scaling_policy"] = WithoutCoordinator(scaling)
+        arguments["failure_policy"] = AskingBroker(
+            self.run_config.failure_config, self.broker, self.slot
+        )
         here = ray.get_runtime_context().get_node_id()
         options: dict[str, Any] = {
             "num_cpus": 0,

@@ -9,21 +9,41 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Protocol
 
 from semisweep.elastic import Room
-from semisweep.engine import Engine
+from semisweep.engine import STOP_SECONDS, Engine
+from semisweep.errors import StoreError, SweepError
+from semisweep.faults import Fault
 from semisweep.handout import Handout
 from semisweep.store import Store
+from semisweep.trial_log import keep_fault
 
 LOOK_SECONDS = 1.0
 ANSWER_SECONDS = 20.0
-LAST_SECONDS = 5.0  # that the last look may take before the sweep goes on without it
+LAST_SECONDS = 10.0  # that the last look may take before the sweep goes on without it
 IDLE_SECONDS = 20.0  # that a slot keeps its workers while others may yet leave it a trial
+START_SECONDS = 600.0  # that workers may take to start, a step of it, and to end
+LOST = (
+    "the broker of a sweep must live, got its actor lost (killed, or out of memory?); nothing "
+    "finished is lost, run the same command again"
+)
 
-Watch = Callable[[Mapping[str, Mapping[str, Any]], int], None]
+
+class Watch(Protocol):
+    """Where a sweep shows how it goes."""
+
+    def watch(self, running: Mapping[str, Mapping[str, Any]], elsewhere: int) -> None:
+        """Show what each running trial said last, and how many are trained elsewhere."""
+
+    def say(self, text: str) -> None:
+        """Show a line."""
+
+    def name(self, key: str) -> str:
+        """Return how a trial is called there."""
 
 
 @contextmanager
@@ -32,30 +52,100 @@ def steward(
 ) -> Iterator[None]:
     """Keep the slots in order while the body runs.
 
-    `watch` is given what each running trial said last, and how many are trained elsewhere. New
-    groups are not begun before `up` is set.
+    New groups are not begun before `up` is set. What ends the sweep, from here, is the handout's
+    error; where the body does not end by itself then, it is interrupted.
     """
-    ended, gone = threading.Event(), threading.Event()
-    ray, broker = engine.ray, engine.broker
-
-    def look() -> None:
-        while not ended.wait(LOOK_SECONDS):
-            with suppress(ray.exceptions.RayError):  # one look less; the next is a second away
-                running = ray.get(broker.snapshot.remote(), timeout=ANSWER_SECONDS)
-                watch(running, len(handout.elsewhere))
-                slots = ray.get(broker.slots.remote(), timeout=ANSWER_SECONDS)
-                room.look(slots)
-                _start_and_let_go(engine, handout, slots, may_start=up.is_set())
-                for slot, said in slots.items():
-                    _end_waits(engine, slot, said)
-        gone.set()
-
-    engine.groups.begin(look)
+    own = _Steward(engine, handout, watch, up, room)
+    engine.groups.begin(own.run, "steward", own.fail)
     try:
         yield
     finally:
-        ended.set()
-        gone.wait(LAST_SECONDS)
+        own.over.set()
+        own.gone.wait(LAST_SECONDS)
+
+
+class _Steward:
+    """Looks at a sweep once a second."""
+
+    def __init__(
+        self, engine: Engine, handout: Handout, watch: Watch, up: threading.Event, room: Room
+    ) -> None:
+        self.engine, self.handout, self.watch = engine, handout, watch
+        self.up, self.room = up, room
+        self.over, self.gone = threading.Event(), threading.Event()
+        self._ending_since: float | None = None
+        self._silent_store = False
+
+    def run(self) -> None:
+        """Look until the sweep is over, and once more."""
+        while not self.over.wait(LOOK_SECONDS):
+            self.look()
+        self.look()
+        self.gone.set()
+
+    def fail(self, error: BaseException) -> None:
+        """End the sweep with an error of this thread, which looks no more."""
+        self.handout.end(error)
+        self.engine.broker.halt.remote(str(error))
+        if not self.over.wait(2 * STOP_SECONDS):
+            signal.raise_signal(signal.SIGINT)
+        self.gone.set()
+
+    def look(self) -> None:
+        """Take one look; one that Ray or the store does not let through is no harm."""
+        exceptions = self.engine.ray.exceptions
+        try:
+            asked = self.engine.broker.view.remote(self.engine.groups.seen)
+            view = self.engine.ray.get(asked, timeout=ANSWER_SECONDS)
+            self._act(view)
+            self._silent_store = False
+        except exceptions.ActorDiedError:
+            if not self.over.is_set():
+                self.end(SweepError(LOST))
+        except exceptions.RayError:
+            pass  # it did not answer in time
+        except StoreError as error:
+            if not self._silent_store:
+                self.watch.say(f"the store does not answer, it is asked again: {error}")
+            self._silent_store = True
+        if self.engine.groups.problem is not None and not self.over.is_set():
+            self.end(self.engine.groups.problem)
+        self._hurry()
+
+    def end(self, error: BaseException) -> None:
+        """End the sweep with an error: running trials write checkpoints first."""
+        self.handout.end(error)
+        if self._ending_since is None:
+            self._ending_since = time.monotonic()
+            self.engine.broker.halt.remote(str(error))
+
+    def _act(self, view: Mapping[str, Any]) -> None:
+        slots = view["slots"]
+        for fault in view["faults"]:
+            self.engine.groups.seen += 1
+            self.watch.say(fault.shown(self.watch.name(fault.key) if fault.key else ""))
+            note_fault(fault, self.handout.place)
+        if view["fatal"]:
+            self.end(SweepError(f"{view['fatal']}; nothing finished is lost"))
+        self.watch.watch(view["running"], len(self.handout.elsewhere))
+        if self.over.is_set():
+            return
+        self.room.look(slots)
+        _start_and_let_go(self.engine, self.handout, slots, may_start=self.up.is_set())
+        for slot, said in slots.items():
+            _end_waits(self.engine, slot, said)
+
+    def _hurry(self) -> None:
+        """Interrupt the body where it has not ended long after the sweep was to end."""
+        since = self._ending_since
+        if since is None or self.over.is_set():
+            return
+        if time.monotonic() - since > STOP_SECONDS:
+            for slot in self.engine.groups.names:
+                self.engine.broker.close.remote(slot)
+        if time.monotonic() - since > 2 * STOP_SECONDS:
+            self._ending_since = None
+            signal.raise_signal(signal.SIGINT)
 
 
 def _start_and_let_go(
@@ -77,13 +167,36 @@ def _start_and_let_go(
 
 def _end_waits(engine: Engine, slot: str, said: Mapping[str, Any]) -> None:
     """End the wait for a worker that is no longer needed, and that for one that hangs."""
-    job, limit = said["job"], 60 * engine.resources.hung_minutes
+    job = said["job"]
     if job is not None and not said["taken"] and _has_result(job):
         engine.broker.tell.remote(slot, {"key": job["key"], "status": "known", "error": ""})
-    if limit and said["quiet_seconds"] > limit:
+    reason = hangs(said, 60 * engine.resources.hung_minutes)
+    if reason:
+        engine.ray.get(engine.broker.killed.remote(slot, reason), timeout=ANSWER_SECONDS)
         for node, process in said["processes"]:
             kill(engine.ray, node, process)
-        engine.broker.killed.remote(slot)
+
+
+def hangs(said: Mapping[str, Any], limit: float) -> str:
+    """Return why the workers of a slot are to be killed, or nothing.
+
+    `limit`: the seconds that a trial may go without progress; 0 is without limit. Starting and
+    ending have limits of their own, where that is not shorter.
+    """
+    own = min(limit or START_SECONDS, START_SECONDS)
+    if limit and said["quiet_seconds"] > limit:
+        return f"it got no further for {limit:.0f} s and was killed"
+    if said["starting_seconds"] > own:
+        return f"its start got no further for {own:.0f} s and it was killed"
+    if said["closed_seconds"] > own:
+        return f"it did not end within {own:.0f} s and was killed"
+    return ""
+
+
+def note_fault(fault: Fault, place: str | None) -> None:
+    """Keep a fault where `semisweep logs` finds it: in the trial's log, and in the store's."""
+    if place is not None:
+        keep_fault(Store.open(place), fault)
 
 
 def _has_result(job: Mapping[str, Any]) -> bool:

@@ -6,20 +6,24 @@ needs to survive the driver, because running again runs what has no result.
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import tempfile
 import threading
 import time
+import traceback
 from typing import Any
 
 from semisweep.elastic import Room, names_wanted
 from semisweep.engine import SLOT_CPU, Engine
+from semisweep.errors import SweepError
 from semisweep.handout import Handout, Source
 from semisweep.steward import Watch, steward
 
 SPAWN_SECONDS = 1.0
 ROOM_SECONDS = 60.0
+AGAIN = "nothing finished is lost, run the same command again"
 NO_ROOM = (
     f"no worker has started for {ROOM_SECONDS:.0f} s: the cluster has no room for one yet "
     "(other sweeps?); this one waits"
@@ -36,10 +40,11 @@ def sweep(
 ) -> None:
     """Run the jobs of `source` on Ray until there are no more.
 
-    `watch` is called about once a second with what each running trial said last, and with how many
-    are trained by other sweeps. Further slots start when the first one trains: on few cores it
+    `watch` is shown about once a second what each running trial said last and how many are trained
+    by other sweeps, and every fault. Further slots start when the first one trains: on few cores it
     begins the sooner for it. An interrupt lets running trials write checkpoints first; a second one
-    does not wait for them. Raises `StoreError` when the store can no longer be written.
+    does not wait for them. Raises `StoreError` when the store can no longer be written, and
+    `SweepError` when what serves the sweep is lost, or its workers do not start.
     `in_order` and `retries` are those of `Handout`.
     """
     handout = Handout(source, in_order=in_order, retries=retries)
@@ -61,9 +66,14 @@ def sweep(
             if job is not None:
                 _tune(handout, job, slots, engine.broker, scratch, first_up, room)
     except KeyboardInterrupt:
+        _raise_error(handout)  # what ends the sweep may have been its reason
         _stop(engine)
         raise
+    except engine.ray.exceptions.RayError as error:
+        handout.end(SweepError(f"Ray must serve the sweep, got {_first_line(error)}; {AGAIN}"))
     _raise_error(handout)
+    if handout.halted:
+        raise SweepError(f"a sweep must not be stopped by others, got it halted; {AGAIN}")
 
 
 def _stop(engine: Engine) -> None:
@@ -102,6 +112,10 @@ def _raise_error(handout: Handout) -> None:
         raise handout.error
 
 
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def _tune(
     handout: Handout,
     job: dict[str, Any],
@@ -113,6 +127,8 @@ def _tune(
 ) -> None:
     from ray import tune
 
+    # It shows tracebacks of actors that were lost, which the handout replaces or tells of.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     tuner = tune.Tuner(
         tune.with_resources(
             _slot_class(broker, slots), tune.PlacementGroupFactory([{"CPU": SLOT_CPU}])
@@ -127,7 +143,7 @@ def _tune(
             name="sweep",
             storage_path=scratch,
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=3),
+            failure_config=tune.FailureConfig(max_failures=0),  # the handout sees to that
         ),
     )
     tuner.fit()
@@ -153,11 +169,21 @@ def _slot_class(broker: Any, slots: list[str]) -> Any:
             return True
 
         def step(self) -> dict[str, Any]:
+            try:
+                return self._step()
+            except self.ray.exceptions.RayError:
+                raise  # what served this actor is gone: Tune tells the handout of it
+            except Exception:
+                return {"status": "broken", "error": traceback.format_exc(), "done": True}
+
+        def _step(self) -> dict[str, Any]:
             if self.job is not None:
                 self._begin(self.job)
             # What waits has the trial's name in Ray's dashboard.
             waiting = broker.outcome.options(name=self.name)
-            outcome = self.ray.get(waiting.remote(self.slot))
+            outcome = {"status": "interrupted"}
+            if self.slot:
+                outcome = self.ray.get(waiting.remote(self.slot))
             self.cleanup()
             if self.company > self.gathered and self.ray.get(broker.gather.remote(self.company)):
                 self.gathered = self.company
@@ -176,9 +202,9 @@ def _slot_class(broker: Any, slots: list[str]) -> Any:
 
         def cleanup(self) -> None:
             # After each trial: for the next one another slot may be ready, and this one lost.
-            if self.slot is not None:
+            if self.slot:
                 self.ray.get(broker.release.remote(self.slot))
-                self.slot = None
+            self.slot = None
 
     return Slot
 
@@ -203,6 +229,8 @@ def _feed(handout: Handout, first: dict[str, Any], first_up: threading.Event, ro
             return {}  # Tune pickles its searcher to restore it, which nothing here ever does
 
         def suggest(self, trial_id: str) -> Any:  # Ray's own type forgets that it may be FINISHED
+            if self.handout.ended:
+                return Searcher.FINISHED
             if self.jobs and not self.first_up.is_set():
                 return None
             if self.jobs and self.room.is_full(self.handout.outstanding):
@@ -221,9 +249,11 @@ def _feed(handout: Handout, first: dict[str, Any], first_up: threading.Event, ro
         def on_trial_complete(
             self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
         ) -> None:
-            said = result or {}
-            status = said.get("status", "failed")
-            self.handout.done(self.jobs[trial_id], status, said.get("error", "the slot was lost"))
+            key = self.jobs[trial_id]
+            if error or not result or "status" not in result:
+                self.handout.lost(key)
+            else:
+                self.handout.done(key, result["status"], result.get("error", ""))
 
         def save(self, checkpoint_path: str) -> None:
             """Keep nothing: the store is the state of the search."""

@@ -19,6 +19,7 @@ from semisweep.data.dataset import DataSet
 from semisweep.data.loader import Loader
 from semisweep.data.splits import Split
 from semisweep.errors import TrainingError
+from semisweep.fault_injection import point
 from semisweep.iteration import iterate
 from semisweep.method import Batch, Method, Progress
 from semisweep.metric import evaluate, summary
@@ -130,6 +131,7 @@ class Training:
 
     def advance(self, batch: Batch) -> None:
         """Run one iteration and add its loss terms to the sums of this stretch of history."""
+        point("train", self.rank)
         self.method.train()
         batch = Batch(*(tensor.to(self.device, non_blocking=True) for tensor in batch))
         power = self.trial.training.schedule_power
@@ -226,6 +228,7 @@ def fit(
 
 
 def _evaluation_row(training: Training) -> dict[str, Any]:
+    point("evaluate", training.rank)
     training.check_finite()
     terms = training.mean_terms()
     training.sums, training.counted = {}, 0

@@ -1,6 +1,7 @@
 """A trial's own log: what was said while it trained, kept beside its results, within bounds.
 
 log-0001.txt, ...     one an attempt, the newest few of them
+<store>/faults/...    one a fault of workers, those before a trial was taken too
 
 What the method prints and warns, what libraries log, each evaluation, and the traceback of an error
 are all there, wherever the trial ran. The file is replaced as a whole now and then, so a killed
@@ -25,15 +26,19 @@ from typing import Any, TextIO
 
 from semisweep import files
 from semisweep.errors import StoreError
+from semisweep.faults import Fault
 from semisweep.files import Location
 from semisweep.folder import TrialFolder
 from semisweep.printable import printable
+from semisweep.store import Store
 
 FIRST_CHARACTERS = 16_000  # kept of the beginning of an attempt
 LAST_CHARACTERS = 48_000  # and of its end
 LINE_CHARACTERS = 2_000
 KEPT_ATTEMPTS = 5
 FLUSH_SECONDS = 5.0
+FAULTS = "faults"  # the folder of a store
+KEPT_FAULTS = 200
 
 _NAME = re.compile(r"log-(\d+)\.txt")
 
@@ -119,6 +124,40 @@ def read_logs(folder: TrialFolder) -> dict[int, str]:
                 data = (folder.path / entry.name).read_bytes()
                 found[int(match[1])] = printable(data.decode(errors="replace"))
     return dict(sorted(found.items()))
+
+
+def keep_fault(store: Store, fault: Fault) -> None:
+    """Keep a fault in the log of the trial that it cost an attempt, and in that of the store."""
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S ")
+    who = f"{fault.label} {fault.key}" if fault.key else fault.slot
+    text = f"{stamp}{who}, {fault.what}:\n{fault.text.strip()}\n"
+    folder = store.root / FAULTS
+    with suppress(StoreError):  # the terminal has it
+        files.create(folder / f"{time.time_ns():020d}.txt", text.encode(errors="replace"))
+        known = sorted(entry.name for entry in files.scan(folder))
+        files.remove_all(folder, known[:-KEPT_FAULTS])
+        if fault.key:
+            _add_to_log(store.trial(fault.key), text)
+
+
+def _add_to_log(folder: TrialFolder, text: str) -> None:
+    """Add lines to the newest log of a trial; to log-0000 where no attempt has begun one."""
+    path = folder.path / f"log-{max(read_logs(folder), default=0):04d}.txt"
+    try:
+        before = path.read_bytes()
+    except FileNotFoundError:
+        before = b""
+    with files.replacing(path) as file:
+        file.write(before + text.encode(errors="replace"))
+
+
+def read_faults(store: Store) -> list[str]:
+    """Return what is kept of a store's faults, the oldest first."""
+    folder, found = store.root / FAULTS, []
+    for name in sorted(entry.name for entry in files.scan(folder)):
+        with suppress(FileNotFoundError):  # gone meanwhile, as the oldest
+            found.append(printable((folder / name).read_bytes().decode(errors="replace")))
+    return found
 
 
 def describe(said: Mapping[str, Any]) -> str:

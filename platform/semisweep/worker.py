@@ -7,17 +7,27 @@ hundredths: so the loop keeps its group until the broker lets it go.
 from __future__ import annotations
 
 import os
+import socket
 import threading
+import traceback
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+
+from semisweep import background
+from semisweep.errors import ClusterError
+from semisweep.fault_injection import point
 
 if TYPE_CHECKING:
     from semisweep.job import Job
     from semisweep.request import Resources
 
+DEVICE = "SEMISWEEP_DEVICE"  # "cpu" trains there, whatever the cluster gives a worker
+TELL_SECONDS = 20.0
+COLLECTIVE_SECONDS = 1800.0  # that one worker waits for another; the supervisor looks before
 GROUP_ENVIRONMENT = {
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_METRICS_ENABLED": "0",
@@ -43,8 +53,8 @@ def start_group(
     `worker` is what each of them asks of the cluster. `started` is given the actor that controls
     the group: without it the group is gone.
 
-    Ray Train starts the whole group anew when one of its workers dies, without limit: how often a
-    trial may cost a group is counted by the broker, trial by trial.
+    When one of its workers dies the whole group ends. Whether Ray Train starts it anew is for the
+    broker to say, see `semisweep.faults`.
     """
     from ray.train import FailureConfig, RunConfig, ScalingConfig
 
@@ -61,48 +71,87 @@ def start_group(
         run_config=RunConfig(
             name=f"{slot}-{uuid.uuid4().hex[:8]}",  # Ray Train would go on with one of this name
             storage_path=storage,
-            failure_config=FailureConfig(max_failures=-1),
+            failure_config=FailureConfig(max_failures=0),  # the broker decides instead of this
         ),
     )
-    trainer.started = started
+    trainer.started, trainer.broker, trainer.slot = started, broker, slot
     trainer.fit()
 
 
 def work(config: dict[str, Any]) -> None:
-    """Take jobs from the broker and execute them, on one worker of a group."""
+    """Take jobs from the broker and execute them, on one worker of a group.
+
+    What ends it is told to the broker with its traceback: Ray Train passes on less.
+    """
     import ray
     import ray.train
 
-    context = ray.train.get_context()
-    rank, world = context.get_world_rank(), context.get_world_size()
+    rank = ray.train.get_context().get_world_rank()
+    try:
+        _work(config, rank, ray.train.get_context().get_world_size())
+    except GroupRenewed:
+        raise
+    except BaseException as error:
+        with suppress(ray.exceptions.RayError):  # without: what Ray Train passes on must do
+            told = config["broker"].raised.remote(config["slot"], traceback_text(error))
+            ray.get(told, timeout=TELL_SECONDS)
+        raise
+
+
+def traceback_text(error: BaseException) -> str:
+    """Return an error's traceback, and below it what to change where that is known."""
+    from semisweep.device import memory_advice
+
+    advice = memory_advice(error)
+    text = "".join(traceback.format_exception(error)).rstrip()
+    return f"{text}\n{advice}" if advice else text
+
+
+def _work(config: dict[str, Any], rank: int, world: int) -> None:
+    import ray
+
     broker, slot = config["broker"], config["slot"]
-    node = ray.get_runtime_context().get_node_id()
-    ray.get(broker.spawn.remote(slot, rank, node, os.getpid()))
+    point("spawn", rank)
+    point("import", rank)
     import timm  # noqa: F401  the imports that take longest, before anybody counts on this slot
 
     from semisweep.execute import execute
     from semisweep.job import Job
     from semisweep.process_state import ProcessState
 
+    point("device", rank)
+    device = own_device()
+    point("group", rank)
+    _join_process_group(rank, world, device)
+    point("join", rank)
     if rank == 0:
         ray.get(broker.join.remote(slot))
-    _join_process_group(rank, world)
     notice = Notice(broker, slot)
     state = ProcessState.capture()
-    while (message := ray.get(broker.take.remote(slot, rank))) is not None:
-        job = _prepare(Job(**message))
+    while True:
+        point("take", rank)
+        message = ray.get(broker.take.remote(slot, rank))
+        if message is None:
+            break
+        point("decode", rank)
+        job = Job(**message)
+        point("prepare", rank)
+        job = _prepare(job, device)
 
         def report(said: Mapping[str, Any], key: str = job.key) -> None:
             if rank == 0:
                 broker.tell.remote(slot, {"key": key, **said})
 
         outcome = execute(job, report, interrupted=notice.is_set)
+        point("report", rank)
         if rank == 0 or outcome.unexpected:
             said = {"key": job.key, "status": outcome.status, "error": outcome.error}
             ray.get(broker.tell.remote(slot, said))
         if outcome.unexpected or config["fresh"] or notice.leaves:
             raise GroupRenewed(f"trial {job.key} {outcome.status}; its processes are not reused")
         state.restore()
+    point("release", rank)
+    ray.get(broker.left.remote(slot, rank))
 
 
 class Notice:
@@ -111,7 +160,7 @@ class Notice:
     def __init__(self, broker: Any, slot: str) -> None:
         self.leaves = False
         self._set = threading.Event()
-        threading.Thread(target=self._wait, args=(broker, slot), daemon=True).start()
+        background.start(lambda: self._wait(broker, slot), name="notice", on_error=_end_process)
 
     def is_set(self) -> bool:
         """Return whether the broker has said so."""
@@ -125,27 +174,53 @@ class Notice:
             self._set.set()
 
 
-def _prepare(job: Job) -> Job:
-    """Return a job with the device that this worker has for it."""
+def _end_process(error: BaseException) -> None:
+    """End this process with the traceback of a thread's error: it counts as any fault does."""
+    traceback.print_exception(error)
+    os._exit(1)
+
+
+def own_device() -> str:
+    """Return the device that this worker has, ready to be used; raise where there is none.
+
+    CUDA starts here, before a trial is taken: a driver that fails is no fault of a trial.
+    """
     import ray
+
+    if not ray.get_gpu_ids() or os.environ.get(DEVICE) == "cpu":
+        return "cpu"
     import torch
 
-    torch.set_num_threads(job.threads)
-    if not torch.cuda.is_available() or not ray.get_gpu_ids():
-        return job
+    if not torch.cuda.is_available():
+        raise ClusterError(
+            f"a worker with a GPU must find CUDA, got torch={torch.__version__} with "
+            f"cuda={torch.version.cuda or 'none'}, machine={socket.gethostname()}: is the driver "
+            "there, and fits torch? --gpus 0 trains on CPUs"
+        )
     from ray.train.torch import get_device
 
-    device = get_device()
-    torch.cuda.reset_peak_memory_stats(device)
-    return replace(job, device=str(device))
+    from semisweep.device import initialise
+
+    device = str(get_device())
+    initialise(device)
+    return device
 
 
-def _join_process_group(rank: int, world: int) -> None:
-    """Join the torch process group of a slot with several workers."""
+def _prepare(job: Job, device: str) -> Job:
+    """Return a job with the device that this worker has for it."""
+    import torch
+
+    from semisweep.device import begin_measuring
+
+    torch.set_num_threads(job.threads)
+    begin_measuring(device)
+    return replace(job, device=device)
+
+
+def _join_process_group(rank: int, world: int, device: str) -> None:
+    """Join the torch process group of a slot with several workers: NCCL on GPUs, else gloo."""
     if world == 1:
         return
-    import socket
-
     import ray.util
     import torch.distributed
     from ray.train.collective import broadcast_from_rank_zero
@@ -158,8 +233,9 @@ def _join_process_group(rank: int, world: int) -> None:
             address = f"tcp://{host}:{probe.getsockname()[1]}"
     address = broadcast_from_rank_zero(address)
     torch.distributed.init_process_group(
-        "nccl" if torch.cuda.is_available() else "gloo",
+        "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl",
         init_method=address,
         rank=rank,
         world_size=world,
+        timeout=timedelta(seconds=COLLECTIVE_SECONDS),
     )

@@ -29,7 +29,7 @@ from driving import Driver, Line, command, environment, read_ledger
 from undisturbed import train_undisturbed
 
 from semisweep.data.shapes import make
-from semisweep.execute import DELIVERIES
+from semisweep.faults import TRIES
 from semisweep.query import export
 from semisweep.store import Store
 
@@ -165,7 +165,7 @@ class Crashing:
         """Return whether a trial may cost another process: so many are its failure."""
         lines = read_ledger(self.ledger)[self.before :]
         starts = sum((line.key, line.event) == (key, "started") for line in lines)
-        return starts + self.between < DELIVERIES
+        return starts + self.between < TRIES
 
     def _all_may_die(self) -> bool:
         lines = read_ledger(self.ledger)[self.before :]

@@ -67,3 +67,13 @@ slow = replace(
         for name, steps in (("long", 20_000), ("quick", 4))
     ],
 )
+
+
+class Gentle(Slow):
+    """One that takes two seconds, so that there is time to see it."""
+
+
+gentle = replace(
+    of(Gentle, "gentle", 4),
+    columns=[Column(name="forty steps", set={"mini": {"training.steps": 40}})],
+)
