@@ -12,6 +12,7 @@ import pytest
 from gpu_studies import Patient, PatientMatch
 
 from semisweep.catalogue import find_study
+from semisweep.device import ADVICE
 from semisweep.packing import gpu_here, gpu_share
 from semisweep.query import export, results
 from semisweep.request import Roots
@@ -141,3 +142,16 @@ def test_rows_tell_device_driver_and_peak_memory(place, say: Callable[..., None]
             assert row["run.peak_memory_bytes"] < 2**30, "that of a network of some kilobytes"
         else:
             assert "run.driver" not in row
+
+
+@pytest.mark.usefixtures("studies")
+def test_a_trial_that_runs_out_of_memory_fails_with_advice(place, say: Callable[..., None]) -> None:
+    driver = place.start("greedy", "greedy", *place.together)
+    code = driver.wait()
+    (failure,) = Store.open(place.root / "greedy").failures().values()
+
+    say("out of memory in a sweep", code=code, attempts=failure["attempts"])
+    assert code == 1
+    assert "allocate" in failure["error"]
+    assert failure["error"].splitlines()[-1] == ADVICE
+    assert ADVICE in driver.errors
