@@ -4,15 +4,24 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: quickstart test test-cluster test-crash test-faults test-once test-slurm smoke lint format benchmark encoder clean
+.PHONY: quickstart test test-gpu test-cluster test-crash test-faults test-once test-slurm smoke lint format benchmark encoder clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/semisweep run quickstart
 
 # Whatever starts Ray has the machine to itself: the rest shares it.
 test: $(VENV)/installed
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "not ray" --numprocesses 2 --dist loadfile
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "ray and not cluster"
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not ray and not gpu" --numprocesses 2 --dist loadfile
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "ray and not cluster and not gpu"
+
+# On one GPU, five minutes; skipped where there is none. PYTHON=python3 takes that interpreter as it
+# is and installs nothing: what it lacks may lie on PYTHONPATH. SEMISWEEP_TEST_DEVICE=cpu runs what a
+# CPU can show.
+SOURCE_PATH := $(CURDIR)/platform:$(CURDIR)/methods:$(CURDIR)/studies
+TESTS_PATH := $(CURDIR)/tests:$(CURDIR)/tests/crash:$(CURDIR)/tests/gpu
+test-gpu: $(if $(PYTHON),,$(VENV)/installed)
+	$(ONE_THREAD) PYTHONPATH=$(SOURCE_PATH):$(TESTS_PATH)$${PYTHONPATH:+:$$PYTHONPATH} \
+		$(or $(PYTHON),$(BIN)/python) -m pytest -m gpu tests/gpu
 
 # Lost machines, networks and heads, on hosts that are network namespaces; needs root. Minutes.
 test-cluster: $(VENV)/installed

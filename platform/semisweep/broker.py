@@ -380,25 +380,8 @@ class Broker:
         }
 
     def slots(self) -> dict[str, dict[str, Any]]:
-        """Return of each slot its job, whether a worker has it, and for how long all was quiet.
-
-        `starting_seconds`: since its processes were there, without a step towards taking a job.
-        `closed_seconds`: since it was let go, while its processes are still there.
-        """
-        now = time.monotonic()
-        return {
-            slot: {
-                "job": box.job,
-                "taken": bool(box.taken),
-                "joined": box.joined,
-                "processes": list(box.processes.values()),
-                "idle_seconds": 0.0 if box.job is not None else now - box.idle_since,
-                "quiet_seconds": now - box.heard if box.taken and box.job is not None else 0.0,
-                "starting_seconds": now - box.heard if box.is_starting else 0.0,
-                "closed_seconds": now - box.closed_since if box.is_leaving else 0.0,
-            }
-            for slot, box in self.boxes.items()
-        }
+        """Return how each slot is, see `Mailbox.described`."""
+        return {slot: box.described() for slot, box in self.boxes.items()}
 
     def _meant(self, box: Mailbox, message: dict[str, Any]) -> dict[str, Any]:
         """Return an outcome as the sweep is to hear it: who leaves a machine wants another."""
@@ -419,4 +402,4 @@ class Broker:
 
 
 def _last_line(text: str) -> str:
-    return next(iter(last_lines(text)[-1:]), "no reason given")
+    return (last_lines(text) or ["no reason given"])[-1]

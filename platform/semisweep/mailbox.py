@@ -42,3 +42,22 @@ class Mailbox:
     def is_leaving(self) -> bool:
         """Whether its processes are to end."""
         return self.closed and bool(self.processes)
+
+    def described(self) -> dict[str, Any]:
+        """Return its job, whether a worker has it, and for how long all was quiet.
+
+        `starting_seconds`: since its processes were there, without a step towards taking a job.
+        `closed_seconds`: since it was let go, while its processes are still there.
+        """
+        now = time.monotonic()
+        is_training = bool(self.taken) and self.job is not None
+        return {
+            "job": self.job,
+            "taken": bool(self.taken),
+            "joined": self.joined,
+            "processes": list(self.processes.values()),
+            "idle_seconds": 0.0 if self.job is not None else now - self.idle_since,
+            "quiet_seconds": now - self.heard if is_training else 0.0,
+            "starting_seconds": now - self.heard if self.is_starting else 0.0,
+            "closed_seconds": now - self.closed_since if self.is_leaving else 0.0,
+        }

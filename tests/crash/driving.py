@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -11,9 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import psutil  # type: ignore[import-untyped]
-
 from semisweep.engine import LOOPBACK_SWITCH
+
+try:
+    import psutil  # type: ignore[import-untyped]
+except ImportError:  # Ray brings one of its own, which is on the path once Ray is imported
+    import ray  # noqa: F401
+
+    psutil = importlib.import_module("psutil")
 
 Answer = TypeVar("Answer")
 

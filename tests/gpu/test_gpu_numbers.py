@@ -1,0 +1,257 @@
+"""Losses on a GPU against the CPU's, low precision, and trainings that change their device.
+
+A relative difference is of a term's largest value over the steps. Convolutions are computed
+without TF32 here, whose ten bits of mantissa would hide what is looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_trainer import different
+
+from semisweep.catalogue import method_names
+from semisweep.data.dataset import open_dataset
+from semisweep.data.splits import make_split
+from semisweep.rehearsal import train_steps
+from semisweep.trainer import Training, from_bytes, to_bytes
+from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig, Trial
+
+pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300)]
+
+# Whose settings keep every part of the loss alive on small random images.
+SUITES = (
+    "test_supervised:TestSupervised",
+    "test_mean_teacher:TestMeanTeacher",
+    "test_mean_teacher:TestCutMixSeg",
+    "test_fixmatch:TestFixMatch",
+    "test_cps:TestCPS",
+    "test_u2pl:TestU2PL",
+    "test_unimatch:TestUniMatch",
+    "test_unimatch_contrastive:TestUniMatchContrastive",
+    "test_unimatch_v2:TestUniMatchV2",
+    "test_rankmatch:TestRankMatch",
+    "test_css:TestCSS",
+    "test_gps:TestGPS",
+    "test_stpg:TestSTPG",
+    "test_segkc:TestSegKC",
+)
+STEPS = 10
+# In double precision devices differ by rounding, 1e-16, which ten steps of batch norm and SGD make
+# some 1e-12. More than a millionth is another computation, or a draw from another generator.
+DOUBLE = 1e-6
+# In single precision, from the same weights before each step: rounding, 1e-7 an operation, moves a
+# term by 1e-5, and single pixels over a threshold or to another rank: one of 4,096 is 2.5e-4 of a
+# mean, and agents that are chosen one after the other, as RankMatch's, may take some of them along.
+SINGLE = 1e-2
+# Contrastive terms draw pixels from lists of those that count: one more or less moves all draws.
+DRAWN = 0.1
+
+
+@pytest.fixture(autouse=True)
+def without_tf32() -> Iterator[None]:
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    yield
+    torch.backends.cudnn.allow_tf32 = before
+
+
+@pytest.fixture(params=SUITES, ids=lambda name: name.rpartition("Test")[2])
+def suite(request: pytest.FixtureRequest) -> Any:
+    """The contract suite of a method: its class, its configuration, how many classes."""
+    return resolve_name(request.param)()
+
+
+def test_every_method_that_comes_along_is_checked() -> None:
+    checked = {resolve_name(name).method for name in SUITES}
+
+    assert checked == {resolve_name(path) for path in method_names().values()}
+
+
+def test_ten_steps_give_the_losses_of_a_cpu(
+    device: str, suite: Any, say: Callable[..., None]
+) -> None:
+    double = apart(alone(suite, "cpu", torch.float64), alone(suite, device, torch.float64))
+    single = apart(*in_step(suite, device))
+
+    name, worst = max(single.items(), key=lambda item: item[1])
+    say(
+        f"losses of {suite.method.__name__}",
+        terms=len(single),
+        fp64_apart=max(double.values()),
+        fp32_apart=f"{worst:.3g} ({name})",
+    )
+    assert max(double.values()) <= DOUBLE, double
+    draws = any(name.endswith(".contrast") for name in single)
+    for name, found in single.items():
+        loose = draws and name.endswith((".contrast", ".loss"))
+        assert found <= (DRAWN if loose else SINGLE), single
+
+
+def alone(suite: Any, device: str, kind: torch.dtype) -> list[dict[str, float]]:
+    """Return the losses of ten steps on a device, each step from where the one before has led."""
+    method = suite.build().to(device, kind)
+    if device != "cpu":
+        method.to(memory_format=torch.channels_last)  # as the trainer does
+    return train_steps(method, STEPS)
+
+
+def in_step(suite: Any, device: str) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+    """Return the losses on a CPU and on a device, each step from the CPU's weights."""
+    reference, method = suite.build(), suite.build().to(device)
+    method.to(memory_format=torch.channels_last)
+    expected, found = [], []
+    for step in range(STEPS):
+        method.load_state_dict(reference.state_dict())
+        found += train_steps(method, 1, first=step)
+        expected += train_steps(reference, 1, first=step)
+    return expected, found
+
+
+def apart(expected: list[dict[str, float]], found: list[dict[str, float]]) -> dict[str, float]:
+    """Return the largest relative difference of each term."""
+    assert [set(step) for step in expected] == [set(step) for step in found]
+    names = sorted({name for step in expected for name in step})
+    return {name: _apart(name, expected, found) for name in names}
+
+
+def _apart(name: str, expected: Any, found: Any) -> float:
+    pairs = [(a[name], b[name]) for a, b in zip(expected, found, strict=True) if name in a]
+    assert np.isfinite(pairs).all(), f"{name}: {pairs}"
+    largest = max(abs(value) for value, _ in pairs)
+    difference = max(abs(value - other) for value, other in pairs)
+    return difference / largest if largest else difference
+
+
+def test_every_method_is_finite_in_low_precision(
+    device: str, suite: Any, say: Callable[..., None]
+) -> None:
+    last = {}
+    for precision in ("bf16", "fp16"):
+        method = suite.build().to(device)
+        scaler = torch.amp.GradScaler(device, enabled=precision == "fp16")
+        before = {name: value.clone() for name, value in method.named_parameters()}
+        losses = train_steps(method, STEPS, precision=precision, scaler=scaler)
+
+        values = [value for step in losses for value in step.values()]
+        assert np.isfinite(values).all(), (precision, losses)
+        moved = [n for n, own in method.named_parameters() if not torch.equal(own, before[n])]
+        assert moved, f"no weight was changed in {precision}"
+        assert all(bool(own.isfinite().all()) for own in method.parameters()), precision
+        name = next(name for name in losses[-1] if name.endswith(".loss"))
+        last[precision] = losses[-1][name]
+    state = scaler.state_dict()
+    say(f"low precision of {suite.method.__name__}", **last, scale=state["scale"])
+    assert state["_growth_tracker"] > 0 or state["scale"] < 2.0**16, "no update was scaled"
+
+
+def trial_of(name: str, precision: str, optimizer: str = "sgd") -> Trial:
+    suite = resolve_name(next(own for own in SUITES if own.endswith(f"Test{name}")))
+    module = suite.method.__module__
+    return Trial(
+        method=f"{module}:{suite.method.__name__}",
+        config=suite.config,
+        data=DataConfig(name="shapes", labelled=8),
+        training=TrainingConfig(
+            steps=40,
+            labelled_batch=4,
+            unlabelled_batch=4,
+            crop_pixels=32,
+            evaluations=2,
+            precision=precision,  # type: ignore[arg-type]
+            optimizer=OptimizerConfig(name=optimizer, learning_rate=0.01),  # type: ignore[arg-type]
+        ),
+        seed=1,
+    )
+
+
+def training(trial: Trial, data: Path, device: str) -> Training:
+    dataset = open_dataset("shapes", data)
+    return Training(trial, dataset, make_split(dataset, trial.data), device)
+
+
+def advance(own: Training, steps: int) -> list[dict[str, float]]:
+    """Train so many steps; return the sums of the terms after each."""
+    found = []
+    for batch in own.loader.batches(own.step, own.step + steps, 0):
+        own.advance(batch)
+        found.append({name: float(value) for name, value in own.sums.items()})
+    return found
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_the_loss_falls_in_low_precision(
+    device: str, tiny_shapes: Path, precision: str, say: Callable[..., None]
+) -> None:
+    own = training(trial_of("Supervised", precision), tiny_shapes, device)
+    own.scaler = torch.amp.GradScaler(device, enabled=precision == "fp16")
+    name = "network.loss"
+    sums = [step[name] for step in advance(own, 40)]
+    first, last = sums[9] / 10, (sums[39] - sums[29]) / 10
+
+    say(f"training in {precision}", first_loss=first, last_loss=last)
+    assert last < first
+    own.check_finite()
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "optimizer", "tolerance"),
+    [
+        ("Supervised", "fp16", "sgd", None),  # whose first updates are left out by a scale
+        ("U2PL", "fp32", "sgd", DRAWN),  # a memory, and a teacher
+        ("CPS", "fp32", "adamw", SINGLE),  # moments of two kinds; counts of steps stay on the CPU
+        ("UniMatchContrastive", "fp32", "sgd", DRAWN),
+        ("SegKC", "fp32", "adamw", SINGLE),
+    ],
+)
+def test_a_training_goes_on_on_another_device_and_comes_back(
+    device: str,
+    tiny_shapes: Path,
+    name: str,
+    precision: str,
+    optimizer: str,
+    tolerance: float | None,
+    say: Callable[..., None],
+) -> None:
+    """What is restored is equal bit for bit; what follows differs as the devices' operations do."""
+    trial = trial_of(name, precision, optimizer)
+    straight = advance(training(trial, tiny_shapes, "cpu"), 12)
+    found: list[dict[str, float]] = []
+    state: bytes | None = None
+    for place in (device, "cpu", device):
+        own = training(trial, tiny_shapes, place)
+        if state is not None:
+            own.restore(from_bytes(state))
+            assert not different(from_bytes(state), from_bytes(to_bytes(own.state())))
+            on_device(own, place)
+        found += advance(own, 4)
+        state = to_bytes(own.state())
+
+    worst = max(apart(straight, found).values())
+    say(f"{name} from {device} to cpu and back", precision=precision, apart=worst)
+    assert tolerance is None or worst <= tolerance
+    own.check_finite()
+    scaled = device == "cuda" and precision == "fp16"
+    assert bool(from_bytes(state)["scaler"]) == scaled
+
+
+def on_device(own: Training, place: str) -> None:
+    """Assert that weights, memories, momenta and sums are where they are to be used."""
+    kind = torch.device(place).type
+    tensors: dict[str, Any] = dict(own.method.state_dict()) | own.sums
+    for name, optimizer in own.optimizers.items():
+        for index, kept in enumerate(optimizer.state.values()):
+            moments: Mapping[str, Any] = {key: v for key, v in kept.items() if key != "step"}
+            tensors |= {f"{name}.{index}.{key}": value for key, value in moments.items()}
+    elsewhere = [
+        name
+        for name, value in tensors.items()
+        if isinstance(value, torch.Tensor) and value.device.type != kind
+    ]
+    assert not elsewhere
