@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import signal
-import socket
-import threading
-import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +11,6 @@ from semisweep.engine import (
     LOOPBACK_SWITCH,
     WORKER_CPU,
     Engine,
-    check_address,
     environment,
     fit_slots,
 )
@@ -99,51 +94,6 @@ def test_what_cannot_fit_is_refused_with_what_can(
         fit_slots(have, resources)
 
 
-@pytest.mark.parametrize("address", ["here", "host:", ":6379", "ray://host:port"])
-def test_an_address_has_a_host_and_a_port(address: str) -> None:
-    with pytest.raises(ClusterError, match=r"host:port or auto, got address="):
-        check_address(address)
-
-
-def test_an_address_that_nobody_listens_at_is_refused_within_seconds() -> None:
-    with socket.socket() as held:  # bound but not listening: nobody else can take the port
-        held.bind(("127.0.0.1", 0))
-        started = time.monotonic()
-        with pytest.raises(ClusterError, match=r"must answer, got address=.*refused.*ray start"):
-            check_address(f"ray://127.0.0.1:{held.getsockname()[1]}")
-
-    assert time.monotonic() - started < 6
-
-
-def answering(server: socket.socket, answer: bytes) -> threading.Thread:
-    def serve() -> None:
-        connection, _ = server.accept()
-        with connection:
-            connection.recv(1000)
-            connection.sendall(answer)
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    return thread
-
-
-def test_an_address_where_somebody_speaks_as_ray_does_is_taken() -> None:
-    settings = b"\0\0\0" + b"\4" + b"\0" * 5  # an empty SETTINGS frame, first word of HTTP/2
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = answering(server, settings)
-        check_address(f"127.0.0.1:{server.getsockname()[1]}")
-        thread.join()
-    check_address("auto")
-
-
-def test_an_address_where_something_else_listens_is_refused() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = answering(server, b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        with pytest.raises(ClusterError, match="something else than Ray listens there"):
-            check_address(f"127.0.0.1:{server.getsockname()[1]}")
-        thread.join()
-
-
 def test_an_engine_refuses_a_dead_address_before_it_starts_anything() -> None:
     with (
         Engine(Resources(address="127.0.0.1:1")) as engine,
@@ -162,18 +112,6 @@ def test_a_cluster_of_our_own_stays_on_loopback_and_the_user_has_the_last_word(
     assert LOOPBACK_SWITCH not in environment("host:6379")
     monkeypatch.setenv("RAY_DEDUP_LOGS", "0")
     assert environment(None)["RAY_DEDUP_LOGS"] == "0"
-
-
-def test_a_running_cluster_is_shown_the_users_token_where_there_is_one(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert "RAY_AUTH_MODE" not in environment("host:6379")
-    (tmp_path / ".ray").mkdir()
-    (tmp_path / ".ray" / "auth_token").write_text("secret")
-    assert environment("host:6379")["RAY_AUTH_MODE"] == "token"
-    assert "RAY_AUTH_MODE" not in environment(None), "Ray does so itself"
 
 
 def test_an_engine_gives_the_handler_of_termination_back() -> None:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from semisweep import address as addresses
 from semisweep.errors import ClusterError
 from semisweep.groups import Groups
 from semisweep.heartbeat import Heartbeat
@@ -38,11 +37,7 @@ QUIET = {
 LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 SLOT_CPU = 0.001  # what a slot's Tune actor takes; its workers leave room for it
 WORKER_CPU = 0.99  # leaves room for the slots' Tune actors
-ADDRESS_SECONDS = 5.0
 STOP_SECONDS = 20.0  # for running trials to write their checkpoints
-# What a client of HTTP/2, which gRPC speaks, says first, and the head of its (empty) settings,
-# which are frames of type 4. The other side answers with settings of its own.
-HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 
 
 class Engine:
@@ -63,6 +58,8 @@ class Engine:
         self._signals = Signals()
         self._hurried = False
         self._heartbeat: Heartbeat | None = None
+        self._address: str | None = None  # host:port of a cluster that was there before
+        self._mode_before: str | None = None
 
     def __enter__(self) -> Engine:
         self._signals.__enter__()
@@ -87,7 +84,8 @@ class Engine:
             for fault in self.groups.close(*([0.0] if self._hurried else [])):
                 print(fault.shown(), file=sys.stderr)
         self.ray.shutdown()
-        self.ray = self.groups = self._heartbeat = None
+        self.ray = self.groups = self._heartbeat = self._address = None
+        _set_mode(self._mode_before)  # of another cluster it may be another one
 
     def connect(self) -> None:
         """Connect or start Ray, and the first slot's workers before it is known what they will do.
@@ -97,9 +95,10 @@ class Engine:
         if self.ray is not None:
             return
         address = self.resources.address
-        if address:
-            check_address(address)
         os.environ.update(environment(address))
+        self._mode_before = os.environ.get(addresses.AUTH_MODE)
+        if address and address != "local":
+            self._address = _joined(address)
         self._signals.take()
         import ray
 
@@ -110,11 +109,11 @@ class Engine:
                 self.ray = ray  # from here on there is something to shut down
                 ray.init(**self._options())
                 imported.result()
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             raise ClusterError(
                 f"a Ray cluster must answer, got address={address or 'local'}: {error}"
             ) from None
-        if address and not address.startswith("ray://"):
+        if address:
             self._heartbeat = Heartbeat(self.ray.get_runtime_context().gcs_address)
             self._heartbeat.start()
         self._begin()
@@ -146,8 +145,8 @@ class Engine:
 
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        if self.resources.address:
-            return options | {"address": self.resources.address}
+        if self._address:
+            return options | {"address": self._address}
         cores = os.cpu_count() or 1
         wanted = (self.resources.slots or 1) * self.resources.workers
         local = {"address": "local", "include_dashboard": False}  # not one that runs here already
@@ -155,18 +154,38 @@ class Engine:
 
 
 def environment(address: str | None) -> dict[str, str]:
-    """Return the variables that quiet Ray and keep a cluster of our own on loopback.
-
-    With an address, those that show a running cluster the user's token, where there is one.
-    """
+    """Return the variables that quiet Ray and keep a cluster of our own on loopback."""
     from semisweep.worker import GROUP_ENVIRONMENT
 
     wanted = QUIET | GROUP_ENVIRONMENT
-    if not address or address.startswith(("127.0.0.1:", "local")):
+    if not address or address == "local":
         wanted |= {LOOPBACK_SWITCH: "0"}
-    elif (Path.home() / ".ray" / "auth_token").is_file():
-        wanted |= {"RAY_AUTH_MODE": "token"}  # Ray thinks of it for clusters that it finds itself
     return {name: os.environ.get(name, value) for name, value in wanted.items()}
+
+
+def _joined(address: str) -> str:
+    """Return host:port of the cluster at an address, whose way to ask for a token is ours now."""
+    found = addresses.find(address)
+    _set_mode(addresses.fitting_mode(found))
+    if addresses.is_loopback(found):  # of which Ray would make this machine's address otherwise
+        import ray._private.ray_constants
+
+        os.environ[LOOPBACK_SWITCH] = "0"
+        constants: Any = ray._private.ray_constants
+        constants.ENABLE_RAY_CLUSTER = False  # what it has already read from there
+    return found
+
+
+def _set_mode(mode: str | None) -> None:
+    """Let Ray ask for tokens and show them, or not, from now on."""
+    if mode is None:
+        os.environ.pop(addresses.AUTH_MODE, None)
+    else:
+        os.environ[addresses.AUTH_MODE] = mode
+    import ray._raylet
+
+    raylet: Any = ray._raylet
+    raylet.Config.initialize("")  # Ray reads its variables once, and again so
 
 
 def _import_heavy() -> None:
@@ -239,33 +258,3 @@ def _asked(share: float) -> float:
 
 def _described(node: Mapping[str, float], worker: Mapping[str, float]) -> str:
     return " and ".join(f"{node.get(kind, 0):g} {kind}s" for kind in worker)
-
-
-def check_address(address: str) -> None:
-    """Raise `ClusterError` within seconds if nothing listens at a Ray address."""
-    if address in ("auto", "local"):
-        return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        raise ClusterError(f"a Ray address must be host:port or auto, got address={address!r}")
-    try:
-        with socket.create_connection((host, int(port)), timeout=ADDRESS_SECONDS) as connection:
-            _greet(connection)
-    except OSError as error:
-        raise ClusterError(
-            f"a Ray cluster must answer, got address={address!r}: {error}; "
-            "is `ray start --head` up?"
-        ) from None
-
-
-def _greet(connection: socket.socket) -> None:
-    """Raise `OSError` unless the other side answers as a gRPC server does.
-
-    Whoever listens and says nothing would keep Ray waiting for minutes, or end this process.
-    """
-    if os.environ.get("RAY_USE_TLS", "0") != "0":
-        return
-    connection.sendall(HTTP2_GREETING)
-    answer = connection.recv(9, socket.MSG_WAITALL)
-    if answer[3:4] != b"\4":
-        raise OSError("something else than Ray listens there")
