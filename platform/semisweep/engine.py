@@ -17,10 +17,13 @@ from typing import Any
 
 from semisweep import address as addresses
 from semisweep.errors import ClusterError
+from semisweep.faults import Fault
 from semisweep.groups import Groups
 from semisweep.heartbeat import Heartbeat
 from semisweep.request import AUTO, Resources
 from semisweep.signals import Signals
+from semisweep.store import Store
+from semisweep.trial_log import keep_fault
 
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -81,11 +84,17 @@ class Engine:
         if self._heartbeat is not None:
             self._heartbeat.stop()
         if self.groups is not None:
-            for fault in self.groups.close(*([0.0] if self._hurried else [])):
-                print(fault.shown(), file=sys.stderr)
+            self._show(self.groups.close(*([0.0] if self._hurried else [])))
         self.ray.shutdown()
         self.ray = self.groups = self._heartbeat = self._address = None
         _set_mode(self._mode_before)  # of another cluster it may be another one
+
+    def _show(self, faults: Sequence[Fault]) -> None:
+        """Show and keep what ended workers too early after the sweep was over."""
+        for fault in faults:
+            print(fault.shown(), file=sys.stderr)
+            if self.groups.place is not None:
+                keep_fault(Store.open(self.groups.place), fault)
 
     def connect(self) -> None:
         """Connect or start Ray, and the first slot's workers before it is known what they will do.

@@ -30,6 +30,7 @@ class Groups:
         self.names: list[str] = []
         self.problem: BaseException | None = None  # what ended one of the threads
         self.seen = 0  # so many of the broker's faults were shown
+        self.place: str | None = None  # the store that keeps them
         self._threads: list[threading.Thread] = []
         self._alive: set[str] = set()
         self._controllers: list[Any] = []

@@ -17,7 +17,6 @@ from typing import Any, Protocol
 from semisweep.elastic import Room
 from semisweep.engine import STOP_SECONDS, Engine
 from semisweep.errors import StoreError, SweepError
-from semisweep.faults import Fault
 from semisweep.handout import Handout
 from semisweep.store import Store
 from semisweep.trial_log import keep_fault
@@ -125,7 +124,8 @@ class _Steward:
         for fault in view["faults"]:
             self.engine.groups.seen += 1
             self.watch.say(fault.shown(self.watch.name(fault.key) if fault.key else ""))
-            note_fault(fault, self.handout.place)
+            if self.handout.place is not None:
+                keep_fault(Store.open(self.handout.place), fault)
         if view["fatal"]:
             self.end(SweepError(f"{view['fatal']}; nothing finished is lost"))
         self.watch.watch(view["running"], len(self.handout.elsewhere))
@@ -192,12 +192,6 @@ def hangs(said: Mapping[str, Any], limit: float) -> str:
     if said["closed_seconds"] > own:
         return f"it did not end within {own:.0f} s and was killed"
     return ""
-
-
-def note_fault(fault: Fault, place: str | None) -> None:
-    """Keep a fault where `semisweep logs` finds it: in the trial's log, and in the store's."""
-    if place is not None:
-        keep_fault(Store.open(place), fault)
 
 
 def _has_result(job: Mapping[str, Any]) -> bool:

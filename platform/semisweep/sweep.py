@@ -53,6 +53,7 @@ def sweep(
         _raise_error(handout)
         return
     engine.connect()
+    engine.groups.place = handout.place
     first = engine.groups.names[0]
     slots = engine.groups.reserve(names_wanted(engine, source.total) - 1)
     room = Room(engine, len(slots))
