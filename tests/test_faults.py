@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from semisweep import background
 from semisweep.fault_injection import FAULT, LEDGER, TIMES, point
 from semisweep.faults import TRIES, Fault, Retries, failed_text, last_lines
 from semisweep.steward import START_SECONDS, hangs
@@ -113,16 +112,6 @@ def test_workers_that_hang_are_found_wherever_they_do(
     found = hangs(quiet | said, limit)
 
     assert (told in found) if told else not found
-
-
-def test_an_error_that_leaves_a_thread_is_heard() -> None:
-    heard: list[BaseException] = []
-
-    def fail() -> None:
-        raise SystemExit(3)
-
-    background.start(fail, name="a test", on_error=heard.append).join()
-    assert [type(error) for error in heard] == [SystemExit]
 
 
 def test_a_fault_is_injected_where_and_as_often_as_is_asked_for(

@@ -1,13 +1,14 @@
-"""The watch over a cluster's head, which here is a socket."""
+"""The watch over processes of Ray, which here are sockets."""
 
 import errno
+import logging
 import socket
 import threading
 
 import pytest
 
 from semisweep import heartbeat
-from semisweep.heartbeat import Heartbeat, answers
+from semisweep.heartbeat import ANSWERS, REFUSES, Heartbeat, head, own, state
 
 
 @pytest.fixture
@@ -17,23 +18,23 @@ def quick(monkeypatch):
 
 
 def listening():
-    head = socket.create_server(("127.0.0.1", 0))
-    return head, f"127.0.0.1:{head.getsockname()[1]}"
+    server = socket.create_server(("127.0.0.1", 0))
+    return server, f"127.0.0.1:{server.getsockname()[1]}"
 
 
-def watched(address):
+def watched(*processes, **options):
     """Start a heartbeat; return it and what it ended the process with, once it has."""
     codes, ended = [], threading.Event()
-    made = Heartbeat(address, end=lambda code: (codes.append(code), ended.set()))
+    made = Heartbeat(processes, end=lambda code: (codes.append(code), ended.set()), **options)
     made.start()
     return made, codes, ended
 
 
 def test_a_head_that_is_lost_ends_the_process_with_one_line(quick, capsys):
-    head, address = listening()
-    _, codes, ended = watched(address)
+    server, address = listening()
+    _, codes, ended = watched(head(address))
     assert not ended.wait(0.5)
-    head.close()
+    server.close()
 
     assert ended.wait(30)
     assert codes == [1]
@@ -42,15 +43,15 @@ def test_a_head_that_is_lost_ends_the_process_with_one_line(quick, capsys):
 
 def test_a_head_that_comes_back_in_time_is_not_lost(quick, monkeypatch):
     monkeypatch.setattr(heartbeat, "patience", lambda: 10**6)
-    head, address = listening()
-    made, codes, _ = watched(address)
-    head.close()
-    while answers(address):
+    server, address = listening()
+    made, codes, _ = watched(head(address))
+    server.close()
+    while state(address) == ANSWERS:
         pass
     back = socket.create_server(("127.0.0.1", int(address.split(":")[1])))
     monkeypatch.setattr(heartbeat, "patience", lambda: 10)
     for _ in range(30):
-        assert answers(address)
+        assert state(address) == ANSWERS
     made.stop()
     back.close()
 
@@ -69,15 +70,88 @@ def test_what_is_this_machines_own_failing_says_nothing_of_the_head(monkeypatch)
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(socket, "create_connection", full)
-    assert answers("127.0.0.1:1")
+    assert state("127.0.0.1:1") == ANSWERS
 
 
 def test_nothing_is_said_after_the_sweep(quick, capsys):
-    head, address = listening()
-    made, codes, ended = watched(address)
+    server, address = listening()
+    made, codes, ended = watched(head(address))
     made.stop()
-    head.close()
+    server.close()
 
     assert not ended.wait(0.6)
     assert not codes
     assert not capsys.readouterr().err
+
+
+def test_a_process_of_our_own_is_lost_when_it_refuses_and_not_while_it_is_slow(quick, capsys):
+    server, address = listening()
+    _, codes, ended = watched(own("raylet", address))
+    assert not ended.wait(0.3)
+    server.close()
+
+    assert ended.wait(30)
+    assert codes == [1]
+    said = capsys.readouterr().err
+    assert said.startswith("error: Ray's raylet, which this sweep has started, must answer")
+    assert said.endswith("nothing finished is lost: run the same command\n")
+
+
+def test_what_cannot_be_reached_from_the_outset_is_not_watched(quick):
+    server, address = listening()
+    server.close()
+    assert state(address) == REFUSES
+    made, codes, ended = watched(own("raylet", address))
+    assert not ended.wait(0.5)
+    made.stop()
+
+    assert not codes
+
+
+def test_an_error_that_ray_logs_is_an_occasion_to_ask_before_anything_comes_of_it(monkeypatch):
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 60)
+    server, address = listening()
+    made, codes, _ = watched(own("raylet", address))
+    log = logging.getLogger("ray.tune.somewhere")
+    log.error("a trial has failed")
+    assert not codes, "it is none of Ray's"
+    server.close()
+    log.warning("something is odd")
+    assert not codes
+    log.error("an actor has died")
+    assert codes == [1]
+    made.stop()
+    log.error("whatever")
+    assert codes == [1]
+
+
+def test_a_machine_that_the_cluster_has_given_up_is_lost_though_it_answers(monkeypatch):
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 60)
+    monkeypatch.setattr(heartbeat, "LAST_WORDS", (0.0,))
+    here = [True]
+    server, address = listening()
+    made, codes, _ = watched(head(address), is_here=lambda: here[0])
+    made.confirm()
+    assert not codes
+    here[0] = False
+    made.confirm()
+    assert codes == [1]
+    made.stop()
+    server.close()
+
+
+def test_an_error_of_the_watch_itself_ends_the_process_with_its_traceback(quick, capsys):
+    def broken(code):
+        codes.append(code)
+        ended.set()
+
+    codes, ended = [], threading.Event()
+    server, address = listening()
+    made = Heartbeat([own("raylet", address)], end=broken)
+    made.watched = [None]
+    made.start()
+
+    assert ended.wait(30)
+    assert codes == [1]
+    assert "AttributeError" in capsys.readouterr().err
+    server.close()

@@ -16,7 +16,8 @@ from dataclasses import replace
 from typing import Any
 
 from semisweep import address as addresses
-from semisweep.errors import ClusterError
+from semisweep import heartbeat
+from semisweep.errors import ClusterError, SemisweepError
 from semisweep.faults import Fault
 from semisweep.groups import Groups
 from semisweep.heartbeat import Heartbeat
@@ -63,12 +64,15 @@ class Engine:
         self._heartbeat: Heartbeat | None = None
         self._address: str | None = None  # host:port of a cluster that was there before
         self._mode_before: str | None = None
+        self._printing: Any = None  # Ray's own way to print
 
     def __enter__(self) -> Engine:
         self._signals.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, SemisweepError):
+            self.confirm()
         if self.ray is not None:
             self._signals.ignore()  # what is left takes seconds, and must not be left half done
             self._leave()
@@ -83,6 +87,7 @@ class Engine:
     def _leave(self) -> None:
         if self._heartbeat is not None:
             self._heartbeat.stop()
+            _replace_printing(self._printing)
         if self.groups is not None:
             self._show(self.groups.close(*([0.0] if self._hurried else [])))
         self.ray.shutdown()
@@ -119,13 +124,42 @@ class Engine:
                 ray.init(**self._options())
                 imported.result()
         except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            rule = "have the driver's versions" if "Version mismatch" in str(error) else "answer"
             raise ClusterError(
-                f"a Ray cluster must answer, got address={address or 'local'}: {error}"
+                f"a Ray cluster must {rule}, got address={address or 'local'}: {error}"
             ) from None
-        if address:
-            self._heartbeat = Heartbeat(self.ray.get_runtime_context().gcs_address)
-            self._heartbeat.start()
+        self._heartbeat = self._watch()
+        self._heartbeat.start()
+        self._printing = _replace_printing(self._print)
         self._begin()
+
+    def confirm(self) -> None:
+        """Return where Ray lives, or is not connected; otherwise say so and end this process."""
+        if self._heartbeat is not None:
+            self._heartbeat.confirm()
+
+    def _watch(self) -> Heartbeat:
+        """Return what watches the processes of Ray that a sweep cannot do without."""
+        context = self.ray.get_runtime_context()
+        head, node = context.gcs_address, context.get_node_id()
+
+        def here() -> dict[str, Any]:
+            found = [known for known in self.ray.nodes() if known["NodeID"] == node]
+            return dict(found[0]) if found else {"Alive": False}
+
+        this = here()
+        raylet = f"{this['NodeManagerAddress']}:{this['NodeManagerPort']}"
+        theirs = [heartbeat.head(head), heartbeat.raylet(raylet)]
+        ours = [heartbeat.own("gcs_server", head), heartbeat.own("raylet", raylet)]
+        if self._address:
+            return Heartbeat(theirs, is_here=lambda: bool(here()["Alive"]))
+        return Heartbeat(ours, end=_end_all, is_here=lambda: bool(here()["Alive"]))
+
+    def _print(self, said: Mapping[str, Any], ignore_prefix: bool = False) -> None:
+        """Print the first line of what Ray's processes report, where the table is not printed."""
+        self.confirm()
+        first = "".join(said["lines"]).strip().partition("\n")[0]
+        print(f"Ray: {first}", file=sys.stderr)
 
     def _begin(self) -> None:
         from semisweep.broker import Broker
@@ -195,6 +229,26 @@ def _set_mode(mode: str | None) -> None:
 
     raylet: Any = ray._raylet
     raylet.Config.initialize("")  # Ray reads its variables once, and again so
+
+
+def _replace_printing(print_reports: Any) -> Any:
+    """Let Ray print what its processes report in a certain way; return the one that it had."""
+    import ray._private.worker
+
+    worker: Any = ray._private.worker
+    before, worker.print_to_stdstream = worker.print_to_stdstream, print_reports
+    return before
+
+
+def _end_all(code: int) -> None:
+    """End this process and those below: of a cluster of our own, some wait for others in vain."""
+    import psutil  # type: ignore[import-untyped]  # Ray brings it
+
+    heartbeat.silence()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            process.kill()
+    os._exit(code)
 
 
 def _import_heavy() -> None:
