@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from object_storage import ObjectStorage
 
 PROCESS_SECONDS = 180
 
 # Before anything imports them: they hold assertions, but are no test modules.
-pytest.register_assert_rewrite("semisweep.testing", "semisweep.rehearsal")
+pytest.register_assert_rewrite("semisweep.testing", "semisweep.training.method_fixtures")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -108,41 +107,10 @@ def refused() -> Callable[..., None]:
     return check
 
 
-class ObjectStorage:
-    """A running S3 server: a bucket's URL, and faults on request."""
-
-    def __init__(self, port: int) -> None:
-        self.endpoint = f"http://127.0.0.1:{port}"
-        self.environment = {
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": "AKIAOFTESTS",
-            "AWS_SECRET_ACCESS_KEY": "wJalrSecretOfTests",
-            "AWS_REGION": "us-east-1",
-        }
-        self.stores = 0
-
-    def new(self) -> str:
-        """Return the URL of a store that is not there yet, in a bucket of its own."""
-        self.stores += 1
-        self.ask("PUT", f"tests-{self.stores}")
-        return f"s3://tests-{self.stores}/of/semisweep"
-
-    def faults(self, rate: float, seed: int = 0, only: str = "") -> None:
-        """Let that share of all later requests be late, refused, or lost after they were done."""
-        self.ask("PUT", f"faults?rate={rate}&seed={seed}" + (f"&kinds={only}" if only else ""))
-
-    def ask(self, method: str, path: str) -> Any:
-        """Return what the server answers to a request as JSON, None for anything else."""
-        request = urllib.request.Request(f"{self.endpoint}/{path}", method=method)
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            text = answer.read()
-        return json.loads(text) if text.startswith(b"{") else None
-
-
 @pytest.fixture(scope="session")
 def storage_process() -> Iterator[ObjectStorage]:
     """A real S3 server in a process of its own on loopback."""
-    command = [sys.executable, str(Path(__file__).with_name("s3_server.py"))]
+    command = [sys.executable, str(Path(__file__).parent / "shared" / "s3_server.py")]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:
@@ -196,7 +164,7 @@ def mounted(tmp_path: Path) -> Iterator[Callable[..., Path]]:
 @pytest.fixture
 def kept_store(tmp_path: Path) -> Iterator[Path]:
     """A store with a result and a failure, which a test must leave exactly as they are."""
-    from semisweep.store import Store
+    from semisweep import Store
 
     made = Store.open(tmp_path / "store", create=True)
     made.trial("aaaa").describe({"format": 1})

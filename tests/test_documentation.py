@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from semisweep.cli import cli
+from semisweep.cli.commands import cli
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [path for path in (ROOT / "README.md", ROOT / "cluster" / "README.md") if path.is_file()]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("*/README.md"))]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
 BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"\bsemisweep ([a-z]+(?:-[a-z]+)*)\b(?: ([a-z]+)\b)?")

@@ -1,8 +1,7 @@
 """Semi-supervised segmentation methods on semisweep: a paper, a file that reads like it.
 
-What a paper says at length stands beside its file: `consultation` of SegKC; `stpg_selection`,
-`stpg_contrast` and `anchors` of STPG; `guidance` of GPS; `spaces`, `collaboration` and `contrast`
-of CSS; `agents` of RankMatch; `u2pl_partition`, `u2pl_cells` and `u2pl_contrast` of U2PL.
+What a paper says at length stands beside its file: `stpg_contrast` and `anchors` of STPG; `spaces`
+and `contrast` of CSS; `agents` of RankMatch; `u2pl_partition` and `u2pl_contrast` of U2PL.
 """
 
 METHODS = {

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from semisweep.functional import full_precision
+from semisweep.training.functional import full_precision
 
 
 def pixels(feature: Tensor) -> Tensor:

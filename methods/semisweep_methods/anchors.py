@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from semisweep import distributed
-from semisweep.functional import IGNORE, over_count
-from semisweep.seeding import derive
+from semisweep.core.seeding import derive
+from semisweep.training import distributed
+from semisweep.training.functional import IGNORE, over_count
 
 SPREADING_STEPS = 500
 SPREADING_RATE = 0.5

@@ -24,11 +24,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from semisweep import distributed
-from semisweep.config import Count, Fraction, NonNegative, Positive, config, setting
-from semisweep.functional import draw, generator, over_count
-from semisweep.memory import best_of_class
-from semisweep.method import Progress
+from semisweep import Progress, config, setting
+from semisweep.core.config import Count, Fraction, NonNegative, Positive
+from semisweep.training import distributed
+from semisweep.training.feature_memory import best_of_class
+from semisweep.training.functional import draw, generator, over_count
 
 
 def _in_use(own: ContrastConfig) -> bool:

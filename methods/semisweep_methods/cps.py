@@ -28,17 +28,27 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from semisweep.config import NonNegative, config, setting
-from semisweep.functional import (
+from semisweep import (
+    Batch,
+    Method,
+    MethodConfig,
+    NetworkConfig,
+    Progress,
+    PseudoLabel,
+    Update,
+    config,
+    setting,
+)
+from semisweep.core.config import NonNegative
+from semisweep.core.seeding import derive
+from semisweep.networks.network import Network
+from semisweep.training.functional import (
     IGNORE,
     confident_cross_entropy,
     cutmix,
     pseudo_label,
     supervised_loss,
 )
-from semisweep.method import Batch, Method, MethodConfig, Progress, PseudoLabel, Update
-from semisweep.network import Network, NetworkConfig
-from semisweep.seeding import derive
 from semisweep_methods.supervised import Supervised, SupervisedConfig
 
 

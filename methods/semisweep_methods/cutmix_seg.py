@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from semisweep.config import Fraction, common, config, setting
-from semisweep.method import Method
+from semisweep import Method, config, setting
+from semisweep.core.config import Fraction, common
 from semisweep_methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 
 

@@ -23,16 +23,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from semisweep.config import Fraction, NonNegative, config, setting
-from semisweep.functional import (
+from semisweep import Batch, Method, MethodConfig, NetworkConfig, Progress, Update, config, setting
+from semisweep.core.config import Fraction, NonNegative
+from semisweep.training.functional import (
     confident_cross_entropy,
     cutmix,
     over_count,
     pseudo_label,
     supervised_loss,
 )
-from semisweep.method import Batch, Method, MethodConfig, Progress, Update
-from semisweep.network import NetworkConfig
 from semisweep_methods.unimatch import UniMatch, UniMatchConfig
 
 

@@ -6,22 +6,29 @@ teacher of a third network; students learn from it and from each other, and thei
 comes back to it the more, the closer their loss on labelled images is to its own. There is no
 threshold and no average of weights.
 
+The teacher's labels guide the students (Eq. 5); the students' common label is their feedback to it
+(Eq. 8), whose weight w ramps up until they have caught up with the teacher on labelled images
+(Eq. 9). M images, C classes; a moment is e / E, the share of the students' time that is over, and
+r / E, a number [], the one at which they caught up.
+
 There is no released code. As in the paper:
 1. an iteration is two optimizer steps, the students' and then the teacher's, for which the students
    are asked again with their new weights; "united" asks them once, before. Since labels carry no
    gradient, one optimizer step on the sum of all losses (Figure 6a) is two steps on its halves;
 2. without a guide the students never meet the teacher: the rows of Table 4 without L_gps train
-   them as CPS, or as Supervised where nothing is exchanged either.
+   them as CPS, or as Supervised where nothing is exchanged either;
+3. r of Eq. 9 is never set back: once the students have caught up, w stays 1.
 
-Chosen by us, where it is silent, beside what `guidance` says:
-3. the teacher's time alone is a share of the trial's steps and has a schedule of its own; the
+Chosen by us, where it is silent:
+4. the teacher's time alone is a share of the trial's steps and has a schedule of its own; the
    students' schedule and the epochs e and E of Eq. 9 are counted from its end;
-4. e / E is counted in iterations; at the end of an epoch it is the paper's;
-5. losses are compared as global means over the last whole epoch, or in each iteration;
-6. passes, CutMix and padding are as in `semisweep_methods.cps`: all networks, in training mode,
+5. e / E is counted in iterations; at the end of an epoch it is the paper's;
+6. losses are compared as global means over the last whole epoch, or in each iteration;
+7. passes, CutMix and padding are as in `semisweep_methods.cps`: all networks, in training mode,
    label the plain images, and the labels are pasted together like the images;
-7. a loss of weight zero is not computed; the teacher goes on learning L_sup^t where there is no
-   feedback, as Table 4 marks it.
+8. a loss of weight zero is not computed; the teacher goes on learning L_sup^t where there is no
+   feedback, as Table 4 marks it;
+9. the ramp-down of L_gps (Sec. 4.4.3) mirrors Eq. 9: 1 up to r, then exp(-((e - r) / (E - r))^2).
 """
 
 from __future__ import annotations
@@ -33,14 +40,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from semisweep.config import NonNegative, Positive, common, config, setting
-from semisweep.distributed import mean_over_workers
-from semisweep.functional import confident_cross_entropy, pseudo_label
-from semisweep.method import Batch, Method, Progress, PseudoLabel, Rate, Update
-from semisweep.seeding import derive
+from semisweep import Batch, Method, Progress, PseudoLabel, Rate, Update, config, setting
+from semisweep.core.config import NonNegative, Positive, common
+from semisweep.core.seeding import derive
+from semisweep.training.distributed import mean_over_workers
+from semisweep.training.functional import confident_cross_entropy, full_precision, pseudo_label
 from semisweep_methods import cps
 from semisweep_methods.cps import CPS, CPSConfig, Images, ask, everywhere, look, mix, mixed_label
-from semisweep_methods.guidance import catch_up, common_label, guide_loss, ramp_down, ramp_up
 
 
 @config
@@ -245,3 +251,42 @@ class GPS(CPS):
 def teacher_steps(share: float, total_steps: int) -> int:
     """Return how many of a trial's iterations the teacher is alone for; the students get one."""
     return min(int(share * total_steps), total_steps - 1)
+
+
+def guide_loss(logits: list[Tensor], label: Tensor, valid: Tensor) -> Tensor:
+    """Return the sum over students of the mean cross-entropy with the teacher's label (Eq. 5).
+
+    logits of each student [M, C, H, W], label and valid [M, H, W].
+    """
+    return torch.stack([confident_cross_entropy(one, label, valid, valid) for one in logits]).sum()
+
+
+def common_label(logits: list[Tensor]) -> Tensor:
+    """Return the class [M, H, W] that is likeliest to the students on average (Sec. 3.3)."""
+    probabilities = [full_precision(one.detach()).softmax(dim=1) for one in logits]
+    return torch.stack(probabilities).mean(dim=0).argmax(dim=1)
+
+
+def catch_up(caught_up: Tensor, losses: Tensor, moment: float) -> Tensor:
+    """Return r / E, given what it was and L_sup of a student and of the teacher, [2], at e / E.
+
+    It is the first moment at which the students' loss is no more than the teacher's, and 1 before
+    there is one. A teacher's loss of zero, that of images on which no pixel is known, says nothing.
+    """
+    good = (losses[0] <= losses[1]) & (losses[1] > 0)
+    now = torch.full_like(caught_up, moment)
+    return torch.minimum(caught_up, now.where(good, 1.0))
+
+
+def ramp_up(moment: float, caught_up: Tensor) -> Tensor:
+    """Return w(e) of Eq. 9 for e / E and r / E: up to 1 at r, and 1 ever after."""
+    return torch.exp(-((1 - moment / caught_up).clamp_min(0) ** 2))
+
+
+def ramp_down(moment: float, caught_up: Tensor) -> Tensor:
+    """Return the weight of the guide for e / E and r / E: 1 up to r, 1 / e at the end of training.
+
+    Eq. 9 mirrored (Sec. 4.4.3).
+    """
+    left = (1 - caught_up).clamp_min(torch.finfo(caught_up.dtype).tiny)
+    return torch.exp(-(((moment - caught_up) / left).clamp_min(0) ** 2))

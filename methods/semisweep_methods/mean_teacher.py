@@ -34,12 +34,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from semisweep.averaging import evaluating, follow, frozen_copy, warm_momentum
-from semisweep.config import Fraction, NonNegative, config, setting
-from semisweep.distributed import sum_over_workers
-from semisweep.functional import cutmix, full_precision, over_count, supervised_loss
-from semisweep.method import Batch, Method, MethodConfig, Progress, Update
-from semisweep.network import NetworkConfig
+from semisweep import Batch, Method, MethodConfig, NetworkConfig, Progress, Update, config, setting
+from semisweep.core.config import Fraction, NonNegative
+from semisweep.training.distributed import sum_over_workers
+from semisweep.training.functional import cutmix, full_precision, over_count, supervised_loss
+from semisweep.training.weight_averaging import evaluating, follow, frozen_copy, warm_momentum
 
 
 @config

@@ -25,11 +25,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from semisweep.config import Count, NonNegative, common, config, setting
-from semisweep.errors import ConfigError
-from semisweep.functional import cutmix, draw, generator, shrink_mask
-from semisweep.method import Batch, Method, Progress
-from semisweep.network import Output
+from semisweep import Batch, Method, Progress, config, setting
+from semisweep.core.config import Count, NonNegative, common
+from semisweep.core.errors import ConfigError
+from semisweep.networks.network import Output
+from semisweep.training.functional import cutmix, draw, generator, shrink_mask
 from semisweep_methods.agents import (
     agent_scores,
     all_orders,

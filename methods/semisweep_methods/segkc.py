@@ -3,44 +3,50 @@
 T. Than, N.-A. Nguyen-Dang, D. Nguyen et al., "Knowledge Consultation for Semi-Supervised Semantic
 Segmentation" (SegKC). What is new: cross pseudo-supervision between different backbones, where the
 senior also consults the junior's features and distils what it knows back into the junior, which
-alone is used afterwards. There is no released code.
+alone is used afterwards (Sec. 3.3, Eqs. 7 to 9). There is no released code. B or N images, D
+channels of a tap of size h x w.
 
 As in the paper:
 1. each network is supervised by labels and by the other's confident pseudo-labels, half of the sum
    over both (Eqs. 4 to 6), and the junior follows the senior's softened distribution (Eq. 9);
 2. the junior's features enter the senior before its classifier; the junior is evaluated.
 
-Chosen by us, where the paper is silent, beside what `consultation` says:
+Chosen by us, where the paper is silent:
 3. pseudo-labels of the weak view teach the strong one, which the confidence threshold of Eq. 2
    (FixMatch) implies; CutMix and the division by all pixels that are no padding are UniMatch's;
 4. labelled and weak unlabelled images go through each network in one pass in training mode, the
    strong ones in another; what no loss looks at is not computed;
 5. of UniMatch V2 there is no average of weights nor channel dropout: the paper mentions neither;
-6. all parameters are one group: unless detached, the senior's losses reach the junior's encoder.
+6. all parameters are one group: unless detached, the senior's losses reach the junior's encoder;
+7. features are consulted at every tap that the decoder reads, brought to the senior's size, by a
+   1x1 convolution that starts as nothing, so that training starts from the plain senior;
+8. distillation compares both networks on the same images, is a mean over pixels, and is not
+   multiplied by the squared temperature: Eqs. 9 and 10 are not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from semisweep.config import Fraction, NonNegative, Positive, config, setting
-from semisweep.errors import ConfigError
-from semisweep.functional import (
+from semisweep import Batch, Method, MethodConfig, NetworkConfig, Progress, Update, config, setting
+from semisweep.core.config import Fraction, NonNegative, Positive
+from semisweep.core.errors import ConfigError
+from semisweep.core.seeding import derive
+from semisweep.networks.decoder import resized
+from semisweep.networks.network import Network, seeded
+from semisweep.training.functional import (
     IGNORE,
     confident_cross_entropy,
     cutmix,
+    full_precision,
     over_count,
     pseudo_label,
     supervised_loss,
 )
-from semisweep.method import Batch, Method, MethodConfig, Progress, Update
-from semisweep.network import NetworkConfig, seeded
-from semisweep.seeding import derive
-from semisweep_methods.consultation import Consultation, distillation
 from semisweep_methods.unimatch_v2 import dinov2
 
 
@@ -237,3 +243,42 @@ class SegKC(Method):
         """Return the junior's logits."""
         logits: Tensor = self.junior(image).logits
         return logits
+
+
+class Consultation(nn.Module):
+    """A 1x1 convolution per tap that brings the junior's features into the senior's.
+
+    It starts as nothing: the sum adds zero, the concatenation keeps the senior's part as it is.
+    """
+
+    def __init__(self, senior: Network, junior: Network, *, concat: bool) -> None:
+        super().__init__()
+        self.concat = concat
+        widths = (cast(Sequence[int], own.encoder.widths) for own in (senior, junior))
+        self.project = nn.ModuleList()
+        for own, other in zip(*widths, strict=True):
+            layer = nn.Conv2d(other + own if concat else other, own, 1)
+            (nn.init.dirac_ if concat else nn.init.zeros_)(layer.weight)
+            nn.init.zeros_(cast(Tensor, layer.bias))
+            self.project.append(layer)
+
+    def forward(self, taps: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
+        """Return the senior's taps [B, D, h, w], now with what the junior's taps say."""
+        joined = []
+        for tap, other, project in zip(taps, others, self.project, strict=True):
+            raised = resized(other, tap.shape[-2:])
+            joined.append(
+                project(torch.cat([tap, raised], dim=1)) if self.concat else tap + project(raised)
+            )
+        return joined
+
+
+def distillation(senior: Tensor, junior: Tensor, temperature: float, known: Tensor) -> Tensor:
+    """Return the mean over known pixels of KL(senior || junior) after softening (Eqs. 7 to 9).
+
+    Logits [N, C, H, W], known [N, H, W]. Zero, attached to the graph, where nothing is known.
+    """
+    expected = (full_precision(senior) / temperature).log_softmax(dim=1)
+    found = (full_precision(junior) / temperature).log_softmax(dim=1)
+    divergence = (expected.exp() * (expected - found)).sum(dim=1)
+    return over_count(divergence.where(known, 0.0).sum(), known.sum())

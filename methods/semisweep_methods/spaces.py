@@ -24,10 +24,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from semisweep.decoder import LOW_LEVEL_CHANNELS, DeepLabV3Plus, convolution, resized
-from semisweep.distributed import sum_over_workers
-from semisweep.functional import full_precision
-from semisweep.network import Network
+from semisweep.networks.decoder import LOW_LEVEL_CHANNELS, DeepLabV3Plus, convolution, resized
+from semisweep.networks.network import Network
+from semisweep.training.distributed import sum_over_workers
+from semisweep.training.functional import full_precision
 
 
 class Look(NamedTuple):

@@ -5,12 +5,16 @@ Professional and General Training", 2024. What is new: the professional student 
 pixels on which it agrees with its teacher or on which the teacher's class is the more often
 mismatched one, a sign of a minority; and features gather around class anchors fixed beforehand.
 
+A pixel is consistent, or mismatched, where the student's class is not the teacher's; highly so
+where the teacher's class is the more often mismatched one of the two (Eqs. 4 to 7 and 11). U mixed
+strong views, C classes.
+
 As in the paper:
 1. each teacher is the average of one student and teaches the other; the general one is reported;
 2. a pseudo-label weighs as much as its teacher is confident, and no threshold cuts it off;
 3. the memory holds labelled features of the general teacher: confident, nearest to their anchor.
 
-Chosen by us, as no code is released (the settings and `stpg_selection` say what else is open):
+Chosen by us, as no code is released (the settings say what else is open):
 4. labelled images and the strong view go through a student in one pass, both students see the same
    view, and teachers look in evaluation mode with averaged batch statistics;
 5. features, anchors and memory have unit length; features are the cells of the fused
@@ -18,32 +22,35 @@ Chosen by us, as no code is released (the settings and `stpg_selection` say what
 6. there is no contrast before classes have met their anchors, after `matching_epochs` counted as a
    share of all steps: a training that is shorter has no contrast;
 7. Eq. 17 has one L_ac and one L_sim: those of both students, added;
-8. with lambda_u = 0 nothing unlabelled is seen: there is only the general student and its teacher.
+8. with lambda_u = 0 nothing unlabelled is seen: there is only the general student and its teacher;
+9. a share of Eq. 5 of nothing is zero; the confusion matrix is that of all workers.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semisweep.averaging import evaluating, follow, frozen_copy, warm_momentum
-from semisweep.config import Fraction, NonNegative, config, setting
-from semisweep.functional import IGNORE, cutmix, over_count, pseudo_label, supervised_loss
-from semisweep.method import Batch, Method, MethodConfig, Progress, Update
-from semisweep.network import Network, NetworkConfig, Output
-from semisweep.seeding import derive
-from semisweep_methods.stpg_contrast import ContrastConfig, DualContrast
-from semisweep_methods.stpg_selection import (
-    Target,
-    confusion,
-    mismatch_scores,
-    select_pixels,
-    weighted_cross_entropy,
+from semisweep import Batch, Method, MethodConfig, NetworkConfig, Progress, Update, config, setting
+from semisweep.core.config import Fraction, NonNegative
+from semisweep.core.seeding import derive
+from semisweep.networks.network import Network, Output
+from semisweep.training import distributed
+from semisweep.training.functional import (
+    IGNORE,
+    cutmix,
+    full_precision,
+    over_count,
+    pseudo_label,
+    supervised_loss,
 )
+from semisweep.training.weight_averaging import evaluating, follow, frozen_copy, warm_momentum
+from semisweep_methods.stpg_contrast import ContrastConfig, DualContrast
 from semisweep_methods.supervised import Supervised, SupervisedConfig
 
 
@@ -229,3 +236,58 @@ class STPG(Method):
         """Return the general student's logits."""
         logits: Tensor = self.network(image).logits
         return logits
+
+
+class Target(NamedTuple):
+    """What a student is to believe of its mixed strong view."""
+
+    label: Tensor  # [U, H, W]
+    confidence: Tensor  # [U, H, W]
+    selected: Tensor  # [U, H, W]  only where valid
+    valid: Tensor  # [U, H, W]
+
+
+def confusion(row: Tensor, column: Tensor, counted: Tensor, classes: int) -> Tensor:
+    """Return how many counted pixels of all workers are of each pair of classes [C, C] (Fig. 5)."""
+    pair = (row * classes + column).where(counted, classes * classes).flatten()
+    counts = pair.new_zeros(classes * classes + 1).scatter_add_(0, pair, torch.ones_like(pair))
+    return distributed.sum_over_workers(counts[:-1]).view(classes, classes)
+
+
+def mismatch_scores(confusion: Tensor) -> Tensor:
+    """Return the scores I [C] of a confusion matrix [C, C] (Eq. 5).
+
+    The shares of a class's row and column that are off the diagonal, added. A share of nothing is
+    zero.
+    """
+    agreed = confusion.diagonal()
+    sums = torch.stack([confusion.sum(dim=1), confusion.sum(dim=0)])
+    return ((sums - agreed) / sums.clamp_min(1)).sum(dim=0)
+
+
+def select_pixels(config: STPGConfig, student: Tensor, teacher: Tensor, score: Tensor) -> Tensor:
+    """Return which pseudo-labels are used, given both models' classes (Fig. 4, Table 5).
+
+    student and teacher [U, H, W], score [C]. Highly mismatched where the teacher's class has the
+    greater score (Eq. 6), low mismatched where they differ and it has not.
+    """
+    consistent = student == teacher
+    high = score[student] < score[teacher]
+    return (
+        (consistent & config.select_consistent)
+        | (high & config.select_highly_mismatched)
+        | (~consistent & ~high & config.select_low_mismatched)
+    )
+
+
+def weighted_cross_entropy(logits: Tensor, target: Target, kind: str) -> Tensor:
+    """Return the cross-entropy of selected pixels weighted by confidence (Eq. 7 and 11).
+
+    logits [U, C, H, W]. Over the number of "valid" pixels or the sum of the "weight"s, of all
+    workers; zero, attached to the graph, where that is nothing.
+    """
+    losses = F.cross_entropy(full_precision(logits), target.label, reduction="none")
+    weight = target.confidence.where(target.selected, 0.0)
+    return over_count(
+        (weight * losses).sum(), target.valid.sum() if kind == "valid" else weight.sum()
+    )

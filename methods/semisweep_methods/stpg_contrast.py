@@ -15,22 +15,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from semisweep.averaging import frozen_copy
-from semisweep.config import (
-    Count,
-    Fraction,
-    NonNegative,
-    NonNegativeCount,
-    Positive,
-    config,
-    setting,
-)
-from semisweep.errors import ConfigError
-from semisweep.functional import IGNORE, channel_dropout, full_precision, generator
-from semisweep.memory import ClassMemory, best_of_class
-from semisweep.method import Progress
-from semisweep.network import Output, seeded
-from semisweep.seeding import derive
+from semisweep import Progress, config, setting
+from semisweep.core.config import Count, Fraction, NonNegative, NonNegativeCount, Positive
+from semisweep.core.errors import ConfigError
+from semisweep.core.seeding import derive
+from semisweep.networks.network import Output, seeded
+from semisweep.training.feature_memory import ClassMemory, best_of_class
+from semisweep.training.functional import IGNORE, channel_dropout, full_precision, generator
+from semisweep.training.weight_averaging import frozen_copy
 from semisweep_methods.anchors import (
     Anchors,
     anchor_losses,

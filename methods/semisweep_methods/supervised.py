@@ -11,10 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
 
-from semisweep.config import config, setting
-from semisweep.functional import supervised_loss
-from semisweep.method import Batch, Method, MethodConfig, Progress, Update
-from semisweep.network import NetworkConfig
+from semisweep import Batch, Method, MethodConfig, NetworkConfig, Progress, Update, config, setting
+from semisweep.training.functional import supervised_loss
 
 
 @config

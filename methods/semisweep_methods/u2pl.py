@@ -13,7 +13,7 @@ As in the paper or its release:
 3. the unlabelled term is the mean over reliable pixels, times one over their share (Eq. 7);
 4. the teacher is evaluated.
 
-Chosen by us, beside what `u2pl_contrast` and `u2pl_cells` say:
+Chosen by us, beside what `u2pl_contrast` says:
 5. CutMix is the platform's, whose boxes come and go image by image; the release mixes half of the
    batches, with a box of half the image;
 6. the representation head, 3x3 convolution, batch norm, ReLU, 1x1 convolution, reads the decoder's
@@ -30,21 +30,26 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from semisweep.averaging import evaluating, follow, frozen_copy, warm_momentum
-from semisweep.config import NonNegative, NonNegativeCount, config, setting
-from semisweep.decoder import convolution
-from semisweep.distributed import sum_over_workers
-from semisweep.functional import (
+from semisweep import Batch, Method, NetworkConfig, Progress, Update, config, setting
+from semisweep.core.config import NonNegative, NonNegativeCount
+from semisweep.networks.decoder import convolution
+from semisweep.networks.network import Network, seeded
+from semisweep.training.distributed import sum_over_workers
+from semisweep.training.functional import (
     cutmix,
     full_precision,
     over_count,
     pseudo_label,
     supervised_loss,
 )
-from semisweep.method import Batch, Method, Progress, Update
-from semisweep.network import Network, NetworkConfig, seeded
-from semisweep_methods.u2pl_cells import labelled_cells, unlabelled_cells
-from semisweep_methods.u2pl_contrast import Contrast, ContrastConfig, contrasts
+from semisweep.training.weight_averaging import evaluating, follow, frozen_copy, warm_momentum
+from semisweep_methods.u2pl_contrast import (
+    Contrast,
+    ContrastConfig,
+    contrasts,
+    labelled_cells,
+    unlabelled_cells,
+)
 from semisweep_methods.u2pl_partition import partition
 
 

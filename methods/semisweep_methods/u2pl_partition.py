@@ -12,10 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from semisweep.config import Fraction, config, setting
-from semisweep.distributed import from_all_workers, sum_over_workers
-from semisweep.functional import full_precision
-from semisweep.method import MethodConfig, Progress
+from semisweep import MethodConfig, Progress, config, setting
+from semisweep.core.config import Fraction
+from semisweep.training.distributed import from_all_workers, sum_over_workers
+from semisweep.training.functional import full_precision
 
 
 @config

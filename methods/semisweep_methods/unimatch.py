@@ -30,8 +30,20 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from semisweep.config import Fraction, NonNegative, config, setting
-from semisweep.functional import (
+from semisweep import (
+    Batch,
+    Method,
+    MethodConfig,
+    NetworkConfig,
+    Progress,
+    PseudoLabel,
+    Update,
+    config,
+    setting,
+)
+from semisweep.core.config import Fraction, NonNegative
+from semisweep.networks.network import Output
+from semisweep.training.functional import (
     channel_dropout,
     confident_cross_entropy,
     cutmix,
@@ -40,8 +52,6 @@ from semisweep.functional import (
     pseudo_label,
     supervised_loss,
 )
-from semisweep.method import Batch, Method, MethodConfig, Progress, PseudoLabel, Update
-from semisweep.network import NetworkConfig, Output
 
 
 @config

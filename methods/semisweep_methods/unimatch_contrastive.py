@@ -23,13 +23,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semisweep.config import common, config
-from semisweep.functional import cutmix, pseudo_label
-from semisweep.method import Batch, Method, Progress, Update
-from semisweep.network import Output
+from semisweep import Batch, Method, Progress, Update, config
+from semisweep.core.config import common
+from semisweep.networks.network import Output
+from semisweep.training.functional import cutmix, pseudo_label
 from semisweep_methods.u2pl import representation_head
-from semisweep_methods.u2pl_cells import Cells, labelled_cells, unlabelled_cells
-from semisweep_methods.u2pl_contrast import Contrast, ContrastConfig, contrasts
+from semisweep_methods.u2pl_contrast import (
+    Cells,
+    Contrast,
+    ContrastConfig,
+    contrasts,
+    labelled_cells,
+    unlabelled_cells,
+)
 from semisweep_methods.u2pl_partition import Partition, partition
 from semisweep_methods.unimatch import Seen, UniMatch, UniMatchConfig
 

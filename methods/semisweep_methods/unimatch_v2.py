@@ -28,10 +28,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from semisweep import distributed
-from semisweep.averaging import evaluating, follow, frozen_copy, warm_momentum
-from semisweep.config import Fraction, config, replace, setting
-from semisweep.functional import (
+from semisweep import Batch, Method, MethodConfig, NetworkConfig, Progress, Update, config, setting
+from semisweep.core.config import Fraction, replace
+from semisweep.training import distributed
+from semisweep.training.functional import (
     confident_cross_entropy,
     cutmix,
     draw,
@@ -40,8 +40,7 @@ from semisweep.functional import (
     pseudo_label,
     supervised_loss,
 )
-from semisweep.method import Batch, Method, MethodConfig, Progress, Update
-from semisweep.network import NetworkConfig
+from semisweep.training.weight_averaging import evaluating, follow, frozen_copy, warm_momentum
 
 
 def dinov2(size: str) -> NetworkConfig:

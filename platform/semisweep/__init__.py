@@ -1,8 +1,7 @@
 """Ablation studies for semi-supervised semantic segmentation whose numbers can be believed.
 
-The public names below are looked up when they are first used, so that importing semisweep imports
-neither torch nor Ray nor pandas. The decorator of configurations shares its name with its module:
-`from semisweep.config import config`.
+These are the names that methods, studies and questions to a store are written with. Each is looked
+up when it is first used, so that importing semisweep imports neither torch nor Ray nor pandas.
 """
 
 from __future__ import annotations
@@ -11,47 +10,75 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from semisweep.config import setting
-    from semisweep.evaluation import evaluations
-    from semisweep.method import Batch, Method, MethodConfig, Progress, PseudoLabel, Rate, Update
-    from semisweep.network import NetworkConfig
-    from semisweep.query import export, history, load
-    from semisweep.store import Store
-    from semisweep.study import Column, Preset, Row, Search, Study
-    from semisweep.trial import Trial
+    from semisweep.core.config import config, setting
+    from semisweep.data.augmentation import AugmentationConfig
+    from semisweep.data.splits import DataConfig
+    from semisweep.evaluation.rescoring import evaluations
+    from semisweep.networks.network import NetworkConfig
+    from semisweep.store.query import export, history, load
+    from semisweep.store.store import Store
+    from semisweep.study.declaration import Column, Row, Search, Study
+    from semisweep.study.scales import Preset
+    from semisweep.study.search_space import Bundle, Halving, Objective, When
+    from semisweep.tables.training_curves import curves
+    from semisweep.training.method import (
+        Batch,
+        Method,
+        MethodConfig,
+        Progress,
+        PseudoLabel,
+        Rate,
+        Update,
+    )
+    from semisweep.training.trial import OptimizerConfig, TrainingConfig, Trial
 
     __version__: str
 
 _MODULES = {
-    "Batch": "method",
-    "Column": "study",
-    "Method": "method",
-    "MethodConfig": "method",
-    "NetworkConfig": "network",
-    "Preset": "study",
-    "Progress": "method",
-    "PseudoLabel": "method",
-    "Rate": "method",
-    "Row": "study",
-    "Search": "study",
-    "Store": "store",
-    "Study": "study",
-    "Trial": "trial",
-    "Update": "method",
-    "curves": "training_curves",
-    "evaluations": "evaluation",
-    "export": "query",
-    "history": "query",
-    "load": "query",
-    "setting": "config",
+    "AugmentationConfig": "data.augmentation",
+    "Batch": "training.method",
+    "Bundle": "study.search_space",
+    "Column": "study.declaration",
+    "DataConfig": "data.splits",
+    "Halving": "study.search_space",
+    "Method": "training.method",
+    "MethodConfig": "training.method",
+    "NetworkConfig": "networks.network",
+    "Objective": "study.search_space",
+    "OptimizerConfig": "training.trial",
+    "Preset": "study.scales",
+    "Progress": "training.method",
+    "PseudoLabel": "training.method",
+    "Rate": "training.method",
+    "Row": "study.declaration",
+    "Search": "study.declaration",
+    "Store": "store.store",
+    "Study": "study.declaration",
+    "TrainingConfig": "training.trial",
+    "Trial": "training.trial",
+    "Update": "training.method",
+    "When": "study.search_space",
+    "config": "core.config",
+    "curves": "tables.training_curves",
+    "evaluations": "evaluation.rescoring",
+    "export": "store.query",
+    "history": "store.query",
+    "load": "store.query",
+    "setting": "core.config",
 }
 
 __all__ = [
+    "AugmentationConfig",
     "Batch",
+    "Bundle",
     "Column",
+    "DataConfig",
+    "Halving",
     "Method",
     "MethodConfig",
     "NetworkConfig",
+    "Objective",
+    "OptimizerConfig",
     "Preset",
     "Progress",
     "PseudoLabel",
@@ -60,9 +87,12 @@ __all__ = [
     "Search",
     "Store",
     "Study",
+    "TrainingConfig",
     "Trial",
     "Update",
+    "When",
     "__version__",
+    "config",
     "curves",
     "evaluations",
     "export",
@@ -74,7 +104,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from semisweep.provenance import version
+        from importlib.metadata import version
 
         return version("semisweep")
     if name in _MODULES:

@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from semisweep.config import decode, encode, identity, replace, settings
-from semisweep.errors import ConfigError
-from semisweep.method import Batch, Method, Update
-from semisweep.rehearsal import (
+from semisweep.core.config import decode, encode, identity, replace, settings
+from semisweep.core.errors import ConfigError
+from semisweep.training.method import Batch, Method, Update
+from semisweep.training.method_fixtures import (
     awkward_batches,
     disturb,
     first_update,

@@ -6,8 +6,8 @@ repository that the name says.
 
 from __future__ import annotations
 
-from semisweep.config import replace
-from semisweep.trial import AugmentationConfig
+from semisweep import AugmentationConfig
+from semisweep.core.config import replace
 
 # UniMatch, UniMatch V2 and RankMatch, released (dataset/semi.py, dataset/transform.py): the
 # defaults. SegKC does not say its own and follows UniMatch V2.

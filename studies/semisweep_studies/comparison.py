@@ -8,7 +8,7 @@ as it is nothing else; for one at a time thresholds, how quickly teachers follow
 
 from __future__ import annotations
 
-from semisweep.study import Column, Row, Study
+from semisweep import Column, Row, Study
 from semisweep_methods.cps import CPS
 from semisweep_methods.css import CSS
 from semisweep_methods.cutmix_seg import CutMixSeg

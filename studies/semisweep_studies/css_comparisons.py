@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from semisweep.network import NetworkConfig
-from semisweep.protocols import Protocol
-from semisweep.study import Column, Row, Study
-from semisweep.trial import DataConfig
+from semisweep import Column, DataConfig, NetworkConfig, Row, Study
+from semisweep.training.protocols import Protocol
 from semisweep_methods.cps import CPS
 from semisweep_methods.css import CSS
 from semisweep_methods.u2pl import U2PL

@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from semisweep import Column, Study
 from semisweep.data.shapes import CLASSES as EMBEDDED
-from semisweep.data.voc import CLASSES as VOC
-from semisweep.study import Column, Study
+from semisweep.data.voc_folder import CLASSES as VOC
 from semisweep_studies.css import FEW, PRESETS, sources
 from semisweep_studies.tables import numbers
 

@@ -10,10 +10,18 @@ from __future__ import annotations
 
 import dataclasses
 
-from semisweep.network import NetworkConfig
-from semisweep.protocols import PROTOCOLS
-from semisweep.study import Column, Fields, Preset, Row, Study
-from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig
+from semisweep import (
+    Column,
+    DataConfig,
+    NetworkConfig,
+    OptimizerConfig,
+    Preset,
+    Row,
+    Study,
+    TrainingConfig,
+)
+from semisweep.study.scales import Fields
+from semisweep.training.protocols import PROTOCOLS
 from semisweep_methods.gps import GPS
 from semisweep_studies.augmentations import CPS as CPS_AUGMENTATION
 from semisweep_studies.presets import MINI

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from semisweep.study import Column, Preset, Row, Study
+from semisweep import Column, Preset, Row, Study
 from semisweep_methods.cps import CPS
 from semisweep_methods.cutmix_seg import CutMixSeg
 from semisweep_methods.gps import GPS

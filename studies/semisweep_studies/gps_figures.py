@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from semisweep.study import Column, Row, Study
+from semisweep import Column, Row, Study
 from semisweep_methods.cps import CPS
 from semisweep_methods.gps import GPS
 from semisweep_methods.supervised import Supervised

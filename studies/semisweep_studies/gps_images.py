@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from semisweep.study import Column, Place, Row, Study
+from semisweep import Column, Row, Study
+from semisweep.study.declaration import Place
 from semisweep_studies.gps import GPS_PAPER
 
 TRAINING_IMAGES = {"voc2012": 10_582, "cityscapes": 2_975}

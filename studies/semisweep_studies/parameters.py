@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from functools import cache
 
-from semisweep.data import cityscapes, shapes, voc
-from semisweep.network import NetworkConfig
-from semisweep.study import Column, Place, Study, make_trial, preset_of
+from semisweep import Column, NetworkConfig, Study
+from semisweep.data import cityscapes, shapes, voc_folder
+from semisweep.study.declaration import Place
+from semisweep.study.resolve import make_trial, preset_of
 
 PARAMETERS = Column(name="params (M)", set={"mini": {}, "paper": {}}, unit="M parameters")
 
-CLASSES = {"voc": voc.CLASSES, "cityscapes": cityscapes.CLASSES, "shapes": shapes.CLASSES}
+CLASSES = {"voc": voc_folder.CLASSES, "cityscapes": cityscapes.CLASSES, "shapes": shapes.CLASSES}
 
 # SegKC, Tables 1 to 3: of all others 59.5.
 SIZES = {"AllSpark": 89.3, "SemiVL": 88.0, "UniMatch V2": 24.8, "SegKC": 24.8}

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
-from semisweep.network import NetworkConfig
-from semisweep.protocols import PROTOCOLS
-from semisweep.study import Preset
-from semisweep.trial import AugmentationConfig, DataConfig, OptimizerConfig, TrainingConfig
+from semisweep import (
+    AugmentationConfig,
+    DataConfig,
+    NetworkConfig,
+    OptimizerConfig,
+    Preset,
+    TrainingConfig,
+)
+from semisweep.training.protocols import PROTOCOLS
 from semisweep_methods.unimatch_v2 import dinov2
 from semisweep_studies.augmentations import UNIMATCH
 

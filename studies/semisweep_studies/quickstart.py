@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from semisweep.study import Row, Study
+from semisweep import Row, Study
 from semisweep_methods.rankmatch import RankMatch
 from semisweep_methods.supervised import Supervised
 from semisweep_methods.unimatch import UniMatch

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from semisweep.study import Column, Row, Search, Study
+from semisweep import Column, Row, Search, Study
 from semisweep_methods.rankmatch import RankMatch
 from semisweep_methods.supervised import Supervised
 from semisweep_methods.unimatch import UniMatch

@@ -9,10 +9,18 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from semisweep.network import NetworkConfig
-from semisweep.protocols import PROTOCOLS
-from semisweep.study import Column, Fields, Preset, Row, Study
-from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig
+from semisweep import (
+    Column,
+    DataConfig,
+    NetworkConfig,
+    OptimizerConfig,
+    Preset,
+    Row,
+    Study,
+    TrainingConfig,
+)
+from semisweep.study.scales import Fields
+from semisweep.training.protocols import PROTOCOLS
 from semisweep_methods.cps import CPS
 from semisweep_methods.css import CSS
 from semisweep_methods.fixmatch import FixMatch

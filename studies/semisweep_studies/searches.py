@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from semisweep.space import Bundle, Halving, Objective, When
-from semisweep.study import Search
+from semisweep import Bundle, Halving, Objective, Search, When
 from semisweep_methods.css import CSS
 from semisweep_methods.gps import GPS
 from semisweep_methods.segkc import SegKC

@@ -13,10 +13,9 @@ from itertools import chain
 
 from optuna.distributions import FloatDistribution
 
-from semisweep.config import replace
-from semisweep.network import NetworkConfig
-from semisweep.space import Bundle
-from semisweep.study import Column, Fields, Preset, Row, Search, Study
+from semisweep import Bundle, Column, NetworkConfig, Preset, Row, Search, Study
+from semisweep.core.config import replace
+from semisweep.study.scales import Fields
 from semisweep_methods.segkc import SegKC
 from semisweep_studies.presets import MINI, SEGKC_CITYSCAPES, SEGKC_PAPER
 from semisweep_studies.tables import MINI_LABEL, MINI_LABELLED, numbers

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from semisweep.config import replace
-from semisweep.study import Column, Fields, Preset, Row, Study
+from semisweep import Column, Preset, Row, Study
+from semisweep.core.config import replace
+from semisweep.study.scales import Fields
 from semisweep_methods.rankmatch import RankMatch
 from semisweep_methods.segkc import SegKC
 from semisweep_methods.supervised import Supervised

@@ -10,10 +10,19 @@ import dataclasses
 
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from semisweep.network import NetworkConfig
-from semisweep.protocols import PROTOCOLS
-from semisweep.study import Column, Fields, Preset, Row, Search, Study
-from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig
+from semisweep import (
+    Column,
+    DataConfig,
+    NetworkConfig,
+    OptimizerConfig,
+    Preset,
+    Row,
+    Search,
+    Study,
+    TrainingConfig,
+)
+from semisweep.study.scales import Fields
+from semisweep.training.protocols import PROTOCOLS
 from semisweep_methods.fixmatch import FixMatch
 from semisweep_methods.stpg import STPG
 from semisweep_methods.supervised import Supervised

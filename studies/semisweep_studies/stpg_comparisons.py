@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from semisweep.config import replace
-from semisweep.study import Column, Row, Study
+from semisweep import Column, Row, Study
+from semisweep.core.config import replace
 from semisweep_methods.cps import CPS
 from semisweep_methods.cutmix_seg import CutMixSeg
 from semisweep_methods.mean_teacher import MeanTeacher

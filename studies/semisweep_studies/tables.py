@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from semisweep.study import Column, Fields
+from semisweep import Column
+from semisweep.study.scales import Fields
 from semisweep_studies.presets import MINI
 
 Published = Mapping[tuple[str, str], float]

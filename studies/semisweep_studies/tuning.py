@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from semisweep.study import Column, Study
+from semisweep import Column, Study
 from semisweep_studies.comparison import compared
 from semisweep_studies.presets import MINI
 

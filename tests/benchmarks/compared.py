@@ -20,13 +20,12 @@ import pyarrow.parquet
 import torch
 
 import semisweep
-from semisweep.catalogue import find_study
-from semisweep.request import Roots
-from semisweep.statistics import mean_std, paired_difference
-from semisweep.store import Store
-from semisweep.study import Splits, resolve
-from semisweep.trainer import Training
-from semisweep.trial import Trial
+from semisweep import Store, Trial
+from semisweep.statistics.intervals import mean_std, paired_difference
+from semisweep.study.catalogue import find_study
+from semisweep.study.request import Roots
+from semisweep.study.resolve import Splits, resolve
+from semisweep.training.trainer import Training
 
 STUDY = "methods_compared"
 GOLDEN = Path(__file__).parents[1] / "golden" / f"{STUDY}.parquet"

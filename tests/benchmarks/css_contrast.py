@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from measuring import RELEASED_STEP_SECONDS, Cost, judge, measure, plain_step
 
-from semisweep.method import Progress
+from semisweep import Progress
 from semisweep_methods.contrast import ContrastConfig, Pixels, contrastive_loss, make_draws
 from semisweep_methods.spaces import rows
 

@@ -31,9 +31,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from semisweep.catalogue import find_method, method_names
-from semisweep.data.shapes import make
-from semisweep.device import (
+from semisweep import (
+    Batch,
+    Column,
+    DataConfig,
+    Method,
+    NetworkConfig,
+    Preset,
+    Progress,
+    Row,
+    Study,
+    TrainingConfig,
+)
+from semisweep.cluster.connection import LOOPBACK_SWITCH
+from semisweep.core.device import (
     begin_measuring,
     device_name,
     driver_version,
@@ -43,18 +54,15 @@ from semisweep.device import (
     synchronise,
     usable,
 )
-from semisweep.engine import LOOPBACK_SWITCH
-from semisweep.iteration import iterate
-from semisweep.method import Batch, Method, Progress
-from semisweep.metric import predictions
-from semisweep.network import NetworkConfig
-from semisweep.optimizer import make_optimizers
-from semisweep.past import gpus_here
-from semisweep.protocols import Protocol
-from semisweep.provenance import git
-from semisweep.rehearsal import random_batch, tiny_network
-from semisweep.study import Column, Preset, Row, Study
-from semisweep.trial import DataConfig, TrainingConfig
+from semisweep.core.provenance import git
+from semisweep.data.shapes import make
+from semisweep.running.cost_history import gpus_here
+from semisweep.study.catalogue import find_method, method_names
+from semisweep.training.iteration import iterate
+from semisweep.training.method_fixtures import random_batch, tiny_network
+from semisweep.training.metric import predictions
+from semisweep.training.optimizer import make_optimizers
+from semisweep.training.protocols import Protocol
 from semisweep_methods.supervised import Supervised
 from semisweep_methods.unimatch import UniMatch
 

@@ -25,12 +25,12 @@ from PIL import Image, ImageFilter
 from torchvision import transforms
 from torchvision.transforms import functional as F
 
+from semisweep import TrainingConfig
 from semisweep.data.augmentation import normalise
-from semisweep.data.loader import Item, Loader
 from semisweep.data.reading import PixelCache
 from semisweep.data.splits import Split
-from semisweep.data.voc import CLASSES, PALETTE, VocFolder
-from semisweep.trial import TrainingConfig
+from semisweep.data.voc_folder import CLASSES, PALETTE, VocFolder
+from semisweep.training.loader import Item, Loader
 
 IMAGES = 16
 HEIGHT, WIDTH = 375, 500

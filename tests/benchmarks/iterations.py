@@ -24,9 +24,8 @@ from measuring import (
     shares,
 )
 
-from semisweep.method import Method
-from semisweep.network import NetworkConfig
-from semisweep.rehearsal import progress_at, random_batch
+from semisweep import Method, NetworkConfig
+from semisweep.training.method_fixtures import progress_at, random_batch
 from semisweep_methods.agents import (
     agent_scores,
     all_orders,

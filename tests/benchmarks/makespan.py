@@ -1,6 +1,6 @@
 """Ten thousand trials on 64 slots: how near a sweep comes to the least time that they can take.
 
-Real: the sweep's source and handout, the store with all its files, the compaction at the end, and
+Real: the sweep's source and queue, the store with all its files, the compaction at the end, and
 the memory of this process, which is the driver. Simulated: the slots, Ray between them and the
 driver, and time. A trial takes a duration that was recorded of a real one, and its slot
 START_SECONDS more, which is what a trial costs beyond its training. What the driver needs for each
@@ -26,12 +26,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import semisweep
-from semisweep.compaction import compact
-from semisweep.handout import Handout
-from semisweep.job import Job
-from semisweep.launch import Grid
-from semisweep.progress import SweepProgress
-from semisweep.store import Store
+from semisweep import Store
+from semisweep.cluster.job import Job
+from semisweep.cluster.job_queue import JobQueue
+from semisweep.cluster.progress import SweepProgress
+from semisweep.running.job_sources import JobList
+from semisweep.store.compaction import compact
 
 TRIALS, SLOTS = 10_000, 64
 START_SECONDS = 0.5
@@ -111,7 +111,7 @@ def durations_of(store: str) -> tuple[float, ...]:
 
 
 def simulate(store: Store, trials: int, recorded: Sequence[float]) -> Outcome:
-    """Run a sweep's jobs through its real source, handout and store on simulated slots."""
+    """Run a sweep's jobs through its real source, queue and store on simulated slots."""
     drawn = random.Random(0)
     durations = {f"{index:020x}": drawn.choice(recorded) for index in range(trials)}
     jobs = [
@@ -119,12 +119,12 @@ def simulate(store: Store, trials: int, recorded: Sequence[float]) -> Outcome:
         for key in durations
     ]
     metrics = dict.fromkeys(durations, METRIC)
-    handout = Handout(Grid(jobs, SweepProgress(trials, {}, io.StringIO()), store, metrics))
+    queue = JobQueue(JobList(jobs, SweepProgress(trials, {}, io.StringIO()), store, metrics))
     running: list[tuple[float, str]] = []  # of each slot, when its trial ends
     now = driver = writing = 0.0
-    while not handout.ended:
+    while not queue.ended:
         started = time.perf_counter()
-        job = handout.take() if len(running) < SLOTS else None
+        job = queue.take() if len(running) < SLOTS else None
         spent = time.perf_counter() - started
         if job is not None:
             ends = now + spent + START_SECONDS + durations[job["key"]]
@@ -133,7 +133,7 @@ def simulate(store: Store, trials: int, recorded: Sequence[float]) -> Outcome:
             ends, key = heapq.heappop(running)
             writing += train(store, key, durations[key])
             started = time.perf_counter()
-            handout.done(key, "finished", "")
+            queue.done(key, "finished", "")
             spent += time.perf_counter() - started
             now = max(now, ends)
         now += spent

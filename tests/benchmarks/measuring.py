@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from semisweep.functional import supervised_loss
-from semisweep.network import NetworkConfig
+from semisweep import NetworkConfig
+from semisweep.training.functional import supervised_loss
 
 REPEATS = 5
 ROUNDS = 15

@@ -16,13 +16,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from semisweep.catalogue import find_study
-from semisweep.query import results
-from semisweep.report import keys_of
-from semisweep.request import Roots
-from semisweep.store import Store
-from semisweep.study import Splits, Study, resolve
-from semisweep.table import build, to_markdown
+from semisweep import Store, Study
+from semisweep.store.query import results
+from semisweep.study.catalogue import find_study
+from semisweep.study.request import Roots
+from semisweep.study.resolve import Splits, resolve
+from semisweep.tables.markdown_csv import to_markdown
+from semisweep.tables.rendering import keys_of
+from semisweep.tables.table_builder import build
 
 STUDIES = ("segkc_losses", "stpg_selection", "gps_losses", "css_sources", "rankmatch_components")
 GOLDEN = Path(__file__).parents[1] / "golden"

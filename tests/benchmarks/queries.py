@@ -19,10 +19,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from semisweep.compaction import compact
-from semisweep.files import write_json
-from semisweep.rows import encode_row
-from semisweep.store import Store
+from semisweep import Store
+from semisweep.store.compaction import compact
+from semisweep.store.files import write_json
+from semisweep.store.result_file import encode_row
 
 CLASSES = 21
 STUDY_TRIALS = 50
@@ -38,9 +38,9 @@ QUESTIONS = {
 ASK = """
 import sys, time
 import pandas, pyarrow.parquet
-from semisweep.plan import plan
-from semisweep.query import history, load
-from semisweep.store import Store
+from semisweep.study.plan import plan
+from semisweep import history, load
+from semisweep import Store
 
 len(pandas.DataFrame({{"a": ["b"]}}).to_string())
 root = sys.argv[1]
@@ -165,7 +165,7 @@ def trial_of(index: int) -> dict[str, object]:
 
 def row(trial: dict[str, object], numbers: random.Random) -> dict[str, object]:
     """Return a result: configuration, four times a mean and the classes, provenance."""
-    from semisweep.config import flatten
+    from semisweep.core.config import flatten
 
     scores = {
         f"{name}.{part}.{metric}": numbers.random()

@@ -14,24 +14,24 @@ from pathlib import Path
 
 from queries import STUDY_TRIALS, make_store
 
-from semisweep.compaction import compact
-from semisweep.files import write_json
-from semisweep.store import Store
+from semisweep import Store
+from semisweep.store.compaction import compact
+from semisweep.store.files import write_json
 
 ROWS, COLUMNS, SEEDS = 5, 2, 5
 LIMIT_SECONDS = 2.0
 ASK = """
 import sys, time
 import numpy, pandas, pyarrow.parquet, jinja2, scipy.special
-from semisweep import report
-from semisweep.reporting import page
-from semisweep.store import Store
-from semisweep.request import Request, Roots
+from semisweep.tables import rendering
+from semisweep.report import page
+from semisweep import Store
+from semisweep.study.request import Request, Roots
 from pathlib import Path
 
 request = Request(roots=Roots(Path("absent")), store=sys.argv[1], scale="paper")
 started = time.perf_counter()
-report.render([name for name, _ in Store.open(request.store).studies()], request)
+rendering.render([name for name, _ in Store.open(request.store).studies()], request)
 rendered = time.perf_counter()
 started, used, tables = rendered, time.process_time(), rendered - started
 sections = page.sections_for(page.studies_for((), request), request)

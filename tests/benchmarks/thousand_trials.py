@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 from measuring import judge
 from trivial import NAP_SECONDS, NAPS
 
+from semisweep import Store
+from semisweep.cluster.connection import environment
+from semisweep.cluster.trial_execution import LEDGER
 from semisweep.data.shapes import make
-from semisweep.engine import environment
-from semisweep.execute import LEDGER
-from semisweep.store import Store
 
 HERE = Path(__file__).parent
 SLOTS = 2

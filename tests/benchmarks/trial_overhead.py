@@ -23,13 +23,13 @@ from typing import Any, NamedTuple
 
 from measuring import judge
 
+from semisweep import Store
+from semisweep.cluster.connection import environment
+from semisweep.cluster.trial_execution import LEDGER
 from semisweep.data.shapes import make
-from semisweep.engine import environment
-from semisweep.execute import LEDGER
-from semisweep.launch import job_for
-from semisweep.request import Request, Roots
-from semisweep.store import Store
-from semisweep.study import Splits, resolve
+from semisweep.running.job_sources import job_for
+from semisweep.study.request import Request, Roots
+from semisweep.study.resolve import Splits, resolve
 
 HERE = Path(__file__).parent
 DOCUMENTED_TRIALS = 3
@@ -131,8 +131,8 @@ def tune_documented(jobs: list[dict[str, Any]], folder: Path, workers: int) -> N
     def train(config: dict[str, Any]) -> None:
         import ray.train
 
-        from semisweep.execute import execute
-        from semisweep.job import Job
+        from semisweep.cluster.job import Job
+        from semisweep.cluster.trial_execution import execute
 
         outcome = execute(Job(**config), lambda said: None)
         ray.train.report({"finished": outcome.status == "finished"})

@@ -8,10 +8,20 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from semisweep.functional import supervised_loss
-from semisweep.method import Batch, Method, MethodConfig, Progress, Update
-from semisweep.study import Column, Preset, Row, Study
-from semisweep.trial import DataConfig, TrainingConfig
+from semisweep import (
+    Batch,
+    Column,
+    DataConfig,
+    Method,
+    MethodConfig,
+    Preset,
+    Progress,
+    Row,
+    Study,
+    TrainingConfig,
+    Update,
+)
+from semisweep.training.functional import supervised_loss
 
 TRIALS = 21
 NAPS = 1000

@@ -17,9 +17,13 @@ import torch
 from measuring import RELEASED_STEP_SECONDS, measure, plain_step
 from torch import Tensor
 
-from semisweep.method import Progress
-from semisweep_methods.u2pl_cells import labelled_cells, unlabelled_cells
-from semisweep_methods.u2pl_contrast import Contrast, ContrastConfig
+from semisweep import Progress
+from semisweep_methods.u2pl_contrast import (
+    Contrast,
+    ContrastConfig,
+    labelled_cells,
+    unlabelled_cells,
+)
 from semisweep_methods.u2pl_partition import partition
 
 RELEASED_SECONDS = {6: 0.40, 21: 1.18}

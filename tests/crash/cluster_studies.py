@@ -13,8 +13,7 @@ from pathlib import Path
 
 from crash_studies import Brief, make
 
-from semisweep.method import Batch, Progress, Update
-from semisweep.study import Row, Study
+from semisweep import Batch, Progress, Row, Study, Update
 
 STEPS, HOLD_AT = 16, 9
 

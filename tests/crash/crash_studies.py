@@ -8,10 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 import moments
 from torch import Tensor, nn
 
-from semisweep.functional import supervised_loss
-from semisweep.method import Batch, Method, MethodConfig, Progress, Update
-from semisweep.study import Column, Preset, Row, Study
-from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig
+from semisweep import (
+    Batch,
+    Column,
+    DataConfig,
+    Method,
+    MethodConfig,
+    OptimizerConfig,
+    Preset,
+    Progress,
+    Row,
+    Study,
+    TrainingConfig,
+    Update,
+)
+from semisweep.training.functional import supervised_loss
 
 if "CRASH_TOKENS" in os.environ:
     moments.install()

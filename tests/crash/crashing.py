@@ -28,10 +28,9 @@ import psutil  # type: ignore[import-untyped]
 from driving import Driver, Line, command, environment, read_ledger
 from undisturbed import train_undisturbed
 
+from semisweep import Store, export
+from semisweep.core.faults import TRIES
 from semisweep.data.shapes import make
-from semisweep.faults import TRIES
-from semisweep.query import export
-from semisweep.store import Store
 
 RUN_SECONDS = 300.0  # without any progress, after which a driver counts as stuck
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from semisweep.engine import LOOPBACK_SWITCH
+from semisweep.cluster.connection import LOOPBACK_SWITCH
 
 try:
     import psutil  # type: ignore[import-untyped]

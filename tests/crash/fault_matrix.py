@@ -21,11 +21,11 @@ from typing import NamedTuple
 
 from driving import command, environment
 
+from semisweep import Store
+from semisweep.cluster.supervisor import FEWEST_START_SECONDS
+from semisweep.core.fault_injection import FAULT, KINDS, LEDGER, POINTS
+from semisweep.core.faults import TRIES
 from semisweep.data.shapes import make
-from semisweep.fault_injection import FAULT, KINDS, LEDGER, POINTS
-from semisweep.faults import TRIES
-from semisweep.steward import FEWEST_START_SECONDS
-from semisweep.store import Store
 
 HERE = Path(__file__).parent
 BEFORE = ("spawn", "import", "device", "group", "join", "take")  # a trial is taken

@@ -22,13 +22,13 @@ from pathlib import Path
 
 from driving import environment, read_ledger
 
+from semisweep import Store
 from semisweep.data.shapes import make
-from semisweep.store import Store
 
 HERE = Path(__file__).parent
 CLUSTER = """
 import logging, os, sys
-from semisweep.engine import environment
+from semisweep.cluster.connection import environment
 os.environ.update(environment(None))
 import ray
 cpus, gpus = map(int, sys.argv[1:])
@@ -41,7 +41,8 @@ ray.shutdown()
 """
 DRIVERS = """
 import os, sys, time
-import crash_studies, semisweep.launch  # but not Ray: forks of it draw the same random names
+# Not Ray: forks of it draw the same random names.
+import crash_studies, semisweep.running.launch
 from semisweep.cli import main
 
 children = []

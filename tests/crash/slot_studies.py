@@ -11,8 +11,7 @@ from pathlib import Path
 
 from crash_studies import Brief, make
 
-from semisweep.method import Batch, Progress, Update
-from semisweep.study import Column, Row, Study
+from semisweep import Batch, Column, Progress, Row, Study, Update
 
 
 class Stuck(Brief):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from semisweep.catalogue import find_study
-from semisweep.execute import execute
-from semisweep.launch import job_for
-from semisweep.request import Request, Roots
-from semisweep.store import Store
-from semisweep.study import Splits, Study, resolve
-from semisweep.trial import Trial
+from semisweep import Store, Study, Trial
+from semisweep.cluster.trial_execution import execute
+from semisweep.running.job_sources import job_for
+from semisweep.study.catalogue import find_study
+from semisweep.study.request import Request, Roots
+from semisweep.study.resolve import Splits, resolve
 
 
 def train_undisturbed(name: str, folder: Path, data: Path) -> tuple[Store, Mapping[str, Trial]]:

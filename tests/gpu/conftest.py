@@ -89,7 +89,7 @@ class Killed(NamedTuple):
 @pytest.fixture(scope="session")
 def killed(place: Place) -> Killed:
     """Kill a worker in mid-training, then the driver, and give the same command again."""
-    from semisweep.store import Store
+    from semisweep import Store
 
     def trains() -> list[Line]:
         store = Store.open(place.root / "killed", create=True)

@@ -7,10 +7,19 @@ from collections.abc import Iterator
 
 import torch
 
-from semisweep.method import Batch, Progress, Update
-from semisweep.rehearsal import tiny_network
-from semisweep.study import Column, Preset, Row, Study
-from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig
+from semisweep import (
+    Batch,
+    Column,
+    DataConfig,
+    OptimizerConfig,
+    Preset,
+    Progress,
+    Row,
+    Study,
+    TrainingConfig,
+    Update,
+)
+from semisweep.training.method_fixtures import tiny_network
 from semisweep_methods.supervised import Supervised
 from semisweep_methods.unimatch import UniMatch
 

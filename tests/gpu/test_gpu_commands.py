@@ -11,17 +11,15 @@ import pytest
 import torch
 from lone_group import COLLECTIVES, exercise, lone_group
 
-from semisweep import load
-from semisweep.catalogue import find_study
-from semisweep.data.dataset import open_dataset
-from semisweep.device import memory_advice, peak_memory
-from semisweep.evaluation import evaluations
-from semisweep.execute import execute
-from semisweep.launch import job_for
-from semisweep.past import here, probe
-from semisweep.request import Request, Roots
-from semisweep.store import Store
-from semisweep.study import Splits, Study, resolve
+from semisweep import Store, Study, evaluations, load
+from semisweep.cluster.trial_execution import execute
+from semisweep.core.device import memory_advice, peak_memory
+from semisweep.data.registry import open_dataset
+from semisweep.running.cost_history import here, probe
+from semisweep.running.job_sources import job_for
+from semisweep.study.catalogue import find_study
+from semisweep.study.request import Request, Roots
+from semisweep.study.resolve import Splits, resolve
 
 pytestmark = [
     pytest.mark.gpu,

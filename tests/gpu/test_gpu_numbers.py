@@ -16,12 +16,12 @@ import pytest
 import torch
 from test_trainer import different
 
-from semisweep.catalogue import method_names
-from semisweep.data.dataset import open_dataset
+from semisweep import DataConfig, OptimizerConfig, TrainingConfig, Trial
+from semisweep.data.registry import open_dataset
 from semisweep.data.splits import make_split
-from semisweep.rehearsal import train_steps
-from semisweep.trainer import Training, from_bytes, to_bytes
-from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig, Trial
+from semisweep.study.catalogue import method_names
+from semisweep.training.method_fixtures import train_steps
+from semisweep.training.trainer import Training, from_bytes, to_bytes
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300)]
 

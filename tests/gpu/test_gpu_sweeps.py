@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from gpu_studies import Patient, PatientMatch
 
-from semisweep.catalogue import find_study
-from semisweep.device import ADVICE
-from semisweep.packing import gpu_here, gpu_share
-from semisweep.query import export, results
-from semisweep.request import Roots
-from semisweep.store import Store
-from semisweep.study import Splits, Study, resolve
-from semisweep.trial import Trial, method_path
+from semisweep import Store, Study, Trial, export
+from semisweep.cluster.gpu_sharing import gpu_here, gpu_share
+from semisweep.core.device import ADVICE
+from semisweep.store.query import results
+from semisweep.study.catalogue import find_study
+from semisweep.study.request import Roots
+from semisweep.study.resolve import Splits, resolve
+from semisweep.training.trial import method_path
 
 pytestmark = [pytest.mark.gpu, pytest.mark.ray, pytest.mark.timeout(600)]
 

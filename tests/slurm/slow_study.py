@@ -7,10 +7,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from semisweep.method import Batch, Progress, Update
-from semisweep.network import NetworkConfig
-from semisweep.study import Column, Preset, Row, Study
-from semisweep.trial import DataConfig, OptimizerConfig, TrainingConfig
+from semisweep import (
+    Batch,
+    Column,
+    DataConfig,
+    NetworkConfig,
+    OptimizerConfig,
+    Preset,
+    Progress,
+    Row,
+    Study,
+    TrainingConfig,
+    Update,
+)
 from semisweep_methods.supervised import Supervised
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from slow_study import slow
 
+from semisweep import Store
+from semisweep.cluster.job import Job
+from semisweep.cluster.trial_execution import execute
 from semisweep.data.shapes import make
-from semisweep.execute import execute
-from semisweep.job import Job
-from semisweep.launch import job_for
-from semisweep.request import Request, Roots
-from semisweep.store import Store
-from semisweep.study import Splits, resolve
+from semisweep.running.job_sources import job_for
+from semisweep.study.request import Request, Roots
+from semisweep.study.resolve import Splits, resolve
 
 data, place = Path(sys.argv[1]), sys.argv[2]
 make(data / "shapes", train=24, val=4, test=4, size=32)

@@ -1,1 +1,1 @@
-"""Data sets, their splits, augmentation and batches; only `loader` needs torch."""
+"""Data sets, reading, splits and augmentation, and the configuration of each; no torch."""

@@ -7,22 +7,80 @@ so that a probability set to zero or one shifts no other draw of the same image.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from pydantic import Field
 
+from semisweep.core.config import Count, Fraction, NonNegative, Positive, config, setting
+from semisweep.core.errors import ConfigError
 from semisweep.data.colours import Floats, change_colours
 from semisweep.data.reading import Pixels
-
-if TYPE_CHECKING:
-    from semisweep.trial import AugmentationConfig
 
 PADDING = 254  # marks padding where there is no label: never a class, never a ground truth's void
 
 MEAN = np.array((0.485, 0.456, 0.406), dtype=np.float32)  # ImageNet's, of values in [0, 1]
 DEVIATION = np.array((0.229, 0.224, 0.225), dtype=np.float32)
+
+
+Scale = Annotated[float, Field(gt=0, le=16)]
+Window = tuple[NonNegative, NonNegative]
+
+
+@config
+class AugmentationConfig:
+    """Random changes of the training images; the defaults are the UniMatch family's.
+
+    `scale`: the range of the factor on the size. It is uniform, or, with `scale_law` "halves", as
+    often below 1 as above and uniform on either side; `scales`, where given, are all factors there
+    are. `padding`: what fills a crop that reaches beyond the image, whose pixels have no label.
+    `labelled_colours`: labelled images get the colours of strong views. `cutmix_boxes`: so many
+    boxes, each of its share of `cutmix_area`; where two overlap the host shows again.
+    `cutmix_shape`: what is drawn besides the area, the aspect, the width in whole pixels or the
+    logarithm of the height; `cutmix_together`: all images of a batch are mixed, or none.
+    """
+
+    scale: tuple[Scale, Scale] = setting(
+        (0.5, 2.0), code="long side x U(0.5, 2.0)", matters=lambda own: not own.scales
+    )
+    scale_law: Literal["uniform", "halves"] = setting(
+        "uniform",
+        neutral="uniform",
+        code="U2PL: halves",
+        matters=lambda own: not own.scales,
+    )
+    scales: tuple[Scale, ...] = setting((), neutral=(), code="CPS: 0.5, 0.75, 1, 1.5, 1.75, 2")
+    padding: Literal["zero", "reflect"] = setting("zero", neutral="zero", code="CSS: reflect")
+    labelled_colours: bool = setting(False, neutral=False, code="CSS: as strong views")
+    flip: Fraction = setting(0.5, code="horizontal, 0.5")
+    jitter: Fraction = setting(0.8, code="strong view, p = 0.8")
+    brightness: NonNegative = setting(0.5, code="0.5")
+    contrast: NonNegative = setting(0.5, code="0.5")
+    saturation: NonNegative = setting(0.5, code="0.5")
+    hue: Annotated[float, Field(ge=0, le=0.5)] = setting(0.25, code="0.25")
+    grayscale: Fraction = setting(0.2, code="strong view, p = 0.2")
+    blur: Fraction = setting(0.5, code="strong view, p = 0.5")
+    blur_sigma_pixels: Window = setting((0.1, 2.0), code="sigma ~ U(0.1, 2.0)")
+    cutmix: Fraction = setting(0.5, code="one box a view, p = 0.5")
+    cutmix_area: tuple[Fraction, Fraction] = setting((0.02, 0.4), code="area U(0.02, 0.4)")
+    cutmix_aspect: tuple[Positive, Positive] = setting(
+        (0.3, 1 / 0.3),
+        code="aspect U(0.3, 1/0.3)",
+        matters=lambda own: own.cutmix_shape == "aspect",
+    )
+    cutmix_boxes: Count = setting(1, neutral=1, code="CPS: 3, each a third of the area")
+    cutmix_shape: Literal["aspect", "width", "log_height"] = setting(
+        "aspect", neutral="aspect", code="U2PL, CSS: width; CPS: log_height"
+    )
+    cutmix_together: bool = setting(False, neutral=False, code="U2PL: the whole batch")
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "blur_sigma_pixels", "cutmix_area", "cutmix_aspect"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ConfigError(f"a range must not fall, got {name}=({low}, {high})")
 
 
 def weak(

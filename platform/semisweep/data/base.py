@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from semisweep.core.errors import DataError, unknown
 from semisweep.data.reading import (
     PixelCache,
     Pixels,
@@ -19,7 +20,6 @@ from semisweep.data.reading import (
     read_mask,
     read_size,
 )
-from semisweep.errors import DataError, unknown
 
 Palette = tuple[tuple[int, int, int], ...]
 

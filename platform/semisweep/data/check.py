@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from semisweep.core.errors import DataError
 from semisweep.data.base import DataSet
 from semisweep.data.reading import Pixels, duplicates
-from semisweep.errors import DataError
 
 ListProgress = Callable[[int, int], None]
 

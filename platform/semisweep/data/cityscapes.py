@@ -17,10 +17,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from semisweep.core.errors import DataError
 from semisweep.data.base import DataSet, Palette
+from semisweep.data.mask_values import ValueTable
 from semisweep.data.reading import CITYSCAPES_SUFFIX, IGNORE, Pixels
-from semisweep.data.values import ValueTable
-from semisweep.errors import DataError
 
 IMAGES = "leftImg8bit"
 MASKS = "gtFine"

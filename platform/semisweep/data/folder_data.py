@@ -28,12 +28,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from semisweep.config import config, decode
+from semisweep.core.config import config, decode
+from semisweep.core.errors import ConfigError, DataError
 from semisweep.data.base import DataSet
+from semisweep.data.mask_values import ValueTable
 from semisweep.data.reading import IGNORE, Pixels, read_image, read_lines, read_orientation
-from semisweep.data.values import ValueTable
-from semisweep.data.voc import voc_palette
-from semisweep.errors import ConfigError, DataError
+from semisweep.data.voc_folder import voc_palette
 
 MANIFEST = "dataset.toml"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from semisweep.core.errors import DataError
 from semisweep.data.base import DataSet, Palette
+from semisweep.data.mask_values import ValueTable
 from semisweep.data.reading import Pixels, read_image, read_pages, read_size
-from semisweep.data.values import ValueTable
-from semisweep.errors import DataError
 
 CLASSES = ("background", "mitochondrion")
 PALETTE: Palette = ((0, 0, 0), (255, 255, 255))

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from semisweep.core.seeding import derive
 from semisweep.data.augmentation import normalise
-from semisweep.seeding import derive
 
 PATTERNS = 24
 OUTLINES = 8  # four stretches of an ellipse, four of a shape with three lobes

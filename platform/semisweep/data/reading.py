@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from semisweep.errors import DataError
+from semisweep.core.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]

@@ -15,8 +15,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from semisweep.core.seeding import numbers
 from semisweep.data.reading import IGNORE, Pixels
-from semisweep.seeding import numbers
 
 Array = npt.NDArray[np.float64]
 Range = tuple[float, float]

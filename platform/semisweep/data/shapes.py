@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from semisweep.core.errors import ConfigError, DataError
 from semisweep.data.base import PARTS
 from semisweep.data.reading import IGNORE, Pixels
 from semisweep.data.scene import KINDS, render
-from semisweep.data.voc import IMAGES, LISTS, MASKS, voc_palette
-from semisweep.errors import ConfigError, DataError
+from semisweep.data.voc_folder import IMAGES, LISTS, MASKS, voc_palette
 
 GENERATOR_VERSION = 1
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from semisweep.core.errors import ConfigError, DataError, SemisweepError
 from semisweep.data.base import DataSet
 from semisweep.data.known_splits import (
     FAMILIES,
@@ -37,8 +38,7 @@ from semisweep.data.splits import (
     lists_folder,
     plain_id,
 )
-from semisweep.errors import ConfigError, DataError, SemisweepError
-from semisweep.files import replacing
+from semisweep.store.files import replacing
 
 LABELLED_FILE = re.compile(r"(?<!un)(label+ed)(?=[._])", re.IGNORECASE)
 PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
@@ -208,7 +208,7 @@ def _import(lists: Lists, open_here: Opener, family: str | None, drop_shared: bo
 
 def _own_origin(lists: Lists, open_here: Opener, family: str) -> Origin | None:
     """Return the origin of lists that no one published: of the data set that has the images."""
-    from semisweep.data.dataset import DATA_SETS
+    from semisweep.data.registry import DATA_SETS
 
     folders = lists.file.parent
     draw = DRAW_FOLDER.fullmatch(folders.name)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+from semisweep.core.errors import SemisweepError
 from semisweep.data.base import DataSet
 from semisweep.data.known_splits import KNOWN, known_split
 from semisweep.data.reading import read_list
 from semisweep.data.split_lists import DRAW_FOLDER, Origin
 from semisweep.data.splits import (
     SPLITS,
+    DataConfig,
     Split,
     ids_digest,
     is_own_list,
@@ -21,8 +23,6 @@ from semisweep.data.splits import (
     own_training_list,
     plain_id,
 )
-from semisweep.errors import SemisweepError
-from semisweep.trial import DataConfig
 
 HEADING = ("data set", "family", "labelled", "draw", "unlabelled", "digest", "high quality", "here")
 NOTHING = "–"

@@ -16,19 +16,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from semisweep.core.config import Count, NonNegativeCount, config
+from semisweep.core.errors import ConfigError, DataError
+from semisweep.core.seeding import numbers
 from semisweep.data.base import DataSet
 from semisweep.data.known_splits import VOC_AUGMENTED, VOC_OWN
 from semisweep.data.reading import CITYSCAPES_SUFFIX, duplicates, read_list
-from semisweep.data.voc import LISTS
-from semisweep.errors import ConfigError, DataError
-from semisweep.seeding import numbers
-
-if TYPE_CHECKING:
-    from semisweep.trial import DataConfig
+from semisweep.data.voc_folder import LISTS
 
 OWN = "-own"  # ends the families that draw from Pascal VOC's own training list
 DRAWN_FAMILIES = ("random", "stratified", f"random{OWN}", f"stratified{OWN}")
@@ -36,6 +33,16 @@ DRAWN_FAMILIES = ("random", "stratified", f"random{OWN}", f"stratified{OWN}")
 SPLITS = "splits"
 LIST_FILES = ("labelled.txt", "unlabelled.txt")
 OTHER_SPELLING = ("labeled.txt", "unlabeled.txt")
+
+
+@config
+class DataConfig:
+    """Which images are labelled, and which are not."""
+
+    name: str = "shapes"
+    family: str = "stratified"
+    labelled: Count | None = None  # None: every training image
+    draw: NonNegativeCount = 0
 
 
 @dataclass(frozen=True)

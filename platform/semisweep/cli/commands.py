@@ -1,0 +1,234 @@
+"""The command line. Heavy imports stay inside the commands that need them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from semisweep.cli.check import check
+from semisweep.cli.data import data
+from semisweep.cli.options import Study, device_option, gpus_option, make_request, shared
+from semisweep.cli.report import export_tensorboard, report
+from semisweep.cli.search import export_optuna, run_modes
+from semisweep.cli.store import compact, diff, evaluate, gc, logs, predict, status
+from semisweep.cli.table import import_numbers, show, table
+from semisweep.cli.weights import weights
+from semisweep.core.errors import SemisweepError, SweepError
+
+if TYPE_CHECKING:
+    from semisweep.study.request import Request
+
+CUT_OFF = 1
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line: exit code 2 and one line for what the user can mend.
+
+    1 where trials have failed, or a sweep cannot go on by no fault of its user.
+    """
+    try:
+        sys.exit(cli.main(arguments, prog_name="semisweep", standalone_mode=False) or 0)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        again = " ".join(["semisweep", *(arguments or sys.argv[1:])])
+        click.echo(f"interrupted; what is finished is kept. To go on: {again}", err=True)
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        message = error.format_message()
+        if message.startswith("Usage:"):  # no command was given: this is the whole help
+            click.echo(message)
+            sys.exit(BAD_INPUT)
+        _fail(message)
+    except SweepError as error:
+        _fail(str(error), CUT_OFF)
+    except SemisweepError as error:
+        _fail(str(error))
+    except ValueError as error:
+        pydantic = sys.modules.get("pydantic")
+        if pydantic is None or not isinstance(error, pydantic.ValidationError):
+            raise
+        from semisweep.core.config import explain
+
+        _fail(explain(error))
+
+
+def _fail(message: str, code: int = BAD_INPUT) -> None:
+    click.echo("error: " + " ".join(message.split()), err=True)
+    sys.exit(code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="semisweep")
+def cli() -> None:
+    """Ablation studies for semi-supervised segmentation whose numbers can be believed."""
+
+
+ASKING = (check, diff, export_optuna, export_tensorboard, logs, report, status, table)
+for command in (*ASKING, compact, data, evaluate, gc, import_numbers, predict, weights):
+    cli.add_command(command)
+
+
+@cli.command()
+@click.argument("studies", metavar="STUDY...", nargs=-1, required=True, type=Study())
+@shared
+@click.option("--slots", type=click.IntRange(1), help="Trials at a time; as many as fit.")
+@click.option("--workers", type=click.IntRange(1), default=1, help="Ray Train workers a trial.")
+@click.option("--threads", type=click.IntRange(1), default=1, help="CPU threads a worker.")
+@gpus_option
+@click.option("--fresh-workers", is_flag=True, help="New worker processes for every trial.")
+@click.option(
+    "--hung-minutes",
+    type=click.FloatRange(0),
+    default=30,
+    show_default=True,
+    help="Kill workers that get no further for so long; 0: never.",
+)
+@click.option(
+    "--address",
+    envvar="RAY_ADDRESS",  # which `ray job submit` sets
+    help="A running Ray cluster: host:port or auto. Without it, one here.",
+)
+@click.option("--retry-failed", is_flag=True, help="Run failed trials again.")
+@run_modes
+@click.option(
+    "--check/--no-check",
+    default=True,
+    help="Whether rows must be shown to differ from the base row in their factor alone.",
+)
+@click.option("--top-up", is_flag=True, help="Add the replicates that inconclusive rows need.")
+@click.option(
+    "--looks",
+    type=click.IntRange(2, 10),
+    help="How often the table will be judged, the first time included; 3 with --top-up.",
+)
+@click.option("--smoke", is_flag=True, help="Two steps of every arm, to see that all of it runs.")
+def run(studies: Sequence[str], **options: Any) -> int:
+    """Run what STUDIES, or all, have no result for, and print their tables. Again goes on."""
+    from semisweep.running import launch
+
+    request = make_request(**options)
+    names = _all_studies(studies, request)
+    launch.run(names, request, lambda text: click.echo(text, err=True))
+    return max(_show(name, request) for name in names)
+
+
+def _show(study: str, request: Request) -> int:
+    from semisweep.tables.rendering import failures, render, summary, write
+
+    if request.smoke:
+        write(study, request)
+        click.echo(summary(study, request))
+    else:
+        show(render([study], request))
+        click.echo(f"table: {write(study, request)}")
+    failed = failures(study, request)
+    for line in failed:
+        click.echo(f"failed: {line}", err=True)
+    return 1 if failed else 0
+
+
+@cli.command()
+@click.argument("studies", nargs=-1, required=True, type=Study())
+@shared
+@click.option("--slots", type=click.IntRange(1), help="Trials at a time; as many as fit.")
+@click.option("--workers", type=click.IntRange(1), default=1, help="Ray Train workers a trial.")
+@gpus_option
+@click.option("--retry-failed", is_flag=True, help="Failed trials would run again.")
+@click.option("--probe", is_flag=True, help="Time a few steps here of what has no history.")
+def plan(studies: Sequence[str], probe: bool, **options: Any) -> None:
+    """Say what STUDIES, or all, want, what is done or shared, and what the rest would cost."""
+    from semisweep.running.cost_forecast import at_scale, forecast, to_text
+
+    request = make_request(**options)
+    names = at_scale(studies, request.scale)
+    click.echo(to_text(forecast(names, request, probing=probe), names, request.scale))
+
+
+@cli.command()
+@click.argument("study", type=Study(), required=False)
+@click.option("--scale", default="paper", show_default=True, help="mini, proxy or paper.")
+def studies(study: str | None, scale: str) -> None:
+    """List the studies that come along, or show what STUDY trains and where each value is from."""
+    from semisweep.study.catalogue import find_study, study_names
+
+    if study is not None:
+        from semisweep.study.recipe import sources_table
+
+        click.echo(sources_table(find_study(study), scale))
+        return
+    for name in study_names():
+        click.echo(f"{name:24} {find_study(name).title}")
+
+
+@cli.command()
+@click.argument("name", required=False)
+def methods(name: str | None) -> None:
+    """List the methods, or show where each value of one method's configuration comes from."""
+    from semisweep.study.catalogue import find_method, method_names
+
+    if name is None:
+        for known, path in method_names().items():
+            summary = (find_method(known).__doc__ or "").partition("\n")[0]
+            click.echo(f"{known:14} {summary}  [{path}]")
+        return
+    from semisweep.tables.rendering import provenance_table
+
+    click.echo(provenance_table(find_method(name)))
+
+
+@cli.command()
+@click.argument("study", type=Study())
+@click.argument("row")
+@shared
+@click.option("--column", help="Which column; the study's first.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--draw", type=click.IntRange(0), help="Of the labelled images; the study's.")
+@device_option
+def debug(
+    study: str,
+    row: str,
+    column: str | None,
+    seed: int,
+    draw: int | None,
+    device: str | None,
+    **options: Any,
+) -> None:
+    """Train one trial of STUDY's ROW in this very process, where a debugger works."""
+    from semisweep.core.device import usable
+    from semisweep.running.debugging import debug_trial
+
+    request, chosen = make_request(**options), usable(device)
+    debug_trial(study, row, column, seed, request, click.echo, draw=draw, device=chosen)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the line that teaches a shell to complete semisweep's names."""
+    lines = {
+        "bash": 'eval "$(_SEMISWEEP_COMPLETE=bash_source semisweep)"',
+        "zsh": 'eval "$(_SEMISWEEP_COMPLETE=zsh_source semisweep)"',
+        "fish": "_SEMISWEEP_COMPLETE=fish_source semisweep | source",
+    }
+    click.echo(lines[shell])
+
+
+def _all_studies(names: Sequence[str], request: Request) -> list[str]:
+    """Return the names; of "all" those that have the scale, and no searches in a smoke run."""
+    if tuple(names) != ("all",):
+        return list(names)
+    from semisweep.study.catalogue import find_study, study_names
+    from semisweep.study.declaration import Study
+
+    found = {name: find_study(name) for name in study_names()}
+    return [
+        name
+        for name, study in found.items()
+        if request.scale in study.presets and (isinstance(study, Study) or not request.smoke)
+    ]

@@ -1,0 +1,70 @@
+"""Commands that make and check data sets."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from semisweep.cli.splits import splits
+from semisweep.core.errors import DataError
+
+
+@click.group()
+def data() -> None:
+    """Make and check data sets."""
+
+
+data.add_command(splits)
+
+
+@data.command("make")
+@click.argument("name", type=click.Choice(["shapes"]))
+@click.option("--root", type=click.Path(path_type=Path), required=True, help="A new folder.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+def make_data(name: str, root: Path, seed: int) -> None:
+    """Write the embedded data set NAME in the Pascal VOC layout."""
+    from semisweep.data.check import content_digest
+    from semisweep.data.registry import open_dataset
+    from semisweep.data.shapes import make
+
+    make(root, seed=seed)
+    dataset = open_dataset(name, root)
+    counts = ", ".join(f"{part} {len(dataset.part(part))}" for part in dataset.parts)
+    click.echo(f"{root}: {counts} images; content digest {content_digest(dataset)}")
+
+
+@data.command("check")
+@click.argument("name")
+@click.option("--root", type=click.Path(path_type=Path), required=True)
+@click.option("--any-count", is_flag=True, help="Accept another number of images than published.")
+def check_data(name: str, root: Path, any_count: bool) -> int:
+    """Read every image and mask of data set NAME and say what to mend, file by file.
+
+    NAME is voc, cityscapes, lucchi or shapes; any other name is that of a folder of your own with
+    a dataset.toml.
+    """
+    from semisweep.data.check import content_digest, count_problems, inspect
+    from semisweep.data.registry import open_dataset
+
+    dataset = open_dataset(name, root)
+    with click.progressbar(length=1, label="reading", file=sys.stderr) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        found = inspect(dataset, advance)
+    problems = found.problems
+    if not any_count and not problems:
+        problems = count_problems(dataset)
+    for note in found.notes:
+        click.echo(f"note: {note}")
+    for problem in problems:
+        click.echo(problem)
+    if problems:
+        raise DataError(f"{len(problems)} files of {name} at {root} are to be mended")
+    counts = ", ".join(f"{part} {len(dataset.part(part))}" for part in dataset.parts)
+    click.echo(f"{name} is whole: {counts} images; content digest {content_digest(dataset)}")
+    return 0

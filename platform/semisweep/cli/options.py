@@ -1,0 +1,149 @@
+"""Options and arguments that several commands share, and the request that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from semisweep.study.request import Request
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+store_option = click.option(
+    "--store",
+    default="semisweep-store",
+    show_default=True,
+    envvar="SEMISWEEP_STORE",
+    help="Folder, or s3://BUCKET/PREFIX, that keeps trials and results.",
+)
+
+device_option = click.option("--device", help="Such as cpu or cuda:0; a GPU where there is one.")
+
+
+class Study(click.ParamType):  # type: ignore[type-arg]  # not generic in older click
+    """The name of a study, completed by the shell."""
+
+    name = "study"
+
+    def shell_complete(self, _: Any, __: Any, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        from semisweep.study.catalogue import study_names
+
+        return [CompletionItem(name) for name in study_names() if name.startswith(incomplete)]
+
+
+class Assignment(click.ParamType):  # type: ignore[type-arg]
+    """Text of the form NAME=VALUE."""
+
+    name = "name=value"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
+        """Return the name and the text of the value."""
+        name, equals, text = str(value).partition("=")
+        if not equals or not name:
+            self.fail(f"must be NAME=VALUE, got {value!r}", param, ctx)
+        return name, text
+
+
+class Share(click.ParamType):  # type: ignore[type-arg]
+    """A number of GPUs, or auto."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float | str:
+        """Return the number, or the word."""
+        if value == "auto":
+            return "auto"
+        return click.FloatRange(0).convert(value, param, ctx)
+
+
+gpus_option = click.option(
+    "--gpus",
+    type=Share(),
+    help="GPUs a worker, such as 0.25, or auto: as many trials on one as their memory allows; one "
+    "where there are any.",
+)
+
+
+def shared(command: Command) -> Command:
+    """Add the options that say which trials are meant and where they live."""
+    for option in (
+        click.option("--scale", default="mini", show_default=True, help="mini, proxy or paper."),
+        store_option,
+        click.option(
+            "--data",
+            type=Assignment(),
+            multiple=True,
+            metavar="NAME=PATH",
+            help="Where a data set lies; without it $SEMISWEEP_DATA/NAME or semisweep-data/NAME.",
+        ),
+        click.option(
+            "--seeds", type=click.IntRange(1), help="Seeds a cell, instead of the study's."
+        ),
+        click.option(
+            "--set",
+            "changes",
+            type=Assignment(),
+            multiple=True,
+            metavar="FIELD=VALUE",
+            help="Change a field of every arm, such as training.steps=100.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def make_request(
+    scale: str,
+    store: str,
+    data: Sequence[tuple[str, str]],
+    seeds: int | None,
+    changes: Sequence[tuple[str, str]],
+    slots: int | None = None,
+    workers: int = 1,
+    threads: int = 1,
+    address: str | None = None,
+    retry_failed: bool = False,
+    trials: int | None = None,
+    deterministic: bool = False,
+    continue_stopped: bool = False,
+    race: bool = False,
+    check: bool = True,
+    smoke: bool = False,
+    top_up: bool = False,
+    looks: int | None = None,
+    **resources: Any,
+) -> Request:
+    """Return what the options of a command ask for; raise `StoreError`, `ConfigError`."""
+    import os
+
+    from semisweep.core.config import parse_value
+    from semisweep.store.store import locate
+    from semisweep.study.request import Request, Resources, Roots
+
+    locate(store)
+    default = Path(os.environ.get("SEMISWEEP_DATA", "semisweep-data"))
+    return Request(
+        scale=scale,
+        store=store,
+        roots=Roots(default, {name: Path(path) for name, path in data}),
+        seeds=seeds,
+        changes={name: parse_value(text) for name, text in changes},
+        resources=Resources(
+            slots=slots, workers=workers, address=address, threads=threads, **resources
+        ),
+        retry_failed=retry_failed,
+        trials=trials,
+        deterministic=deterministic,
+        continue_stopped=continue_stopped,
+        race=race,
+        check=check,
+        smoke=smoke,
+        top_up=top_up,
+        looks=looks,
+    )

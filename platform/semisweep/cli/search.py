@@ -1,0 +1,58 @@
+"""What the command line offers for searches and races."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from semisweep.cli.options import Study, store_option
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def run_modes(command: Command) -> Command:
+    """Add the options of `run` that say how a search suggests and what is stopped early."""
+    for option in (
+        click.option(
+            "--race",
+            is_flag=True,
+            help="Replicate by replicate; rows clearly worse than the best get no further ones.",
+        ),
+        click.option(
+            "--continue-stopped",
+            is_flag=True,
+            help="Train to the end what a search has stopped early.",
+        ),
+        click.option(
+            "--deterministic",
+            is_flag=True,
+            help="Suggest trial k from the results up to k - slots, so that it repeats itself.",
+        ),
+        click.option(
+            "--trials", type=click.IntRange(1), help="Trials of a search, instead of its own."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command("export-optuna")
+@click.argument("search", type=Study())
+@click.option("--scale", default="mini", show_default=True, help="mini or paper.")
+@store_option
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="A new file: .db or .sqlite3 for SQLite, .log or .jsonl for Optuna's journal.",
+)
+def export_optuna(search: str, scale: str, store: str, output: Path) -> None:
+    """Write SEARCH as a study of Optuna, for its dashboard and whatever else reads its storages."""
+    from semisweep.search.optuna_export import export_search
+    from semisweep.store.store import Store
+
+    count, url = export_search(Store.open(store), search, scale, output)
+    click.echo(f"{count} trials of {search} as study {search}@{scale}: {url}")

@@ -1,0 +1,119 @@
+"""The commands that print tables, and that bring numbers from elsewhere into them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from semisweep.cli.options import Study, make_request, shared, store_option
+
+if TYPE_CHECKING:
+    from semisweep.study.request import Request
+
+FORMATS = ("terminal", "markdown", "latex", "html", "csv")
+
+
+@click.command()
+@click.argument("studies", nargs=-1, required=True, type=Study())
+@shared
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="terminal",
+    show_default=True,
+    help="Markdown in colours on a terminal, else plain; or one of the others.",
+)
+@click.option("--keys", is_flag=True, help="List the trials of every cell, and how to repeat each.")
+@click.option(
+    "--curve",
+    multiple=True,
+    metavar="NAME",
+    help="Print, as CSV, a measurement of every evaluation in training, such as val.miou.",
+)
+def table(
+    studies: Sequence[str], form: str, keys: bool, curve: Sequence[str], **options: Any
+) -> None:
+    """Print the tables of STUDIES, or of all, from what the store has."""
+    from semisweep.tables.rendering import keys_table, render
+
+    request = make_request(**options)
+    names = list(studies)
+    if tuple(names) == ("all",):
+        from semisweep.study.catalogue import study_names
+
+        names = list(study_names())
+        request = replace(request, any_scale=True)
+    if curve:
+        click.echo(_curves(names, curve, request), nl=False)
+    elif keys:
+        click.echo("\n".join(keys_table(name, request) for name in names))
+    else:
+        show(render(names, request, form), form)
+
+
+def _curves(names: Sequence[str], curve: Sequence[str], request: Request) -> str:
+    import pandas as pd
+
+    from semisweep.study.catalogue import short
+    from semisweep.tables.training_curves import curves
+
+    scale = request.stored_scale
+    found = [curves(request.store, short(name), curve, scale=scale) for name in names]
+    return str(pd.concat(found).to_csv(index=False, lineterminator="\n"))
+
+
+def show(text: str, form: str = "terminal") -> None:
+    """Print a rendered table; Markdown with rich where a terminal shows it."""
+    if form != "terminal" or not in_terminal():
+        click.echo(text)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console().print(Markdown(text))
+
+
+def in_terminal() -> bool:
+    """Return whether somebody reads what is printed."""
+    return sys.stdout.isatty()
+
+
+@click.command(name="import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@store_option
+def import_numbers(file: Path, store: str) -> None:
+    """Bring numbers that were trained elsewhere into the tables of a store, marked so.
+
+    FILE is CSV with the columns study, row, column and value (in percent), and if you like scale
+    (paper), replicate (draw/seed) and source (the file's name). They are never counted with trials.
+    """
+    from semisweep.store.store import Store
+    from semisweep.tables import imported_numbers
+    from semisweep.tables.rendering import resolved_study
+
+    lines = imported_numbers.read_lines(file)
+    tables = {}
+    for study, scale in dict.fromkeys((line["study"], line["scale"]) for line in lines):
+        request = _request(store, scale)
+        tables[study, scale] = _table_of(resolved_study(study, request), study)
+    imported_numbers.check_places(lines, tables)
+    new = imported_numbers.keep(Store.open(store, create=True), lines)
+    click.echo(f"{new} of {len(lines)} numbers are new, in {len(tables)} tables of {store}")
+
+
+def _request(store: str, scale: str) -> Request:
+    return make_request(scale=scale, store=store, data=(), seeds=None, changes=())
+
+
+def _table_of(study: Any, name: str) -> Any:
+    from semisweep.core.errors import ConfigError
+
+    if study["kind"] != "table":
+        raise ConfigError(f"numbers must be of a table, got study={name}, which is a search")
+    return study

@@ -1,0 +1,1 @@
+"""Running jobs on Ray: the only room that imports Ray."""

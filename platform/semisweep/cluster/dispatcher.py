@@ -1,0 +1,405 @@
+"""The dispatcher: one small actor through which a sweep, its slots and their workers talk.
+
+A slot's mailbox holds the job that its worker group is to do. A group that died and was started
+again joins anew and is handed the same job. Everything is plain dictionaries, so the actor needs no
+torch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from semisweep.cluster.mailbox import Mailbox
+from semisweep.core.faults import TEXT_CHARACTERS, TRIES, Fault, Retries, failed_text, last_lines
+
+GATHER_SECONDS = 5.0
+GATHERINGS = 3
+
+
+class Dispatcher:
+    """Mailboxes by slot, and what each running trial said last."""
+
+    def __init__(self) -> None:
+        self.boxes: dict[str, Mailbox] = {}
+        self.running: dict[str, dict[str, Any]] = {}
+        self.retries = Retries()
+        self.faults: list[Fault] = []
+        self.fatal = ""  # why the whole sweep cannot go on
+        self.stopping = False
+        self.actors: set[str] = set()  # of Tune that have had a job
+        self.lonely = 0  # how often one waited for others in vain
+        self.changed = asyncio.Condition()
+
+    def _box(self, slot: str) -> Mailbox:
+        return self.boxes.setdefault(slot, Mailbox())
+
+    async def claim(self, slots: list[str], key: str) -> str:
+        """Return a slot for a job: the one that has it already, else one that nobody has claimed.
+
+        The first case is that of a Tune actor that died and was replaced. Of free slots, one whose
+        workers are there is taken if possible; where all have a job, the next free one. Nothing
+        where the sweep ends.
+        """
+        async with self.changed:
+            for slot in slots:
+                if self._box(slot).key == key:
+                    return slot
+            await self.changed.wait_for(lambda: self.stopping or bool(self._free(slots)))
+            free = self._free(slots)
+            if self.stopping or not free:
+                return ""
+            free.sort(key=lambda slot: (not self._box(slot).joined, not self._box(slot).processes))
+            self._box(free[0]).claimed = True
+            return free[0]
+
+    def _free(self, slots: list[str]) -> list[str]:
+        boxes = {slot: self._box(slot) for slot in slots}
+        return [slot for slot, box in boxes.items() if not box.claimed and not box.given_up]
+
+    async def gather(self, company: int) -> bool:
+        """Let a Tune actor that has done a job wait until so many have had one, but not for long.
+
+        Else one that is quick takes each next job before the actor is there that Tune starts for
+        it, whereupon Tune ends that one and starts another for the job after it, and so on.
+        Returns whether so many are there, or no more are waited for.
+        """
+        async with self.changed:
+            if self.lonely < GATHERINGS:
+                gathered = self.changed.wait_for(lambda: len(self.actors) >= company)
+                try:
+                    await asyncio.wait_for(gathered, GATHER_SECONDS)
+                except TimeoutError:
+                    self.lonely += 1
+            return len(self.actors) >= company or self.lonely >= GATHERINGS
+
+    async def release(self, slot: str) -> None:
+        """Give a claimed slot back."""
+        async with self.changed:
+            self._box(slot).claimed, self._box(slot).key = False, ""
+            self.changed.notify_all()
+
+    async def begin(self, slots: list[str], job: dict[str, Any], actor: str) -> str:
+        """Claim a slot for a Tune actor's job, give it the job, and return it; "" at the end."""
+        slot = await self.claim(slots, job["key"])
+        self.actors.add(actor)
+        if slot:
+            await self.put(slot, job)
+        return slot
+
+    async def put(self, slot: str, job: dict[str, Any]) -> None:
+        """Give a slot its next job; one that it has not finished yet just goes on."""
+        async with self.changed:
+            box = self._box(slot)
+            if box.job is not None and box.key == job["key"]:
+                return
+            box.job, box.key, box.taken, box.outcomes = job, job["key"], set(), []
+            box.heard = time.monotonic()
+            if self.stopping:
+                self._end(box, {"key": box.key, "status": "interrupted", "error": self.fatal})
+            self.changed.notify_all()
+
+    async def open(self, slot: str) -> None:
+        """Note that a slot gets a new group of workers."""
+        async with self.changed:
+            box = self._box(slot)
+            box.closed = box.joined = box.training = box.leaving = False
+            box.processes, box.raised, box.verdict = {}, "", ""
+            box.idle_since = time.monotonic()
+
+    async def spawned(self, slot: str, processes: Mapping[int, tuple[str, int]]) -> None:
+        """Note that a group's processes are there, though they have to import what they need.
+
+        `processes`: node and process id by rank. Those before them are gone, and with them who had
+        taken the slot's job.
+        """
+        async with self.changed:
+            box = self._box(slot)
+            box.processes, box.ranks = dict(processes), set(processes)
+            box.taken, box.joined = set(), False
+            box.leaving, box.raised, box.verdict = False, "", ""
+            box.heard = time.monotonic()
+            self.running.pop(box.key, None)
+            self.changed.notify_all()
+
+    async def wait_spawned(self, slot: str, seconds: float | None = None) -> bool:
+        """Wait until a worker's process is there, or the slot is closed; return whether it is so.
+
+        With `seconds`, wait no longer.
+        """
+        async with self.changed:
+            box = self._box(slot)
+            arrival = self.changed.wait_for(lambda: bool(box.processes) or box.closed)
+            try:
+                await asyncio.wait_for(arrival, seconds)
+            except TimeoutError:
+                return False
+            return True
+
+    async def join(self, slot: str) -> None:
+        """Note that a group of workers starts; an unfinished job is to be handed out again."""
+        async with self.changed:
+            box = self._box(slot)
+            box.taken, box.joined = set(), True
+            box.heard = time.monotonic()
+            self.changed.notify_all()
+
+    async def killed(self, slot: str, reason: str) -> None:
+        """Note that a slot's processes are about to be killed, and why."""
+        async with self.changed:
+            box = self._box(slot)
+            box.processes, box.heard, box.verdict = {}, time.monotonic(), reason
+
+    async def raised(self, slot: str, text: str) -> None:
+        """Take the traceback of an error that ends a worker; the first of a group counts."""
+        async with self.changed:
+            box = self._box(slot)
+            box.raised = box.raised or text[-TEXT_CHARACTERS:]
+
+    async def ended(
+        self, slot: str, kind: str, text: str, machines: Collection[str] | None = None
+    ) -> bool:
+        """Take why the processes of a slot have ended; return whether to start them again.
+
+        `kind` is "renewed" (we wanted it so), "room" (there is none for them yet), "machine" (one
+        is gone) or "fault", which counts; see `semisweep.core.faults`. `machines` are those that
+        are there: a process that was on another is not at fault.
+        """
+        async with self.changed:
+            box = self._box(slot)
+            reason = (box.verdict or box.raised or text)[-TEXT_CHARACTERS:]
+            at = {node for node, _ in box.processes.values()}
+            gone = kind == "machine" or (machines is not None and not at <= set(machines))
+            was_taken = box.is_taken
+            box.taken, box.processes, box.joined = set(), {}, False
+            box.verdict = box.raised = ""
+            box.heard = time.monotonic()
+            self.running.pop(box.key, None)
+            self.changed.notify_all()
+            if kind in ("renewed", "room") or gone:
+                return not (box.closed or self.stopping)
+            if box.closed or self.stopping:
+                self.faults.append(Fault(slot=slot, text=reason, what="while it was let go"))
+                if box.job is not None:
+                    self._end(box, {"key": box.key, "status": "interrupted", "error": reason})
+                return False
+            if was_taken:
+                return self._count_attempt(slot, box, reason)
+            return self._count_start(slot, box, reason)
+
+    def _count_attempt(self, slot: str, box: Mailbox, reason: str) -> bool:
+        assert box.job is not None
+        again = self.retries.attempt(box.key)
+        self.faults.append(
+            Fault(
+                slot=slot,
+                text=reason,
+                what=f"attempt {self.retries.attempts[box.key]} of {TRIES}",
+                key=box.key,
+                label=box.job.get("label", ""),
+                store=box.job["store"],
+            )
+        )
+        if not again:
+            self._end(box, {"key": box.key, "status": "failed", "error": failed_text(reason)})
+        return True
+
+    def _count_start(self, slot: str, box: Mailbox, reason: str) -> bool:
+        again = self.retries.start(slot)
+        what = f"start {self.retries.starts[slot]} of {TRIES}"
+        self.faults.append(Fault(slot=slot, text=reason, what=what))
+        if not again:
+            self._give_up(slot, box, f"workers must start, got {TRIES} starts in a row that "
+                          f"failed, the last one with: {_last_line(reason)}")  # fmt: skip
+        return again
+
+    async def controller_lost(self, slot: str, text: str) -> bool:
+        """Take the loss of the actor that controls a slot; return whether to start another.
+
+        It costs the slot's trial nothing.
+        """
+        async with self.changed:
+            box = self._box(slot)
+            if box.closed or self.stopping:
+                return False
+            box.taken, box.processes, box.joined = set(), {}, False
+            self.running.pop(box.key, None)
+            again = self.retries.loss(slot)
+            what = f"its controller was lost, {self.retries.losses[slot]} of {TRIES}"
+            self.faults.append(Fault(slot=slot, text=text, what=what))
+            if not again:
+                self._give_up(slot, box, f"the controller of a slot must live, got {TRIES} losses "
+                              f"in a row, the last one: {_last_line(text)}")  # fmt: skip
+            self.changed.notify_all()
+            return again
+
+    def _give_up(self, slot: str, box: Mailbox, reason: str) -> None:
+        """Give a slot no further job; where no other one works, end the sweep."""
+        box.closed = box.given_up = True
+        box.closed_since = time.monotonic()
+        if any(other.joined and not other.closed for other in self.boxes.values()):
+            what = "given up, the others go on"
+            self.faults.append(Fault(slot=slot, text=reason, what=what))
+            if box.job is not None:
+                self._end(box, {"key": box.key, "status": "busy", "error": reason})
+        else:
+            self._halt(reason)
+        self.changed.notify_all()
+
+    async def halt(self, reason: str) -> None:
+        """End the sweep: running trials write checkpoints, all others are given back."""
+        async with self.changed:
+            self._halt(reason)
+            self.changed.notify_all()
+
+    def _halt(self, reason: str) -> None:
+        self.fatal, self.stopping = self.fatal or reason, True
+        for box in self.boxes.values():
+            if box.job is not None and not box.taken:
+                self._end(box, {"key": box.key, "status": "interrupted", "error": reason})
+
+    async def left(self, slot: str, rank: int) -> None:
+        """Note that a worker has been let go and is about to end by itself."""
+        async with self.changed:
+            self._box(slot).processes.pop(rank, None)
+
+    async def emptied(self, slot: str) -> None:
+        """Note that a slot's group has ended."""
+        async with self.changed:
+            self._box(slot).processes = {}
+
+    async def wait_training(self, slot: str) -> bool:
+        """Wait until the slot's workers train, or the slot is closed; return whether they do."""
+        async with self.changed:
+            box = self._box(slot)
+            await self.changed.wait_for(lambda: box.training or box.closed)
+            return box.training
+
+    async def take(self, slot: str, rank: int) -> dict[str, Any] | None:
+        """Wait for the slot's next job and return it, once a worker; None: no more will come.
+
+        Once all workers of the group have it, what ends their processes costs the trial an attempt.
+        """
+        async with self.changed:
+            box = self._box(slot)
+            await self.changed.wait_for(
+                lambda: (
+                    self.stopping or box.closed or (box.job is not None and rank not in box.taken)
+                )
+            )
+            if self.stopping or box.closed or box.job is None:
+                return None
+            box.taken.add(rank)
+            box.heard = time.monotonic()
+            if box.is_taken:
+                self.retries.started(slot)
+            self.running[box.key] = {"since": time.time(), "slot": slot}
+            return box.job
+
+    async def tell(self, slot: str, message: dict[str, Any]) -> None:
+        """Take a worker's report: an evaluation row, an outcome, or how far it has come."""
+        async with self.changed:
+            box = self._box(slot)
+            key = message["key"]
+            if box.job is None or box.key != key:
+                return  # a report of a worker that was given up on
+            box.training, box.heard = True, time.monotonic()
+            if "status" in message:
+                self._end(box, self._meant(box, message))
+            else:
+                self.running.setdefault(key, {"since": time.time()}).update(message)
+            self.changed.notify_all()
+
+    async def outcome(self, slot: str) -> dict[str, Any]:
+        """Wait for the outcome of the slot's job and return it.
+
+        Tune hears of nothing else: each result that it is given costs its driver milliseconds.
+        """
+        async with self.changed:
+            box = self._box(slot)
+            await self.changed.wait_for(lambda: bool(box.outcomes))
+            return box.outcomes[0]  # stays: who asked may be dead, and another ask again
+
+    async def close(self, slot: str) -> None:
+        """Let the slot's workers go; an unfinished job ends as interrupted: it can go on later."""
+        async with self.changed:
+            box = self._box(slot)
+            box.closed, box.closed_since = True, time.monotonic()
+            if box.job is not None:
+                reason = self.fatal or "the slot was closed"
+                self._end(box, {"key": box.key, "status": "interrupted", "error": reason})
+            self.changed.notify_all()
+
+    async def let_go(self, slot: str) -> bool:
+        """Let the workers of a slot go that has no job; return whether that is so."""
+        async with self.changed:
+            box = self._box(slot)
+            if box.job is None and not box.closed:
+                box.closed, box.closed_since = True, time.monotonic()
+                self.changed.notify_all()
+            return box.closed
+
+    async def lost(self, slot: str) -> None:
+        """Give the trial of a slot back whose machine is gone: it may go on elsewhere."""
+        async with self.changed:
+            box = self._box(slot)
+            box.joined, box.taken, box.processes = False, set(), {}
+            if box.job is not None:
+                self._end(box, {"key": box.key, "status": "busy", "error": "its machine is gone"})
+            self.changed.notify_all()
+
+    async def leave(self, slot: str) -> None:
+        """Have a slot's trial write a checkpoint and go on elsewhere: its machine will be gone."""
+        async with self.changed:
+            self._box(slot).leaving = True
+            self.changed.notify_all()
+
+    async def stop(self) -> None:
+        """Hand out nothing more, and wait until every trial that runs has stopped or ended."""
+        async with self.changed:
+            self.stopping = True
+            self.changed.notify_all()
+            await self.changed.wait_for(lambda: not self.running)
+
+    async def wait_stopping(self, slot: str) -> bool:
+        """Wait until a slot is to stop what it does; return whether that is to go on elsewhere."""
+        async with self.changed:
+            box = self._box(slot)
+            await self.changed.wait_for(lambda: self.stopping or box.leaving)
+            return not self.stopping
+
+    async def view(self, seen: int = 0) -> dict[str, Any]:
+        """Return what runs, how the slots are, faults from the `seen`-th on, what is fatal."""
+        return {
+            "running": self.running,
+            "slots": self.slots(),
+            "faults": self.faults[seen:],
+            "fatal": self.fatal,
+        }
+
+    def slots(self) -> dict[str, dict[str, Any]]:
+        """Return how each slot is, see `Mailbox.described`."""
+        return {slot: box.described() for slot, box in self.boxes.items()}
+
+    def _meant(self, box: Mailbox, message: dict[str, Any]) -> dict[str, Any]:
+        """Return an outcome as the sweep is to hear it: who leaves a machine wants another."""
+        if message["status"] != "interrupted" or self.stopping:
+            return message
+        box.joined, box.processes = False, {}
+        return message | {"status": "busy", "error": "its machine will be taken away"}
+
+    def _end(self, box: Mailbox, message: dict[str, Any]) -> None:
+        """Take the outcome of a slot's job."""
+        if message["status"] != "busy":
+            slots = [slot for slot, other in self.boxes.items() if other is box]
+            self.retries.ended(box.key, *slots)
+        box.outcomes.append(message)
+        box.training = True  # or it never will: whoever waits for that need not
+        box.job, box.idle_since = None, time.monotonic()
+        self.running.pop(box.key, None)
+
+
+def _last_line(text: str) -> str:
+    return (last_lines(text) or ["no reason given"])[-1]

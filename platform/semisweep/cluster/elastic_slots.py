@@ -1,0 +1,77 @@
+"""Slots that follow a cluster: trials leave machines that go, and use those that join.
+
+From one that is lost a trial goes on after its last checkpoint; from one that gives notice, such as
+a spot machine of which Ray knows that it will be taken away, after one that it writes now.
+
+A sweep has names for more slots than there is room for. How many trials are out at a time is what
+fits the machines that are there now; a slot gets its workers when it first has a trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from semisweep.cluster.connection import Connection, places
+
+MOST_SLOTS = 256  # of a sweep on a cluster that may grow
+
+
+def names_wanted(connection: Connection, total: int) -> int:
+    """Return how many slots a sweep of so many trials may come to have."""
+    resources = connection.resources
+    most = resources.slots or (MOST_SLOTS if resources.address else connection.slots)
+    return max(1, min(most, total))
+
+
+class Room:
+    """How many trials may be out at a time, and taking them back from lost machines."""
+
+    def __init__(self, connection: Connection, names: int) -> None:
+        self.connection, self.names = connection, names
+        self.trials = connection.slots
+
+    def is_full(self, out: int) -> bool:
+        """Return whether no further trial fits beside those that are out.
+
+        Never where every slot has room: then Tune keeps count, and has the next trial at hand when
+        one ends, which it must to keep the actor.
+        """
+        return self.trials < self.names and out >= self.trials
+
+    def look(self, slots: Mapping[str, Mapping[str, Any]]) -> None:
+        """Follow the cluster; `slots` is what the dispatcher says of them.
+
+        At least one trial is always out: it waits for a machine, or for one to be started for it.
+        """
+        if not self.connection.resources.address:
+            return  # a cluster of our own stays as it is
+        nodes = [node for node in self.connection.ray.nodes() if node["Alive"]]
+        leaving = draining(self.connection.ray)
+        staying = [node["Resources"] for node in nodes if node["NodeID"] not in leaving]
+        fit = places(staying, self.connection.worker)
+        fit //= self.connection.resources.workers
+        self.trials = max(1, min(fit, self.connection.resources.slots or fit))
+        alive = {node["NodeID"] for node in nodes}
+        for slot, said in slots.items():
+            if said["job"] is not None and not places_of(said) <= alive:
+                self.connection.dispatcher.lost.remote(slot)
+            elif places_of(said) & leaving:
+                has_trial = said["job"] is not None
+                way = (
+                    self.connection.dispatcher.leave
+                    if has_trial
+                    else self.connection.dispatcher.let_go
+                )
+                way.remote(slot)
+
+
+def places_of(said: Mapping[str, Any]) -> set[str]:
+    """Return the nodes that the workers of a slot are on."""
+    return {node for node, _ in said["processes"]}
+
+
+def draining(ray: Any) -> set[str]:
+    """Return the nodes that will be taken away, as spot machines are; none where Ray cannot say."""
+    ask = getattr(ray._private.state.state, "get_draining_nodes", dict)
+    return set(ask() or {})

@@ -1,0 +1,215 @@
+"""Handing out a sweep's jobs, so that what several sweeps want at the same time is trained once.
+
+A trial that another process trains is put aside, and looked at now and then: it has a result one
+day, which is this sweep's too, or the right to train it is free again, because its owner has died.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from semisweep.cluster.job import WAIT
+from semisweep.core.errors import SemisweepError, StoreError, SweepError
+from semisweep.core.faults import TRIES, Retries
+from semisweep.store.store import Store
+from semisweep.store.trial_folder import TrialFolder
+
+LOOK_SECONDS = 0.5  # between two looks at what others train
+
+
+class Source(Protocol):
+    """Where a sweep's jobs come from and its outcomes go to."""
+
+    total: int
+
+    def next(self) -> dict[str, Any] | None:
+        """Return the next job, `WAIT` where one has to end first, or None: there are no more."""
+
+    def done(self, key: str, status: str, error: str) -> None:
+        """Take the outcome of a job."""
+
+
+@dataclass
+class Aside:
+    """A job that another process trains, and the failure that it had when it was put aside."""
+
+    job: dict[str, Any]
+    failure: dict[str, Any] | None
+
+
+class JobQueue:
+    """The jobs of a source that this sweep has to run itself, one at a time.
+
+    `in_order`: what the source says next depends on the outcomes so far, so that nothing is asked
+    for while others train what was. `retries`: trials that have failed are run again.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        in_order: bool = False,
+        retries: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.source, self.clock = source, clock
+        self.in_order, self.retries = in_order, retries
+        self.exhausted = False  # the source has no more jobs
+        self.error: BaseException | None = None  # what ends the whole sweep
+        self.halted = False  # the sweep is about to end: what was handed out comes back undone
+        self._retries = Retries()
+        self._returned: list[dict[str, Any]] = []
+        self._ready: list[dict[str, Any]] = []
+        self._out: dict[str, dict[str, Any]] = {}
+        self._aside: dict[str, Aside] = {}
+        self._looked = -LOOK_SECONDS
+        self._stores: dict[str, Store] = {}
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """Return the keys of the trials that other processes train."""
+        return list(self._aside)
+
+    @property
+    def place(self) -> str | None:
+        """Return the store of the jobs so far, None before there was one."""
+        return next(iter(self._stores), None)
+
+    @property
+    def outstanding(self) -> int:
+        """Return how many jobs were handed out and have no outcome yet."""
+        return len(self._out)
+
+    @property
+    def ended(self) -> bool:
+        """Return whether nothing is left to hand out, now or later."""
+        over = self.exhausted and not self._ready and not self._returned
+        over = over and not self._aside and not self._out
+        return self.error is not None or self.halted or over
+
+    def end(self, error: BaseException) -> None:
+        """Hand out nothing more; the first error is what the sweep ends with."""
+        self.error = self.error or error
+
+    def take(self) -> dict[str, Any] | None:
+        """Return the next job to run, or None when there is none now; `ended` tells for good."""
+        if not self.look():
+            return None
+        job = (self._returned or self._ready).pop(0)
+        self._out[job["key"]] = job
+        return job
+
+    def look(self) -> bool:
+        """Return whether there is a job to run; what has got its result elsewhere is done."""
+        try:
+            if self.error is None and not self.halted:
+                self._look_aside()
+                self._ready = [job for job in self._ready if self._is_ours(job)]
+                self._refill()
+        except SemisweepError as error:
+            self.end(error)
+        return not self.ended and bool(self._returned or self._ready)
+
+    def done(self, key: str, status: str, error: str) -> None:
+        """Take the outcome of a job that was handed out."""
+        job = self._out.pop(key)
+        try:
+            if status == "busy":
+                self._put_aside(job)
+            elif status == "unwritable":
+                self.end(StoreError(error))
+            elif status == "interrupted":
+                self.halted = True
+            elif status == "broken":
+                self.end(RuntimeError(error))
+            elif status == "failed" and self._folder(job).finished:  # it failed after that
+                self.source.done(key, "known", "")
+            else:
+                self._retries.ended(key)
+                self.source.done(key, status, error)
+        except SemisweepError as problem:  # the store cannot be written: nothing more can be run
+            self.end(problem)
+
+    def lost(self, key: str) -> None:
+        """Take a job back whose actor of Ray Tune was lost: another one goes on with it.
+
+        Its workers may be at it meanwhile. After three in a row the sweep ends.
+        """
+        self._returned.append(self._out.pop(key))
+        if not self._retries.loss(key):
+            self.end(
+                SweepError(
+                    f"the actors of Ray Tune must live, got {TRIES} losses in a row for "
+                    f"trial={key}; nothing finished is lost, run the same command again"
+                )
+            )
+
+    def _refill(self) -> None:
+        while not self._ready and not self.exhausted:
+            if self.in_order and self._aside:
+                return
+            job = self.source.next()
+            if job is None:
+                self.exhausted = True
+            elif job is WAIT:
+                return
+            elif self._is_ours(job):
+                self._ready.append(job)
+
+    def _is_ours(self, job: dict[str, Any]) -> bool:
+        """Return whether a job is to be run here; otherwise it is done, or put aside."""
+        key, folder = job["key"], self._folder(job)
+        if folder.finished:
+            self.source.done(key, "known", "")
+        elif folder.in_training:
+            self._put_aside(job)
+        elif not self.retries and (failure := folder.failure()) is not None:
+            self.source.done(key, "failed", str(failure.get("error", "")))
+        else:
+            return True
+        return False
+
+    def _put_aside(self, job: dict[str, Any]) -> None:
+        self._aside[job["key"]] = Aside(job, self._folder(job).failure())
+
+    def _look_aside(self) -> None:
+        """Take up what others have finished, failed or let go."""
+        if not self._aside or self.clock() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = self.clock()
+        for key, aside, folder in self._free():
+            failure = folder.failure()
+            del self._aside[key]
+            if folder.finished:
+                self.source.done(key, "known", "")
+            elif failure is not None and failure != aside.failure:
+                self.source.done(key, "failed", str(failure.get("error", "")))
+            else:
+                self._ready.append(aside.job)
+
+    def _free(self) -> Iterator[tuple[str, Aside, TrialFolder]]:
+        for key, aside in list(self._aside.items()):
+            folder = self._folder(aside.job)
+            if folder.finished or _is_free(folder):
+                yield key, aside, folder
+
+    def _folder(self, job: dict[str, Any]) -> TrialFolder:
+        store = self._stores.get(job["store"])
+        if store is None:
+            store = self._stores[job["store"]] = Store.open(job["store"])
+        return store.trial(job["key"])
+
+
+def _is_free(folder: TrialFolder) -> bool:
+    """Return whether nobody has the right to train a trial; what a dead process had is given back.
+
+    Where that was a lease, only who has watched it for its time to live can do so: the worker that
+    is handed the trial has not.
+    """
+    if folder.in_training:
+        return False
+    with folder.try_lock() as held:
+        return held

@@ -1,0 +1,1 @@
+"""What everything stands on: errors, configurations, seeds, safe text, provenance."""

@@ -1,0 +1,1 @@
+"""Finished trials looked at again: further protocols, masks, quality of labels."""

@@ -1,0 +1,83 @@
+"""The quality of pseudo-labels of finished trials, measured on their unlabelled images and kept.
+
+<trial>/labels-<digest>.parquet   one row: labels.<source>.<what>[.<class>], as fractions
+
+The digest is that of the kept weights. It is no part of a trial's key or result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from semisweep.core.errors import StoreError
+from semisweep.store import files
+from semisweep.store.result_file import encode_row, read_row
+from semisweep.store.store import Store
+from semisweep.store.trial_folder import TrialFolder
+
+if TYPE_CHECKING:
+    from semisweep.study.request import Roots
+
+
+MEASURED = "labels."  # metrics of kept weights, which a result need not have yet
+WEIGHTS = "last"
+_NAME = re.compile(r"labels-([0-9a-f]+)\.parquet")
+
+
+def label_row(folder: TrialFolder) -> dict[str, Any]:
+    """Return what was measured of a trial's pseudo-labels; nothing where nothing was."""
+    names = sorted(entry.name for entry in files.scan(folder.path) if _NAME.fullmatch(entry.name))
+    row = read_row(folder.path / names[-1]) if names else None
+    return {name: value for name, value in (row or {}).items() if name.startswith(MEASURED)}
+
+
+def measured_keys(study: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a resolved study whose pseudo-labels a metric asks for."""
+    return list(
+        dict.fromkeys(
+            key
+            for cell in study["cells"]
+            if str(cell.get("metric", "")).startswith(MEASURED)
+            for key in cell["trials"].values()
+        )
+    )
+
+
+def measure(
+    study: Mapping[str, Any], store: Store, roots: Roots, say: Callable[[str], None]
+) -> int:
+    """Measure the pseudo-labels that a table asks for and that were not; return how many trials.
+
+    Trials without a result wait; those whose weights are gone are told and left out.
+    """
+    done = 0
+    for key in measured_keys(study):
+        folder = store.trial(key)
+        if not folder.finished or label_row(folder):
+            continue
+        try:
+            _measure(folder, roots)
+        except StoreError as error:
+            say(f"warning: {study['name']}: pseudo-labels not measured: {error}")
+            continue
+        done += 1
+    return done
+
+
+def _measure(folder: TrialFolder, roots: Roots) -> None:
+    from semisweep.data.splits import make_split
+    from semisweep.evaluation.kept_weights import opened_trial, rebuild, weights_file
+    from semisweep.evaluation.pseudo_label_quality import label_summary, measure_labels
+
+    file = weights_file(folder, WEIGHTS)
+    trial, dataset = opened_trial(folder, roots)
+    method = rebuild(trial, len(dataset.classes), file, "cpu")
+    counts = measure_labels(method, dataset, make_split(dataset, trial.data).unlabelled)
+    row: dict[str, Any] = {"key": folder.key, "weights": WEIGHTS, "step": file.step}
+    for name, own in counts.items():
+        for what, value in label_summary(own, dataset.classes).items():
+            row[f"{MEASURED}{name}.{what}"] = value
+    with files.replacing(folder.path / f"labels-{file.digest}.parquet") as written:
+        written.write(encode_row(row))

@@ -1,0 +1,1 @@
+"""Segmentation networks: encoders of timm, decoders, and their pretrained weights."""

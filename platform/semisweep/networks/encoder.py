@@ -1,0 +1,207 @@
+"""The encoders: any timm backbone that has intermediate features, and its pretrained weights.
+
+An encoder returns the taps its decoder reads, as maps [B, D, h, w], and knows their `widths`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import timm
+import torch
+from timm.models import FeatureListNet
+from torch import Tensor, nn
+
+from semisweep.core.errors import ConfigError, unknown
+
+SHALLOW_STRIDE = 4  # of the tap that DeepLabV3+ refines with
+# What timm raises for a feature or an output stride that a backbone does not have.
+REFUSALS: tuple[type[Exception], ...] = (AssertionError, AttributeError, LookupError)
+REFUSALS += (RuntimeError, TypeError, ValueError)
+# How families of backbones are told that images come in other sizes than they were trained at.
+ANY_SIZE: tuple[Mapping[str, Any], ...] = (
+    {"dynamic_img_size": True},
+    {"strict_img_size": False},
+    {},
+)
+
+
+class PyramidEncoder(nn.Module):
+    """A convolutional (or windowed) backbone; its taps are its maps at stride 4 and at its end."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        strides = model.feature_info.reduction()
+        low = max(index for index, stride in enumerate(strides) if stride == SHALLOW_STRIDE)
+        self.taps = (low, len(strides) - 1)
+        channels = model.feature_info.channels()
+        self.widths = tuple(channels[tap] for tap in self.taps)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return the low and the high map of images [B, 3, H, W]."""
+        maps = self.model(image)
+        return [
+            channels_first(maps[tap], width)
+            for tap, width in zip(self.taps, self.widths, strict=True)
+        ]
+
+
+class TransformerEncoder(nn.Module):
+    """A plain transformer; its taps are four normalised block outputs on the patch grid."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.taps = tap_blocks(len(model.blocks))
+        model.prune_intermediate_layers(list(self.taps), prune_norm=False, prune_head=True)
+        self.model = model
+        self.patch: int = model.patch_embed.patch_size[0]
+        self.widths = (int(model.embed_dim),) * len(self.taps)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return four maps of images [B, 3, H, W]; raise `ConfigError` where patches do not fit."""
+        require_multiple(image.shape[-2:], self.patch)
+        return self.model.forward_intermediates(  # type: ignore[no-any-return]
+            image, indices=list(self.taps), norm=True, output_fmt="NCHW", intermediates_only=True
+        )
+
+
+def pyramid_encoder(
+    backbone: str, output_stride: int, weights: Mapping[str, Tensor] | None
+) -> PyramidEncoder:
+    """Return the encoder for DeepLabV3+; raise `ConfigError` where the backbone does not fit."""
+    model = feature_model(backbone, output_stride, weights)
+    if reaches(model, output_stride):
+        return PyramidEncoder(model)
+    works = [stride for stride in (8, 16, 32) if fits(backbone, stride)]
+    if works:
+        raise ConfigError(
+            f"a backbone must reach the output stride, got backbone={backbone!r}, "
+            f"output_stride={output_stride}; it works with output_stride="
+            f"{' or '.join(str(stride) for stride in works)}"
+        )
+    raise ConfigError(
+        f"decoder 'deeplabv3plus' needs a backbone with intermediate features from stride "
+        f"{SHALLOW_STRIDE} down, got backbone={backbone!r}; use a convolutional backbone, or "
+        f"decoder=dpt for a plain transformer"
+    )
+
+
+def transformer_encoder(backbone: str, weights: Mapping[str, Tensor] | None) -> TransformerEncoder:
+    """Return the encoder for DPT; raise `ConfigError` unless it is a plain transformer."""
+    try:
+        model = create(backbone, weights, num_classes=0)
+    except REFUSALS:
+        if weights is not None:
+            raise
+        model = None
+    if not is_plain(model):
+        raise ConfigError(
+            f"decoder 'dpt' needs a plain transformer of four blocks or more that takes images of "
+            f"any size, got backbone={backbone!r}; use decoder=deeplabv3plus, or a backbone such "
+            f"as vit_small_patch14_dinov2"
+        )
+    return TransformerEncoder(model)
+
+
+def require_backbone(backbone: str) -> None:
+    """Raise `ConfigError` with the nearest names unless timm knows the backbone."""
+    if ":" in backbone or not timm.is_model(backbone):
+        tagged = "." in backbone
+        raise unknown(
+            "backbone", backbone, timm.list_models(pretrained=tagged, include_tags=tagged)
+        )
+
+
+def require_multiple(size: Sequence[int], patch: int) -> None:
+    """Raise `ConfigError` with the nearest sizes unless both sides are whole patches."""
+    for side in size:
+        if side % patch:
+            below, above = side // patch * patch, (side // patch + 1) * patch
+            near = f"{below} or {above}" if below else f"{above}"
+            raise ConfigError(
+                f"image sides must be multiples of the patch of {patch} pixels, "
+                f"got image={size[0]}x{size[1]}; the nearest to {side} is {near}"
+            )
+
+
+def tap_blocks(blocks: int) -> tuple[int, ...]:
+    """Return the four blocks whose outputs DPT reads: the ends of the quarters of the network.
+
+    Of 12 blocks 2, 5, 8, 11; of 24 blocks 4, 11, 17, 23, as UniMatch-V2 has them.
+    """
+    if blocks == 24:
+        return (4, 11, 17, 23)
+    return tuple(math.ceil(blocks * quarter / 4) - 1 for quarter in (1, 2, 3, 4))
+
+
+def channels_first(feature: Tensor, width: int) -> Tensor:
+    """Return the map as [B, D, h, w]; some windowed transformers give [B, h, w, D]."""
+    if feature.shape[1] == width:
+        return feature
+    return feature.permute(0, 3, 1, 2).contiguous()
+
+
+def create(backbone: str, weights: Mapping[str, Tensor] | None, **options: Any) -> Any:
+    """Return timm's model, with exactly these weights where they are given."""
+    if weights is not None:
+        # With no classes declared on either side timm loads strictly: every name must match.
+        overlay = {"state_dict": dict(weights), "num_classes": 0, "classifier": None}
+        options |= {"pretrained": True, "pretrained_cfg_overlay": overlay}
+    for index, any_size in enumerate(ANY_SIZE):
+        try:
+            return timm.create_model(backbone, **any_size, **options)
+        except TypeError:
+            if index == len(ANY_SIZE) - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def feature_model(backbone: str, output_stride: int, weights: Mapping[str, Tensor] | None) -> Any:
+    """Return timm's model of intermediate maps, or None where it has none at this stride."""
+    stride = {} if output_stride == 32 else {"output_stride": output_stride}
+    try:
+        model = create(backbone, weights, features_only=True, **stride)
+    except REFUSALS:
+        if weights is not None and fits(backbone, output_stride):
+            raise  # the weights are at fault, not the stride
+        return None
+    if weights is not None and not isinstance(model, FeatureListNet):
+        require_names(backbone, model, weights)
+    return model
+
+
+def require_names(backbone: str, model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Raise `RuntimeError`, as torch does, unless the weights are the backbone's.
+
+    For the families whose feature models timm loads without being strict; those keep the names.
+    """
+    with torch.device("meta"):
+        whole = create(backbone, None, num_classes=0).state_dict()
+    missing = [name for name in model.state_dict() if name not in weights]
+    strange = [name for name in weights if name not in whole]
+    for what, names in (("missing", missing), ("unexpected", strange)):
+        if names:
+            raise RuntimeError(f"{what} names: {', '.join(names)}")
+
+
+def reaches(model: Any, output_stride: int) -> bool:
+    """Return whether the maps of timm's model are what DeepLabV3+ reads at this output stride."""
+    strides = model.feature_info.reduction() if model is not None else []
+    return bool(strides) and strides[-1] == output_stride and SHALLOW_STRIDE in strides
+
+
+def fits(backbone: str, output_stride: int) -> bool:
+    """Return whether DeepLabV3+ can read this backbone at this output stride."""
+    with torch.device("meta"):
+        return reaches(feature_model(backbone, output_stride, None), output_stride)
+
+
+def is_plain(model: Any) -> bool:
+    """Return whether timm's model is a plain transformer: blocks on one grid of patches."""
+    names = ("embed_dim", "patch_embed", "prune_intermediate_layers", "forward_intermediates")
+    if not all(hasattr(model, name) for name in names):
+        return False
+    return getattr(model, "dynamic_img_size", False) and len(model.blocks) >= 4

@@ -1,0 +1,78 @@
+"""The arms of a table whose weights are kept, and the images that all of them are shown on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from semisweep.core.errors import ConfigError, StoreError
+from semisweep.store.store import Store
+
+if TYPE_CHECKING:
+    from semisweep.data.base import DataSet
+    from semisweep.study.request import Roots
+    from semisweep.training.method import Method
+
+PARTS = ("test", "val")  # the first that a data set has
+WEIGHTS = ("last", "best")
+Study = Mapping[str, Any]
+
+
+class Arm(NamedTuple):
+    """A row of a table at one column, and the finished trial of it that is shown."""
+
+    label: str
+    key: str
+    weights: str
+
+
+def arms(study: Study, column: str, store: Store) -> list[Arm]:
+    """Return the arms of a column that have a finished trial with kept weights, in order.
+
+    Of each arm the first such trial in the order of its replicates, so that all show one seed.
+    """
+    cells = {cell["row"]: cell["trials"] for cell in study["cells"] if cell["column"] == column}
+    found = (
+        _arm(row.get("label") or row["name"], cells.get(row["name"], {}), store)
+        for row in study["rows"]
+    )
+    return [arm for arm in found if arm is not None]
+
+
+def _arm(label: str, trials: Mapping[str, str], store: Store) -> Arm | None:
+    from semisweep.evaluation.kept_weights import weights_file
+
+    for key in trials.values():
+        for name in WEIGHTS:
+            try:
+                weights_file(store.trial(key), name)
+            except StoreError:
+                continue
+            return Arm(label, key, name)
+    return None
+
+
+def opened(arm: Arm, store: Store, roots: Roots, device: str = "cpu") -> tuple[Method, DataSet]:
+    """Return an arm's method with its weights, in evaluation mode, and its data set."""
+    from semisweep.evaluation.kept_weights import opened_trial, rebuild, weights_file
+
+    folder = store.trial(arm.key)
+    trial, dataset = opened_trial(folder, roots)
+    return rebuild(trial, len(dataset.classes), weights_file(folder, arm.weights), device), dataset
+
+
+def shown_images(dataset: DataSet, count: int) -> list[str]:
+    """Return the ids of so many images, evenly spaced in a part's list: never chosen by result."""
+    part = next((name for name in PARTS if name in dataset.parts), None)
+    if part is None:
+        raise ConfigError(f"a data set must have a part to show, got parts={dataset.parts}")
+    ids = [image for image in dataset.part(part) if dataset.has_mask(image)]
+    if count >= len(ids):
+        return ids
+    return [ids[(2 * index + 1) * len(ids) // (2 * count)] for index in range(count)]
+
+
+def columns_of(study: Study) -> Iterator[tuple[str, str]]:
+    """Yield name and label of each column of a table."""
+    columns: Sequence[Mapping[str, str]] = study["columns"]
+    yield from ((column["name"], column.get("label") or column["name"]) for column in columns)

@@ -1,0 +1,109 @@
+"""The report as one HTML file: sections in a template, the style inside, nothing to be loaded."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from semisweep.report.sections import Part, Section, section
+from semisweep.store.files import replacing
+from semisweep.store.store import Store
+from semisweep.study.request import Request
+from semisweep.tables.rendering import read, resolved_study
+
+HERE = Path(__file__).parent
+
+
+def studies_for(names: Sequence[str], request: Request) -> list[Mapping[str, Any]]:
+    """Return the resolved studies of a report: those that are named, or all that the store has."""
+    if names:
+        return [resolved_study(name, request) for name in names]
+    if not Store.exists(request.store):
+        return []
+    store = Store.open(request.store)
+    found = (store.read_study(name, scale) for name, scale in store.studies())
+    return [study for study in found if study is not None]
+
+
+def sections_for(
+    studies: Sequence[Mapping[str, Any]],
+    request: Request,
+    *,
+    images: int = 0,
+    features: bool = False,
+    device: str = "cpu",
+) -> list[Section]:
+    """Return the sections of some resolved studies, from what the store has.
+
+    With `images` so many pictures of what each arm sees, with `features` a map of its features;
+    both need kept weights and the images, and import torch.
+    """
+    stored = read(studies, request)
+    data = [
+        part for name, root in request.roots.named.items() for part in ("--data", f"{name}={root}")
+    ]
+    made = [section(study, stored, request.store, data) for study in studies]
+    if stored.store is not None:
+        for study, own in zip(studies, made, strict=True):
+            own.parts += _seen(study, stored.store, request, images, features, device)
+    return made
+
+
+def _seen(
+    study: Mapping[str, Any],
+    store: Store,
+    request: Request,
+    images: int,
+    features: bool,
+    device: str,
+) -> Iterator[Part]:
+    if study["kind"] == "search":
+        return
+    if images:
+        from semisweep.report.picture_strips import strips
+
+        found = list(strips(study, store, request.roots, images, device))
+        if found:
+            yield Part(title="Pictures", figures=found)
+    if features:
+        from semisweep.report.feature_map import embeddings
+
+        found = list(embeddings(study, store, request.roots, device))
+        if found:
+            yield Part(title="Features", figures=found)
+
+
+def page(sections: Sequence[Section], store: str, made: datetime.datetime | None = None) -> str:
+    """Return the report as HTML; all text in it is escaped by the template."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    when = made or datetime.datetime.now(datetime.UTC)
+    return environment.get_template("page.html").render(
+        sections=sections,
+        store=store,
+        made=when.strftime("%Y-%m-%d %H:%M UTC"),
+        version=_version(),
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+    )
+
+
+def write(text: str, path: Path) -> None:
+    """Write the page, whole or not at all."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def _version() -> str:
+    from semisweep.core.provenance import version
+
+    return version("semisweep")

@@ -1,0 +1,123 @@
+"""Strips of pictures: some images, the truth, and what each arm of a table sees in them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from semisweep.report.arms import Arm, arms, columns_of, opened, shown_images
+from semisweep.report.figure import Figure
+from semisweep.store.store import Store
+
+if TYPE_CHECKING:
+    from semisweep.data.base import DataSet
+    from semisweep.data.reading import Pixels
+    from semisweep.study.request import Roots
+
+MOST_PIXELS = 224  # of the longer side of a picture
+CHOICE = "The images stand evenly spaced in their part's list; none was chosen by a result."
+
+
+def strips(
+    study: Mapping[str, Any], store: Store, roots: Roots, count: int, device: str = "cpu"
+) -> Iterator[Figure]:
+    """Yield one strip of pictures for each column that has arms with kept weights.
+
+    Raises `DataError` where the images are not there, `StoreError` for weights that do not fit.
+    """
+    for column, label in columns_of(study):
+        found = arms(study, column, store)
+        if found:
+            yield _strip(found, label, store, roots, count, device)
+
+
+def _strip(
+    found: Sequence[Arm], place: str, store: Store, roots: Roots, count: int, device: str
+) -> Figure:
+    from semisweep.evaluation.prediction import coloured, predict
+    from semisweep.training.metric import confusion, mean_iou
+    from semisweep.training.protocols import Protocol
+
+    columns: list[tuple[str, list[Markup]]] = []
+    for arm in found:
+        method, dataset = opened(arm, store, roots, device)
+        ids = shown_images(dataset, count)
+        if not columns:
+            columns += _given(dataset, ids)
+        pictures = []
+        for image_id in ids:
+            seen = predict(method, dataset.image(image_id), Protocol(), device)
+            mask = dataset.mask(image_id)
+            score = 100 * mean_iou(confusion(seen, mask, len(dataset.classes)))
+            told = f"{arm.label}: mIoU {score:.1f} in this image"
+            pictures.append(_cell(coloured(seen, dataset.palette), told, f"{score:.0f}"))
+        columns.append((arm.label, pictures))
+    head = Markup("").join(Markup("<th scope='col'>{}</th>").format(name) for name, _ in columns)
+    lines = zip(*(pictures for _, pictures in columns), strict=True)
+    body = Markup("").join(
+        Markup("<tr>{}</tr>").format(Markup("").join(pictures)) for pictures in lines
+    )
+    table = Markup("<div class='strip'><table><tr>{}</tr>{}</table></div>").format(head, body)
+    caption = f"{place}: what each arm sees, and its mIoU in the image. {CHOICE}"
+    return Figure(
+        caption=caption, svg=table, legend=class_legend(found[0], store, roots), wide=True
+    )
+
+
+def _given(dataset: DataSet, ids: Sequence[str]) -> Iterator[tuple[str, list[Markup]]]:
+    from PIL import Image
+
+    from semisweep.evaluation.prediction import coloured
+
+    images = [_cell(Image.fromarray(dataset.image(i)), f"image {i}", i) for i in ids]
+    yield "image", images
+    masks: list[Pixels] = [dataset.mask(image_id) for image_id in ids]
+    yield (
+        "truth",
+        [
+            _cell(coloured(mask, dataset.palette), f"truth of {i}", "")
+            for i, mask in zip(ids, masks, strict=True)
+        ],
+    )
+
+
+def class_legend(arm: Arm, store: Store, roots: Roots) -> tuple[tuple[Markup, str], ...]:
+    """Return the classes of an arm's data set with their colours."""
+    from semisweep.evaluation.kept_weights import opened_trial
+
+    _, dataset = opened_trial(store.trial(arm.key), roots)
+    shape = '<svg class="swatch" viewBox="0 0 26 14" aria-hidden="true"><rect class="dot" x="4" y="1" width="18" height="12" fill="{}"/></svg>'  # fmt: skip  # noqa: E501
+    return tuple(
+        (Markup(shape).format(colour_text(colour)), name)
+        for name, colour in zip(dataset.classes, dataset.palette, strict=False)
+    )
+
+
+def colour_text(colour: Sequence[int]) -> str:
+    """Return a colour as HTML writes it."""
+    return "#" + "".join(f"{part:02x}" for part in colour)
+
+
+def _cell(picture: Any, told: str, below: str) -> Markup:
+    """Return a picture, no larger than it is shown, as a table's cell that needs no other file."""
+    from PIL import Image
+
+    exact = picture.mode == "P"
+    scale = MOST_PIXELS / max(picture.size)
+    if scale < 1:
+        size = tuple(max(1, round(side * scale)) for side in picture.size)
+        kept = Image.Resampling.NEAREST if exact else Image.Resampling.LANCZOS
+        picture = picture.resize(size, kept)
+    sink = io.BytesIO()
+    if exact:
+        picture.save(sink, "PNG", optimize=True)
+    else:
+        picture.save(sink, "WEBP", quality=82)
+    text = base64.b64encode(sink.getvalue()).decode()
+    address = f"data:image/{'png' if exact else 'webp'};base64,{text}"
+    image = Markup('<td><img src="{}" alt="{}" title="{}" class="{}"><small>{}</small></td>')
+    return image.format(address, told, told, "exact" if exact else "photo", below)

@@ -1,0 +1,282 @@
+"""The sections of a report: a table or a search each, as plain values that the template shows."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from semisweep.report import curve_plots, search_figures
+from semisweep.report.axes import number, value_axis
+from semisweep.report.figure import Figure
+from semisweep.report.provenance_facts import facts
+from semisweep.report.svg import interval
+from semisweep.store.snapshot import Snapshot
+from semisweep.tables.cell_texts import notes as table_notes
+from semisweep.tables.footnotes import NO_VERDICT, verdict
+from semisweep.tables.rendering import tabulate
+from semisweep.tables.table_values import Cell, Label, Table
+
+NOTHING = "–"
+TRIALS_SHOWN = 60  # of a search
+Study = Mapping[str, Any]
+
+
+@dataclass(kw_only=True)
+class Line:
+    """A row of a table at one column: texts, a picture, and what leads to its trials."""
+
+    label: str
+    published_only: bool
+    base: bool
+    cells: Mapping[str, Any] = field(default_factory=dict)
+    trials: Sequence[tuple[str, str]] = ()  # replicate, key
+    command: str = ""
+
+
+@dataclass(kw_only=True)
+class Part:
+    """A group of figures under one heading; it begins closed where it would be long."""
+
+    title: str
+    figures: Sequence[Figure]
+    closed: bool = False
+    note: str = ""
+
+
+@dataclass(kw_only=True)
+class Section:
+    """One study of the report."""
+
+    anchor: str
+    title: str
+    name: str
+    scale: str
+    kind: str
+    finished: int
+    wanted: int
+    failed: int
+    summary: str
+    grids: Sequence[tuple[str, Sequence[Line]]] = ()
+    base: bool = False
+    published: bool = False
+    head: Sequence[str] = ()
+    body: Sequence[tuple[Sequence[str], str]] = ()  # cells, and the key of a search's trial
+    more: int = 0
+    parts: list[Part] = field(default_factory=list)
+    notes: Sequence[Markup] = ()
+    facts: Sequence[tuple[str, str]] = ()
+    run: str = ""
+
+
+def section(study: Study, stored: Snapshot, store_path: str, data: Sequence[str] = ()) -> Section:
+    """Return the section of a resolved study; `data` are the options that say where images lie."""
+    if study["kind"] == "search":
+        return _search(study, stored, store_path)
+    trials = {(cell["row"], cell["column"]): cell["trials"] for cell in study["cells"]}
+    keys = list(dict.fromkeys(key for cell in trials.values() for key in cell.values()))
+    results = {key: stored.results[key] for key in keys if key in stored.results}
+    table = tabulate(study, stored)
+    made = Section(
+        **_heading(study, keys, stored),
+        summary=_summary(table),
+        grids=[
+            (column.label, list(_lines(table, column, trials, store_path, data)))
+            for column in table.columns
+        ],
+        base=bool(table.base),
+        published=any(cell.published is not None for cell in table.cells.values()),
+        notes=notes(table),
+        facts=facts(list(results.values())),
+        run=_run(table.name, table.scale, store_path, data),
+    )
+    made.parts += _parts(table, stored, trials)
+    return made
+
+
+def _parts(
+    table: Table, stored: Snapshot, trials: Mapping[Any, Mapping[str, str]]
+) -> Iterator[Part]:
+    over_training = list(curve_plots.learning(table, stored, trials))
+    losses = [figure for figure in over_training if "mIoU" not in figure.caption]
+    scores = [figure for figure in over_training if figure not in losses]
+    figures = [*curve_plots.responses(table), *scores, *curve_plots.class_bars(table, stored)]
+    if figures:
+        yield Part(title="Figures", figures=figures)
+    if losses:
+        yield Part(title="Losses", figures=losses, closed=True)
+
+
+def _heading(study: Study, keys: Sequence[str], stored: Snapshot) -> dict[str, Any]:
+    title, scale = str(study.get("title") or study["name"]), str(study.get("scale") or "")
+    return {
+        "anchor": re.sub(r"[^\w-]+", "-", f"{study['name']}-{scale}"),
+        "title": title,
+        "name": study["name"],
+        "scale": scale,
+        "kind": study["kind"],
+        "finished": sum(key in stored.results for key in keys),
+        "failed": sum(key in stored.failures for key in keys),
+        "wanted": len(keys),
+    }
+
+
+def _lines(
+    table: Table,
+    column: Label,
+    trials: Mapping[Any, Mapping[str, str]],
+    store_path: str,
+    data: Sequence[str],
+) -> Iterator[Line]:
+    cells = [cell for cell in table.cells.values() if cell.column == column.name]
+    numbers = [value for cell in cells for value in (cell.mean, cell.low, cell.high)]
+    numbers += [cell.published for cell in cells if cell.published is not None]
+    axis = value_axis("", numbers)
+    best = _best(table, column, cells)
+    for row in table.rows:
+        cell = table.cells.get((row.name, column.name))
+        line = Line(label=row.label, published_only=row.published_only, base=row.name == table.base)
+        if cell is not None:
+            text = f"{row.label}: {_ours(cell)}"
+            line.cells = {
+                "published": _published(cell),
+                "ours": _ours(cell),
+                "best": cell.complete and cell.mean == best,
+                "missing": not cell.keys,
+                "picture": interval(axis, cell.mean, cell.low, cell.high, cell.published, text)
+                if cell.keys or cell.published is not None
+                else "",
+                "bounds": _bounds(cell.low, cell.high),
+                "delta": _delta(cell),
+                "delta_bounds": _delta_bounds(cell),
+                "verdict": verdict(cell, table.margin),
+                "kind": cell.decision.verdict if cell.decision else "none",
+            }
+            own = trials.get((row.name, column.name), {})
+            line.trials = list(own.items())
+            line.command = _again(table, cell, own, store_path, data) if own else ""
+        yield line
+
+
+def _best(table: Table, column: Label, cells: Sequence[Cell]) -> float:
+    """Return the highest mean of a column's complete cells; NaN where none is to be in bold."""
+    means = [cell.mean for cell in cells if cell.complete and not math.isnan(cell.mean)]
+    return max(means) if len(means) > 1 and column.name not in table.mixed else math.nan
+
+
+def _published(cell: Cell) -> str:
+    if cell.published is None:
+        return NOTHING
+    spread = "" if cell.published_std is None else f" ± {cell.published_std:g}"
+    return f"{cell.published:.2f}".removesuffix("0") + spread
+
+
+def _ours(cell: Cell) -> str:
+    if not cell.wanted:
+        return NOTHING
+    if not cell.keys:
+        return f"{cell.failed} of {cell.wanted} failed" if cell.failed else "missing"
+    spread = "" if math.isnan(cell.std) else f" ± {cell.std:.1f}"
+    count = f"{cell.n}" if cell.complete else f"{len(cell.keys)} of {cell.wanted}"
+    return f"{cell.mean:.1f}{spread} ({count})"
+
+
+def _bounds(low: float, high: float, sign: str = "") -> str:
+    return NOTHING if math.isnan(low) else f"[{_number(low, sign)}, {_number(high, sign)}]"
+
+
+def _delta(cell: Cell) -> str:
+    if cell.same_as_base:
+        return "same trials"
+    if math.isnan(cell.delta):
+        return NOTHING
+    return _number(cell.delta, "+")
+
+
+def _delta_bounds(cell: Cell) -> str:
+    known = not cell.same_as_base and not math.isnan(cell.delta_low)
+    return _bounds(cell.delta_low, cell.delta_high, "+") if known else ""
+
+
+def _number(value: float, sign: str = "") -> str:
+    return f"{round(value, 1) + 0.0:{sign}.1f}".replace("-", "−")
+
+
+def _again(
+    table: Table, cell: Cell, trials: Mapping[str, str], store_path: str, data: Sequence[str]
+) -> str:
+    """Return the command that trains a cell's first trial anew, in a store beside this one."""
+    seed = next(iter(trials)).rpartition("/")[2]
+    place = ["--column", cell.column, "--seed", seed, "--scale", table.scale]
+    changes = [part for name, value in table.changes.items() for part in ("--set", f"{name}={value}")]  # fmt: skip  # noqa: E501
+    words = ["debug", known(table.name), cell.row, *place, *changes, *data]
+    return shlex.join(["semisweep", *words, "--store", f"{store_path}-again"])
+
+
+def _run(name: str, scale: str, store_path: str, data: Sequence[str]) -> str:
+    return shlex.join(
+        ["semisweep", "run", known(name), "--scale", scale, *data, "--store", store_path]
+    )
+
+
+def known(name: str) -> str:
+    """Return how a command names a study: of a file of the user's only the end is known."""
+    from semisweep.study.catalogue import study_names
+
+    return name if name in study_names() else f"FILE.py:{name}"
+
+
+def _summary(table: Table) -> str:
+    """Return the verdicts of a table in a few words."""
+    words = [cell.decision.verdict for cell in table.cells.values() if cell.decision is not None]
+    return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words)) or NO_VERDICT
+
+
+def notes(table: Table) -> list[Markup]:
+    """Return the notes beneath a table, the very ones of its Markdown, as HTML."""
+    texts = (escape(" ".join(text.split())) for text in table_notes(table))
+    return [Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(text))) for text in texts]
+
+
+def _search(study: Study, stored: Snapshot, store_path: str) -> Section:
+    found = search_figures.found(study, stored)
+    goals = search_figures.objectives(study)
+    sign = -1 if goals[0][1] == "maximize" else 1
+    ordered = sorted(found, key=lambda trial: sign * trial.values[0])
+    names = list(dict.fromkeys(name for trial in ordered for name in trial.params))
+    keys = list(dict.fromkeys(entry["key"] for entry in study["trials"]))
+    head = ["trial", *(name.rpartition(".")[2] for name in names), *(m for m, _ in goals), "key"]
+    body = [
+        ([f"#{trial.number}", *(_text(trial.params.get(name)) for name in names),
+          *(f"{search_figures.shown(metric, value):.2f}"
+            for (metric, _), value in zip(goals, trial.values, strict=True))], trial.key)
+        for trial in ordered
+    ]  # fmt: skip
+    best = f"best {body[0][0][1 + len(names)]}" if body else "no trial has finished"
+    made = Section(
+        **_heading(study, keys, stored),
+        summary=best,
+        head=head,
+        body=body[:TRIALS_SHOWN],
+        more=max(0, len(body) - TRIALS_SHOWN),
+        notes=[
+            Markup("{}, {}: the best first.").format(", ".join(m for m, _ in goals), goals[0][1])
+        ],
+        facts=facts([stored.results[key] for key in keys if key in stored.results]),
+        run=_run(study["name"], str(study.get("scale", "")), store_path, ()),
+    )
+    figures = list(search_figures.figures(study, stored))
+    if figures:
+        made.parts.append(Part(title="The search", figures=figures))
+    return made
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return NOTHING
+    return number(value) if isinstance(value, float) else str(value)

@@ -1,1 +1,0 @@
-"""A report on what a store holds: one HTML page that opens anywhere, without a network."""

@@ -1,0 +1,1 @@
+"""From studies to results: launching, sources of jobs, forecast of the cost."""

@@ -1,0 +1,310 @@
+"""What running some studies would take, before anything runs; and how good that guess was.
+
+`remember` keeps the guess in the store when a study starts, `scores` compares it with the truth.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from semisweep.cluster.connection import places, worker_resources
+from semisweep.cluster.gpu_sharing import gpu_here, gpu_share
+from semisweep.running.cost_estimate import Estimate, Range, Wanted, estimate
+from semisweep.running.cost_history import here, history_of, kind_of_trial, probe
+from semisweep.store import files
+from semisweep.store.store import Store, locate
+from semisweep.study.plan import Plan, plan
+from semisweep.study.request import AUTO, Request
+
+if TYPE_CHECKING:
+    from semisweep.training.trial import Trial
+
+MEASURES = ("device_seconds", "seconds", "memory_bytes")
+Tables = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """The plan of some studies, what is shared between them, and what the rest will cost."""
+
+    plan: Plan
+    studies: int
+    between: int  # trainings saved because several studies want them
+    suggested: int  # trials that searches will still choose
+    estimate: Estimate
+    problems: tuple[str, ...]  # what would not fit
+
+
+def forecast(names: Iterable[str], request: Request, *, probing: bool = False) -> Forecast:
+    """Return what running some studies would take; refuses what running them would refuse.
+
+    With `probing`, kinds of trials without history are trained for a few steps in this process.
+    """
+    from semisweep.checks.validation import check_study, sample_trials
+    from semisweep.study.catalogue import find_study
+    from semisweep.study.declaration import Search
+    from semisweep.study.resolve import Splits, resolve
+
+    store = Store.open(request.store) if Store.exists(request.store) else None
+    tables: list[Mapping[str, Any]] = []
+    trials: dict[str, Trial] = {}
+    further: list[Trial] = []
+    splits = Splits(request.roots)
+    for name in names:
+        study = find_study(name)
+        splits = check_study(study, request)
+        if isinstance(study, Search):
+            stored = (store.read_study(study.name, request.scale) if store else None) or {}
+            tables.append({"trials": stored.get("trials", [])})
+            left = max(0, (study.trials or 0) - len(stored.get("trials", [])))
+            further += list(sample_trials(study, request)) * left
+        else:
+            found = resolve(study, request.scale, splits, request.changes, request.seeds)
+            tables.append(found.table)
+            trials |= found.trials
+    state = plan(tables, store)
+    again = state.failed if request.retry_failed else ()
+    missing = [trials[key] for key in (*state.missing, *again) if key in trials] + further
+    # What a search will ask for is not known, and so how much memory it needs.
+    request = with_share(request, [] if further else missing, store)
+    device, slots = slots_of(request)
+    past, workers = history_of(store), request.resources.workers
+    if probing:
+        known = {own.kind for own in past}
+        new = [t for t in missing if kind_of_trial(t, device, workers) not in known]
+        past += list(probe(new, splits, device, workers))
+    guess = estimate(past, wanted_of(missing, splits, device, workers), slots)
+    return Forecast(
+        plan=state,
+        studies=len(tables),
+        between=between(tables),
+        suggested=len(further),
+        estimate=guess,
+        problems=tuple(problems(guess, request, device)),
+    )
+
+
+def at_scale(names: Sequence[str], scale: str) -> list[str]:
+    """Return the names, or in place of "all" every study that comes along and has the scale."""
+    from semisweep.study.catalogue import find_study, study_names
+
+    if tuple(names) != ("all",):
+        return list(names)
+    return [name for name in study_names() if scale in find_study(name).presets]
+
+
+def slots_of(request: Request) -> tuple[str, int]:
+    """Return the device here and how many trials would run on it at a time."""
+    resources = request.resources
+    worker = worker_resources([machine_here()], resources)
+    device = "cuda" if "GPU" in worker else "cpu"
+    return device, resources.slots or max(1, room_here(worker) // resources.workers)
+
+
+def machine_here() -> dict[str, float]:
+    """Return what this machine has, in Ray's words."""
+    device, count = here()
+    gpus = {"GPU": float(count)} if device == "cuda" else {}
+    return {"CPU": float(os.cpu_count() or 1)} | gpus
+
+
+def room_here(worker: Mapping[str, float]) -> int:
+    """Return how many workers that ask for so much fit this machine."""
+    return places([machine_here()], worker)
+
+
+def with_share(request: Request, trials: Sequence[Trial], store: Store | None) -> Request:
+    """Return a request whose share of a GPU is a number, as a sweep here would choose it."""
+    resources = request.resources
+    if resources.gpus != AUTO:
+        return request
+    share = None
+    if store is not None and resources.workers == 1:
+        share = gpu_share(trials, store, gpu_here())
+    return replace(request, resources=replace(resources, gpus=share))
+
+
+def wanted_of(trials: Iterable[Trial], splits: Any, device: str, workers: int) -> list[Wanted]:
+    """Return what the cost model needs to know of some trials."""
+    return [
+        Wanted(
+            kind_of_trial(trial, device, workers),
+            trial.training.total_steps(len(splits.of(trial.data).unlabelled)),
+        )
+        for trial in trials
+    ]
+
+
+def between(tables: Tables) -> int:
+    """Return how many trainings are saved because more than one study wants them."""
+    own = [
+        {key for cell in table.get("cells", ()) for key in cell["trials"].values()}
+        | {entry["key"] for entry in table.get("trials", ())}
+        for table in tables
+    ]
+    return sum(map(len, own)) - len(set().union(*own))
+
+
+def problems(guess: Estimate, request: Request, device: str) -> Iterator[str]:
+    """Yield what would not fit here: disk, memory, slots."""
+    folder = locate(request.store)
+    while isinstance(folder, Path) and not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free if isinstance(folder, Path) else math.inf
+    if guess.disk_bytes and guess.disk_bytes.high > free:
+        yield (
+            f"disk: up to {size(guess.disk_bytes.high)} wanted, {size(free)} free at {folder}; "
+            "semisweep gc frees weights"
+        )
+    worker = worker_resources([machine_here()], request.resources)
+    together, have = guess.slots * request.resources.workers, memory_here()
+    if device == "cuda":
+        yield from _on_a_gpu(guess, worker.get("GPU", 1.0), gpu_here())
+    needed = guess.memory_bytes.high * together if guess.memory_bytes and device == "cpu" else 0
+    if needed > have:
+        yield (
+            f"memory: up to {size(needed)} wanted by {together} processes, {size(have)} here; "
+            f"--slots {max(1, int(have // (needed / guess.slots)))} would fit"
+        )
+    room = room_here(worker)
+    if together > room and request.resources.address is None:
+        asked = f", {worker['GPU']:g} GPUs each" if "GPU" in worker else ""
+        yield f"slots: {guess.slots} x {request.resources.workers} workers{asked}, {room} fit here"
+
+
+def _on_a_gpu(guess: Estimate, share: float, have: float) -> Iterator[str]:
+    """Yield what would not fit where trials that ask for a share of a GPU are on one together."""
+    together = max(1, int(1 / share + 1e-9))
+    needed = guess.memory_bytes.high * together if guess.memory_bytes else 0
+    if have and needed > have:
+        fit = int(have // (needed / together))
+        mend = f"--gpus {int(10_000 / fit) / 10_000:g} would fit" if fit else "make trials smaller"
+        yield (
+            f"memory: up to {size(needed)} wanted by {together} processes on a GPU, "
+            f"{size(have)} there; {mend}"
+        )
+
+
+def memory_here() -> int:
+    """Return the memory of this machine in bytes."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def to_text(found: Forecast, names: Sequence[str], scale: str) -> str:
+    """Return a forecast for people."""
+    state, guess = found.plan, found.estimate
+    shown = ", ".join(names) if len(names) <= 4 else f"{len(names)} studies"
+    lines = [
+        f"wanted   {state.wanted:6} trials by {shown} at {scale} scale",
+        f"shared   {state.shared:6} equal ones that run once for several cells, "
+        f"{found.between} of them between studies",
+        f"finished {len(state.finished):6}",
+        f"failed   {len(state.failed):6}",
+        f"to run   {len(state.missing):6}",
+    ]
+    if found.suggested:
+        lines.append(f"searches {found.suggested:6} more trials, chosen as they go")
+    lines += _cost_lines(guess)
+    lines += [f"does not fit: {problem}" for problem in found.problems]
+    return "\n".join(lines)
+
+
+def _cost_lines(guess: Estimate) -> Iterator[str]:
+    if guess.known + guess.guessed + guess.unknown == 0:
+        return
+    yield f"estimated with 80 % intervals, {guess.slots} trials at a time:"
+    for label, found, scaled in (
+        ("hours", guess.seconds, 3600.0),
+        ("device hours", guess.device_seconds, 3600.0),
+        ("disk, GiB", guess.disk_bytes, 2.0**30),
+        ("peak memory of a process, GiB", guess.memory_bytes, 2.0**30),
+    ):
+        if found is not None:
+            low, middle, high = (value / scaled for value in found)
+            yield f"  {label:30} {middle:8.3g}  [{low:.3g}, {high:.3g}]"
+    if guess.guessed:
+        yield f"  {guess.guessed} trials by analogy with other kinds; --probe times them"
+    if guess.unknown:
+        yield f"  left out: {guess.unknown} trials of kinds without history; --probe times them"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes in MiB or GiB."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def remember(
+    store: Store, name: str, trials: Mapping[str, Trial], splits: Any, request: Request
+) -> None:
+    """Keep what `trials` (by key), which are about to run, are expected to cost."""
+    request = with_share(request, list(trials.values()), store)
+    device, slots = slots_of(request)
+    wanted = wanted_of(trials.values(), splits, device, request.resources.workers)
+    guess = estimate(history_of(store), wanted, slots)
+    made = {"format": 1, "study": name, "scale": request.scale, "made_at": time.time()}
+    folder = store.root / "plans"
+    number = len(files.scan(folder)) + 1
+    while (folder / f"{number:04d}.json").exists():
+        number += 1
+    files.write_json(
+        folder / f"{number:04d}.json", made | {"keys": list(trials), "estimate": asdict(guess)}
+    )
+
+
+class Score(NamedTuple):
+    """An estimate and what came of it."""
+
+    study: str
+    measure: str
+    guess: Range
+    truth: float
+
+
+def scores(store: Store) -> list[Score]:
+    """Return the scores of all estimates whose trials have finished, in order."""
+    names = sorted(entry.name for entry in files.scan(store.root / "plans"))
+    plans = (files.read_json(store.root / "plans" / name) for name in names if name[-5:] == ".json")
+    return [score for made in plans if made for score in _scored(store, made)]
+
+
+def _scored(store: Store, made: Mapping[str, Any]) -> Iterator[Score]:
+    from semisweep.store.query import results
+
+    rows = list(results(store, made["keys"]).values())
+    guess = made["estimate"]
+    if not rows or len(rows) < len(made["keys"]) or guess["unknown"]:
+        return
+    truths = {
+        "device_seconds": sum(float(row["run.device_seconds"]) for row in rows),
+        "seconds": max(float(row["run.finished_at"]) for row in rows) - made["made_at"],
+        "memory_bytes": max(float(row["run.peak_memory_bytes"]) for row in rows),
+    }
+    for measure in MEASURES:
+        if guess[measure] is not None:
+            name = f"{made['study']} {made['scale']}"
+            yield Score(name, measure, Range(*guess[measure]), truths[measure])
+
+
+def score_lines(store: Store) -> Iterator[str]:
+    """Yield how good the estimates of finished runs were: nothing where there are none."""
+    found = scores(store)
+    if found:
+        yield ""
+        yield f"{'estimates of finished runs':32} {'expected':>9} {'80 % interval':>20} {'took':>9}"
+    for study, measure, guess, truth in found:
+        scaled, unit = (3600.0, "h") if "seconds" in measure else (2.0**30, "GiB")
+        low, middle, high, own = (value / scaled for value in (*guess, truth))
+        what = {"seconds": "hours", "device_seconds": "device hours"}.get(measure, "peak memory")
+        inside = "inside" if guess.covers(truth) else "outside"
+        bounds = f"[{low:.3g}, {high:.3g}] {unit}"
+        yield f"{study + ', ' + what:32} {middle:9.3g} {bounds:>20} {own:9.3g} {inside}"
+    if found:
+        inside_count = sum(score.guess.covers(score.truth) for score in found)
+        yield f"{inside_count} of {len(found)} within their intervals"

@@ -1,0 +1,155 @@
+"""What a store, and a probe in this process, tell of the cost of trials."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from semisweep.core.config import flatten
+from semisweep.running.cost_estimate import Kind, MeasuredCost
+from semisweep.store import files
+from semisweep.store.files import Location
+from semisweep.store.snapshot import Snapshot
+from semisweep.store.store import Store
+
+if TYPE_CHECKING:
+    from semisweep.study.resolve import Splits
+    from semisweep.training.trial import Trial
+
+NETWORK_FIELDS = ("backbone", "decoder", "channels", "output_stride")
+DISK_TRIALS = 3  # of a kind, whose folders are measured
+PROBE_STEPS = 3
+
+
+def kind_of(fields: Mapping[str, Any], device: str, workers: int) -> Kind:
+    """Return the kind of a trial from its flat configuration."""
+    networks = ",".join(
+        f"{name.removeprefix('config.')}={fields[name]}"
+        for name in sorted(fields)
+        if name.startswith("config.")
+        and name.rpartition(".")[2] in NETWORK_FIELDS
+        and fields[name] is not None
+    )
+    return Kind(
+        method=str(fields["method"]),
+        networks=networks,
+        crop_pixels=int(fields["training.crop_pixels"]),
+        labelled_batch=int(fields["training.labelled_batch"]),
+        unlabelled_batch=int(fields["training.unlabelled_batch"]),
+        precision=str(fields["training.precision"]),
+        device=device.partition(":")[0],
+        workers=workers,
+    )
+
+
+def kind_of_trial(trial: Trial, device: str, workers: int) -> Kind:
+    """Return the kind of a trial that is to run."""
+    return kind_of(flatten(trial.encoded()), device, workers)
+
+
+def history_of(store: Store | None) -> list[MeasuredCost]:
+    """Return what each finished trial of a store cost, in order of their keys."""
+    if store is None:
+        return []
+    measured: dict[Kind, int] = {}
+    found = []
+    for key, row in Snapshot(store, store.keys()).results.items():
+        if not _tells(row):
+            continue
+        kind = kind_of(row, str(row["run.device"]), int(row["run.workers"]))
+        size = 0
+        if measured.get(kind, 0) < DISK_TRIALS:
+            size = disk_bytes(store.trial(key).path)
+            measured[kind] = measured.get(kind, 0) + (size > 0)
+        found.append(
+            MeasuredCost(
+                kind=kind,
+                steps=int(row["total_steps"]),
+                seconds=float(row["run.seconds"]),
+                ended=float(row["run.finished_at"]),
+                memory_bytes=float(row.get("run.peak_memory_bytes") or 0.0),
+                disk_bytes=float(size),
+            )
+        )
+    return found
+
+
+def _tells(row: Mapping[str, Any]) -> bool:
+    needed = ("method", "training.crop_pixels", "training.precision", "total_steps")
+    times = ("run.device", "run.workers", "run.seconds", "run.finished_at")
+    whole = all(row.get(name) is not None for name in (*needed, *times))
+    return whole and row["run.seconds"] > 0 and row["total_steps"] > 0
+
+
+def disk_bytes(folder: Location) -> int:
+    """Return what a finished trial takes on disk; 0 where its weights have been freed."""
+    found = files.below(folder)
+    if not any("weights-" in name for name in found):
+        return 0
+    return sum(size for size, _ in found.values())
+
+
+def here() -> tuple[str, int]:
+    """Return the device that trials would run on here, and how many there are of it."""
+    gpus = gpus_here()
+    return ("cuda", gpus) if gpus else ("cpu", os.cpu_count() or 1)
+
+
+def gpus_here() -> int:
+    """Return how many GPUs this process may use, without importing torch."""
+    found = [name for name in os.listdir("/dev") if name[:6] == "nvidia" and name[6:].isdigit()]
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if shown is None:
+        return len(found)
+    return min(len(found), len([name for name in shown.split(",") if name.strip()]))
+
+
+def probe(
+    trials: Iterable[Trial], splits: Splits, device: str, workers: int
+) -> Iterator[MeasuredCost]:
+    """Train one trial of each kind for a few steps in this process, and yield what that cost.
+
+    The first step, which also builds what the others find, is not timed; an evaluation's share is.
+    Raises `ConfigError` where torch cannot use the device.
+    """
+    from semisweep.core.device import initialise, usable
+
+    initialise(usable(device))
+    seen: dict[Kind, Trial] = {}
+    for trial in trials:
+        seen.setdefault(kind_of_trial(trial, device, workers), trial)
+    for kind, trial in seen.items():
+        yield _probed(trial, kind, splits, device)
+
+
+def _probed(trial: Trial, kind: Kind, splits: Splits, device: str) -> MeasuredCost:
+    from semisweep.core.device import begin_measuring, peak_memory, synchronise
+    from semisweep.training.trainer import SELECTION_PART, Training, to_bytes
+
+    dataset, split = splits.dataset(trial.data.name), splits.of(trial.data)
+    gc.collect()  # what is left of the trial before is no part of this one's peak
+    begin_measuring(device)
+    training = Training(trial, dataset, split, device)
+    total = training.total_steps
+    batches = training.loader.batches(0, min(total, PROBE_STEPS + 1), 0)
+    times = []
+    for batch in batches:
+        started = time.perf_counter()
+        training.advance(batch)
+        synchronise(device)
+        times.append(time.perf_counter() - started)
+    started = time.perf_counter()
+    training.score(SELECTION_PART)
+    evaluating = (time.perf_counter() - started) * len(training.evaluation_steps())
+    step = sum(times[1:]) / len(times[1:]) if len(times) > 1 else times[0]
+    return MeasuredCost(
+        kind=kind,
+        steps=total,
+        seconds=step * total + evaluating,
+        ended=time.time(),
+        memory_bytes=float(peak_memory(device)),
+        disk_bytes=2.0 * len(to_bytes(training.method.state_dict())),
+    )

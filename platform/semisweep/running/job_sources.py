@@ -1,0 +1,71 @@
+"""Jobs of trials, the source that hands out a list of them, and what is kept of their ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from semisweep.cluster.job import Job
+from semisweep.cluster.machine_data import known_digest
+from semisweep.cluster.progress import SweepProgress
+from semisweep.store.store import Store
+from semisweep.study.request import Request
+from semisweep.study.resolve import Splits
+from semisweep.training.trial import Trial
+
+
+def job_for(
+    key: str, trial: Trial, store: Store, splits: Splits, request: Request, label: str = ""
+) -> Job:
+    """Return what a worker needs to know of a trial; `label` is what people know it by."""
+    return Job(
+        key=key,
+        trial=trial.encoded(),
+        store=str(store.root),
+        data_root=str(splits.roots.of(trial.data.name)),
+        data_digest=known_digest(trial.data.name, request),
+        threads=request.resources.threads,
+        label=label,
+    )
+
+
+class JobList:
+    """A sweep's source that hands out a list of jobs."""
+
+    def __init__(
+        self,
+        jobs: list[Job],
+        progress: SweepProgress,
+        store: Store,
+        metrics: Mapping[str, str],
+    ) -> None:
+        self.total = len(jobs)
+        self.progress, self.store, self.metrics = progress, store, metrics
+        self._jobs: Iterator[Job] = iter(jobs)
+        self._trials = {job.key: job.trial for job in jobs}
+
+    def next(self) -> dict[str, Any] | None:
+        """Return the next job, or None when there are no more."""
+        job = next(self._jobs, None)
+        return None if job is None else job.as_dict()
+
+    def done(self, key: str, status: str, error: str) -> None:
+        """Show the outcome of a job."""
+        if status == "failed":
+            keep_failure(self.store, key, error, self._trials[key])
+        self.progress.finished(key, status, outcome_note(self.store, key, self.metrics[key], error))
+
+
+def keep_failure(store: Store, key: str, error: str, trial: Mapping[str, Any]) -> None:
+    """Write the failure of a trial whose worker could not do so itself."""
+    folder = store.trial(key)
+    if not folder.finished and (folder.failure() or {}).get("error") != error:
+        folder.fail({"key": key, "error": error, "attempts": folder.attempts, "trial": trial})
+
+
+def outcome_note(store: Store, key: str, metric: str, error: str) -> str:
+    """Return the score of a finished trial, or the error of a failed one, in one line."""
+    row = store.trial(key).result()
+    if row is None:
+        return error.strip().splitlines()[-1] if error.strip() else "no result"
+    return f"{metric} {100 * float(row[metric]):.2f}  {float(row['run.seconds']):.0f} s"

@@ -1,0 +1,169 @@
+"""Launching studies: resolve them, check what they stand on, run what has no result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from semisweep.checks.validation import check_place, check_study, sample_trials
+from semisweep.cluster.connection import Connection
+from semisweep.cluster.job import Job
+from semisweep.cluster.machine_data import check_machines
+from semisweep.cluster.progress import SweepProgress
+from semisweep.cluster.prometheus import SweepMetrics
+from semisweep.cluster.sweep import sweep
+from semisweep.evaluation.pseudo_label_results import measure, measured_keys
+from semisweep.running.cost_forecast import remember
+from semisweep.running.job_sources import JobList, job_for
+from semisweep.running.preparation import Prepared, Say, looks_finished, prepare
+from semisweep.store.compaction import compact_after_sweep
+from semisweep.store.store import Store
+from semisweep.study.catalogue import find_study
+from semisweep.study.declaration import Search, Study
+from semisweep.study.plan import trial_names
+from semisweep.study.request import AUTO, Request
+from semisweep.tables.image_tests import image_tests
+
+
+def run(names: Sequence[str], request: Request, say: Say = lambda text: None) -> None:
+    """Bring every trial of some studies to a result or a failure; `say` gets warnings.
+
+    Ray starts first, and its workers while the studies are still being imported, unless the store
+    says that nothing is left to run, or there are fields, data or workers of the user to check.
+    """
+    for name in names:
+        check_place(name, request)
+    if request.smoke:
+        from semisweep.study.smoke import smoke_roots
+
+        request = replace(request, roots=smoke_roots(request))
+    with Connection(request.resources) as connection:
+        if is_plain(request) and not all(looks_finished(name, request) for name in names):
+            connection.connect()
+        studies = [wanted(find_study(name), request) for name in names]
+        apart = [study for study in studies if request.race or isinstance(study, Search)]
+        tables = [
+            prepare(study, request, check_study(study, request), say)
+            for study in studies
+            if isinstance(study, Study) and not request.race
+        ]
+        connection.pack = packer(request, tables, apart, say)
+        run_tables(tables, request, connection)
+        look_closer(tables, request, say)
+        for study in apart:
+            check_study(study, request)
+        if apart and not tables:
+            run_apart(apart.pop(0), request, connection, say)
+    for study in apart:
+        with Connection(request.resources) as own:
+            own.pack = packer(request, [], [study], say)
+            run_apart(study, request, own, say)
+    compact_after_sweep(Store.open(request.store))
+
+
+def packer(
+    request: Request, tables: Sequence[Prepared], apart: Sequence[Study | Search], say: Say
+) -> Callable[[Any], float | None]:
+    """Return what tells, of a cluster, which share of a GPU the trials of a request need."""
+
+    def pack(ray: Any) -> float | None:
+        from semisweep.cluster.gpu_sharing import gpu_share, smallest_gpu
+
+        room = smallest_gpu(ray)
+        trials = [table.trials[key] for table in tables for key in table.missing]
+        races = [study for study in apart if not isinstance(study, Search)]
+        trials += [trial for study in races for trial in sample_trials(study, request)]
+        share, why = None, "a trial like one of these was never measured on one"
+        if request.resources.workers > 1:
+            why = "several workers must have one each"
+        elif len(races) < len(apart):
+            why = "what a search will ask for is not known"
+        else:
+            share = gpu_share(trials, Store.open(request.store, create=True), room)
+        if room and share is None:
+            say(f"warning: a GPU for each worker, got gpus={AUTO}: {why}")
+        return share
+
+    return pack
+
+
+def look_closer(tables: Sequence[Prepared], request: Request, say: Say) -> None:
+    """Measure of finished trials what tables show beside results: pseudo-labels, other images."""
+    store = Store.open(request.store)
+    finished = store.finished()
+    for prepared in tables:
+        if measured_keys(prepared.table):
+            measure(prepared.table, store, request.roots, say)
+        image_tests(prepared.table, store, finished, make=True)
+
+
+def wanted(study: Study | Search, request: Request) -> Study | Search:
+    """Return what is to be run of a study: all, or as much as shows that it runs."""
+    if request.smoke and isinstance(study, Study):
+        from semisweep.study.smoke import reduced
+
+        return reduced(study, request.scale)
+    return study
+
+
+def run_apart(study: Study | Search, request: Request, connection: Connection, say: Say) -> None:
+    """Run a search, or race the rows of a table: what comes next depends on what has ended."""
+    if isinstance(study, Search):
+        from semisweep.running import search_run as searching
+
+        searching.run_search(study, request, connection, say)
+        return
+    from semisweep.checks.remembered_checks import check_before
+    from semisweep.running.race_run import run_race
+
+    splits = check_study(study, request)
+    if request.check:
+        store = Store.open(request.store, create=True)
+        for finding in check_before(study, request.scale, request.changes, splits, store):
+            say(f"warning: {study.name}: {finding}")
+    run_race(study, request, connection, splits)
+
+
+def is_plain(request: Request) -> bool:
+    """Return whether hardly anything in a request could be wrong that needs the study to tell."""
+    plain = not request.changes and request.resources.workers == 1
+    plain = plain and request.resources.gpus != AUTO
+    if request.smoke or not plain:
+        return plain
+    of_some_studies = (
+        request.race or request.trials or request.deterministic or request.continue_stopped
+    )
+    return not (request.roots.named or request.top_up or of_some_studies)
+
+
+def run_tables(tables: Sequence[Prepared], request: Request, connection: Connection) -> None:
+    """Run the trials of tables that have no result, on Ray; those of several tables once."""
+    store = Store.open(request.store)
+    jobs: dict[str, Job] = {}
+    names: dict[str, str] = {}
+    metrics: dict[str, str] = {}
+    study = tables[0].table["name"] if len(tables) == 1 else "several"
+    for prepared in reversed(tables):
+        own = trial_names(prepared.table)
+        prefix = f"{prepared.table['name']}, " if len(tables) > 1 else ""
+        names |= {key: prefix + name for key, name in own.items()}
+        metrics |= dict.fromkeys(own, prepared.table["metric"])
+    for prepared in tables:
+        for key in prepared.missing:
+            label = f"{study}: {names[key]}"
+            jobs[key] = job_for(key, prepared.trials[key], store, prepared.splits, request, label)
+    if not jobs:
+        return
+    for prepared in tables:
+        trials = {key: prepared.trials[key] for key in prepared.missing}
+        if trials:
+            remember(store, prepared.table["name"], trials, prepared.splits, request)
+    if request.resources.address:
+        connection.connect()
+        for dataset in dict.fromkeys(job.trial["data"]["name"] for job in jobs.values()):
+            check_machines(connection.ray, dataset, request)
+    with SweepProgress(len(jobs), names) as progress:
+        source = JobList(list(jobs.values()), progress, store, metrics)
+        watch = SweepMetrics(study, progress)
+        sweep(source, connection, watch, retries=request.retry_failed)

@@ -1,0 +1,127 @@
+"""What a run of a table is about to do: its trials, its look at them, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from semisweep.core.errors import ConfigError
+from semisweep.store.store import Store
+from semisweep.study.catalogue import short
+from semisweep.study.declaration import Study
+from semisweep.study.plan import plan
+from semisweep.study.request import Request
+from semisweep.study.resolve import Splits, resolve
+from semisweep.tables.interim_analysis import InterimAnalysis, kept_look, look_again
+from semisweep.tables.rendering import make_table
+from semisweep.training.trial import Trial
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A table that is to be run, and which of its trials have no result."""
+
+    table: Mapping[str, Any]
+    trials: Mapping[str, Trial]
+    splits: Splits
+    missing: tuple[str, ...]
+
+
+def prepare(study: Study, request: Request, splits: Splits, say: Say) -> Prepared:
+    """Return what running a study comes to; keeps its resolved table in the store.
+
+    Its arms are checked before, if any of them is to be trained. Raises `ConfigError` for an arm
+    that must not be, and for a look that was not planned.
+    """
+    store = Store.open(request.store, create=True)
+    stored = store.read_study(study.name, request.stored_scale)
+    look = chosen_look(stored, request)
+    scale, changes = request.scale, request.changes
+    resolved = resolve(
+        study,
+        scale,
+        splits,
+        changes,
+        request.seeds,
+        units=look.units,
+        adapt=adapted(request),
+    )
+    state = plan([resolved.table], store)
+    missing = state.missing + (state.failed if request.retry_failed else ())
+    notes = checked_notes(study, request, splits, store, stored, say, needed=bool(missing))
+    table = resolved.table | look.stated() | {"scale": request.stored_scale}
+    table["notes"] = [*table["notes"], *notes]
+    store.write_study(study.name, request.stored_scale, table)
+    return Prepared(table=table, trials=resolved.trials, splits=splits, missing=missing)
+
+
+def adapted(request: Request) -> Callable[[Trial], Trial] | None:
+    """Return what becomes of every trial of a request, if anything does."""
+    if not request.smoke:
+        return None
+    from semisweep.study.smoke import shortened
+
+    return shortened
+
+
+def chosen_look(stored: Mapping[str, Any] | None, request: Request) -> InterimAnalysis:
+    """Return which look at a table a request is for: the next one, if it is to be topped up."""
+    same = stored is not None and stored.get("changes", {}) == dict(request.changes)
+    stored = stored if same else None
+    if request.top_up:
+        table = make_table(stored, request) if stored is not None else None
+        if table is None or stored is None:
+            raise ConfigError(
+                "a top-up must follow a run of the study with the same --set, got none in "
+                f"store={request.store}; run it without --top-up first"
+            )
+        missing = plan([stored], Store.open(request.store)).missing
+        return look_again(stored, table, request.looks, missing=bool(missing))
+    look = kept_look(stored, request.looks)
+    if look.units and request.seeds:
+        raise ConfigError(
+            "a table that is looked at more than once must get its replicates by --top-up, "
+            f"got seeds={request.seeds}, look={look.look}, looks={look.looks}"
+        )
+    return look
+
+
+def checked_notes(
+    study: Study,
+    request: Request,
+    splits: Splits,
+    store: Store,
+    stored: Mapping[str, Any] | None,
+    say: Say,
+    *,
+    needed: bool,
+) -> list[str]:
+    """Return what the table must say of the check of its arms, which is made if it is needed."""
+    from semisweep.checks.remembered_checks import UNCHECKED, carried_note, check_before
+
+    if request.smoke:
+        from semisweep.study.smoke import NOTE
+
+        return [NOTE]
+    if not needed:
+        return carried_note(stored)
+    if not request.check:
+        return [UNCHECKED]
+    for finding in check_before(study, request.scale, request.changes, splits, store):
+        say(f"warning: {study.name}: {finding}")
+    return []
+
+
+def looks_finished(name: str, request: Request) -> bool:
+    """Return whether the store has all results of the study as it ran last; reads a few files."""
+    asks_more = request.retry_failed or request.continue_stopped or request.trials or request.race
+    if request.changes or request.seeds or request.top_up or asks_more:
+        return False
+    if not Store.exists(request.store):
+        return False
+    store = Store.open(request.store)
+    table = store.read_study(short(name), request.stored_scale)
+    return table is not None and not plan([table], store).missing

@@ -1,0 +1,1 @@
+"""How searches choose: Optuna's samplers, halving, how trials ended, exports."""

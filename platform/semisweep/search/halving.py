@@ -1,0 +1,152 @@
+"""Early stopping of a search's trials at rungs, decided by whoever trains, from the store alone.
+
+A decision is written into the trial's folder, with what it was taken against, before it is acted
+on, and stands: whatever is killed, a search that is run again decides the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from semisweep.core.errors import ConfigError
+from semisweep.store import stopped_trial
+from semisweep.store.store import Store
+from semisweep.store.trial_folder import TrialFolder
+
+Row = Mapping[str, Any]
+TINY = 1e-9  # of a step, which fractions of their number may be off
+
+
+class Rungs:
+    """The rungs of one trial of a search.
+
+    `asked`: what the search says of them: its `identity`, the study's `name` and `scale`,
+    `metric`, `direction`, `rungs` as fractions of the steps, `reduction`, the least number of
+    `peers`, and `among`, the keys of the trials to be compared with; None: all those that the
+    search has suggested by then.
+    """
+
+    def __init__(self, asked: Mapping[str, Any], store: Store, folder: TrialFolder) -> None:
+        self.asked, self.store, self.folder = asked, store, folder
+        self.at: dict[int, float] = {}
+
+    def place(self, evaluations: Sequence[int], total_steps: int) -> None:
+        """Say after which steps there are evaluations."""
+        self.at = rung_steps(self.asked["rungs"], evaluations, total_steps)
+
+    def judge(self, row: Row) -> bool:
+        """Return whether the trial is to stop after an evaluation with this row of its history."""
+        step = int(row["step"])
+        if step not in self.at:
+            return False
+        decision = self._known(step) or self._decide(step, row)
+        return bool(decision["stop"])
+
+    def stopping(self) -> tuple[float, str]:
+        """Return the rung at which the trial was stopped, and why in words."""
+        found = next(row for row in self._decisions() if row["stop"])
+        return found["rung"], (
+            f"{self.asked['metric']} {found['value']:.4f} was not among the best "
+            f"1/{self.asked['reduction']} of {len(found['against']) + 1} trials at rung "
+            f"{found['rung']:.3g} of {self.asked['name']}"
+        )
+
+    def _decisions(self) -> list[dict[str, Any]]:
+        known = stopped_trial.read_rungs(self.folder)
+        return [row for row in known if row["search"] == self.asked["identity"]]
+
+    def _known(self, step: int) -> Row | None:
+        return next((row for row in self._decisions() if row["step"] == step), None)
+
+    def _decide(self, step: int, row: Row) -> Row:
+        rung, metric = self.at[step], self.asked["metric"]
+        if metric not in row:
+            raise ConfigError(
+                f"a rung must judge by a column of the history, got metric={metric!r}; "
+                f"there are: {', '.join(name for name in row if name.startswith('val.'))[:200]}"
+            )
+        against = self._against(rung)
+        value = float(row[metric])
+        stop = falls_behind(
+            value,
+            list(against.values()),
+            reduction=self.asked["reduction"],
+            peers=self.asked["peers"],
+            maximize=self.asked["direction"] == "maximize",
+        )
+        decision = {
+            "search": self.asked["identity"],
+            "step": step,
+            "rung": rung,
+            "value": value,
+            "stop": stop,
+            "against": against,
+        }
+        stopped_trial.append_rung(self.folder, decision)
+        return decision
+
+    def _against(self, rung: float) -> dict[str, float]:
+        keys: Collection[str] | None = self.asked["among"]
+        if keys is None:
+            keys = self.store.study_keys(self.asked["name"], self.asked["scale"])
+        others = [key for key in dict.fromkeys(keys) if key != self.folder.key]
+        found = {key: value_at(self.store.trial(key), rung, self.asked["metric"]) for key in others}
+        return {key: value for key, value in found.items() if value is not None}
+
+
+def rung_steps(
+    rungs: Sequence[float], evaluations: Sequence[int], total_steps: int
+) -> dict[int, float]:
+    """Return the step of the first evaluation at or after each rung; the last is none of them."""
+    found: dict[int, float] = {}
+    for rung in rungs:
+        later = [step for step in evaluations if step >= rung * total_steps - TINY]
+        if later and later[0] < total_steps:
+            found[later[0]] = rung
+    return found
+
+
+def falls_behind(
+    value: float, others: Sequence[float], *, reduction: int, peers: int, maximize: bool
+) -> bool:
+    """Return whether a value is not among the best 1 / `reduction` of itself and the others.
+
+    The best of all never falls behind, nor does any before there are `peers` others; a value that
+    is no number always does then.
+    """
+    if len(others) < peers:
+        return False
+    if math.isnan(value):
+        return True
+    sign = 1.0 if maximize else -1.0
+    ranked = sorted((sign * other for other in (*others, value)), reverse=True)
+    survivors = max(1, len(ranked) // reduction)
+    return sign * value < ranked[survivors - 1]
+
+
+def value_at(folder: TrialFolder, rung: float, metric: str) -> float | None:
+    """Return a trial's value at its first evaluation at or after a rung; None if it is not there.
+
+    A value that is no number is none.
+    """
+    history = folder.read_history()
+    if not history:
+        return None
+    total = folder.description()["identity"]["training"]["total_steps"]
+    reached = (row for row in history if row["step"] >= rung * total - TINY)
+    value = next((row.get(metric) for row in reached), None)
+    return None if value is None or math.isnan(value) else float(value)
+
+
+def listener(
+    rungs: Rungs | None, report: Callable[[Row], object], stop: str
+) -> Callable[[Row], object]:
+    """Return a report that passes on what it is told, and answers `stop` where a rung says so."""
+
+    def said(message: Row) -> object:
+        report(message)
+        return stop if rungs and "row" in message and rungs.judge(message["row"]) else None
+
+    return said

@@ -1,0 +1,72 @@
+"""A search as a study in one of Optuna's own storages, which its dashboard can open.
+
+Together with `sampling` the only file that imports `optuna`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from semisweep.core.errors import ConfigError
+from semisweep.search.sampling import as_study
+from semisweep.search.trial_outcome import metrics, outcomes
+from semisweep.store import files
+from semisweep.store.store import Store
+from semisweep.study.catalogue import short
+
+SQLITE = (".db", ".sqlite", ".sqlite3")
+JOURNAL = (".log", ".jsonl")
+
+
+def export_search(store: Store, name: str, scale: str, output: Path) -> tuple[int, str]:
+    """Write a search into a new file; return its number of trials and how Optuna is to open it.
+
+    Trials have their keys as attributes, the study its title and the names of its metrics.
+    The file is whole or absent. Raises `ConfigError` for a study that is no search or was never
+    run, and for a file that exists or has another ending.
+    """
+    table = store.read_study(short(name), scale)
+    if table is None or table.get("kind") != "search":
+        known = [f"{one}@{at}" for one, at in store.studies() if _is_search(store, one, at)]
+        raise ConfigError(
+            f"a search must have been run to be exported, got search={short(name)!r}, "
+            f"scale={scale!r}; this store has: {', '.join(known) or 'none'}"
+        )
+    if output.suffix not in SQLITE + JOURNAL:
+        raise ConfigError(
+            f"a file for Optuna must end in {', '.join(SQLITE)} (SQLite) or "
+            f"{', '.join(JOURNAL)} (journal), got output={output}"
+        )
+    if output.exists():
+        raise ConfigError(f"a file to export into must be new, got output={output}, which exists")
+    found = outcomes(store, table)
+    with files.writing(output), files.temporary_beside(output.absolute()) as temporary:
+        storage = _storage(temporary, output.suffix)
+        study = as_study(table, found, storage=storage, study_name=f"{table['name']}@{scale}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what Optuna calls experimental
+            study.set_metric_names(metrics(table))
+        study.set_user_attr("title", table["title"])
+        storage.remove_session()
+        temporary.rename(output)
+    return len(table["trials"]), _opened(output)
+
+
+def _is_search(store: Store, name: str, scale: str) -> bool:
+    return (store.read_study(name, scale) or {}).get("kind") == "search"
+
+
+def _storage(path: Path, ending: str) -> Any:
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    if ending in SQLITE:
+        return RDBStorage(f"sqlite:///{path}")
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+def _opened(output: Path) -> str:
+    """Return what a command of Optuna's takes for the file."""
+    return f"sqlite:///{output}" if output.suffix in SQLITE else str(output)

@@ -1,0 +1,226 @@
+"""What Optuna is asked: the next values of a search, the best trade-offs, what mattered.
+
+A search's table (see `semisweep.running.search_run`) and the outcomes of its trials are all that is
+known: the sampler is made anew for every suggestion, from a seed that depends on the study, the
+scale and the suggestion's number. Nothing of Optuna's is kept.
+
+Together with `optuna_export` the only file that imports `optuna`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from semisweep.core.config import encode
+from semisweep.core.errors import ConfigError
+from semisweep.core.seeding import derive
+from semisweep.search.trial_outcome import Outcome
+from semisweep.study.search_space import Bundle, Space, holds, unfold
+
+STARTUP_TRIALS = 5  # of TPE, drawn at random
+IMPORTANCE_TRIALS = 4  # the fewest finished ones that say anything
+GRID_POINTS = 100_000
+
+Table = Mapping[str, Any]
+Outcomes = Mapping[str, Outcome]  # by key; trials without one are running
+
+
+def describe(space: Space) -> dict[str, Any]:
+    """Return a space as JSON has it."""
+    import optuna
+
+    described: dict[str, Any] = {}
+    for name, item in space.items():
+        conditions, leaf = unfold(item)
+        text = optuna.distributions.distribution_to_json(_distribution(leaf))
+        more: dict[str, Any] = {"when": [list(pair) for pair in conditions]} if conditions else {}
+        if isinstance(leaf, Bundle):
+            more["options"] = {
+                option: {path: encode(value) for path, value in fields.items()}
+                for option, fields in leaf.options.items()
+            }
+        described[name] = {"distribution": text, **more} if more else text
+    return json.loads(json.dumps(described))  # type: ignore[no-any-return]
+
+
+def suggest(table: Table, outcomes: Outcomes, sight: int) -> dict[str, Any]:
+    """Return the values of the trial that comes after those of a search's table.
+
+    Only the first `sight` trials may be seen to have ended.
+    """
+    number = len(table["trials"])
+    if table.get("sampler") == "grid":
+        return next(itertools.islice(grid(table), number, None))
+    trial = as_study(table, outcomes, _sampler(table, number), sight).ask()
+    values: dict[str, Any] = {}
+    for name, (conditions, distribution) in _read(table).items():
+        if holds(conditions, values):
+            values[name] = _draw(trial, name, distribution)
+    return values
+
+
+def grid(table: Table) -> Iterator[dict[str, Any]]:
+    """Yield every point of a search's space once; the last name changes fastest.
+
+    Raises `ConfigError` for a distribution without a step.
+    """
+    space = list(_read(table).items())
+    choices = {name: _points(name, distribution) for name, (_, distribution) in space}
+
+    def points(index: int, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        if index == len(space):
+            yield values
+            return
+        name, (conditions, _) = space[index]
+        if not holds(conditions, values):
+            yield from points(index + 1, values)
+            return
+        for value in choices[name]:
+            yield from points(index + 1, {**values, name: value})
+
+    return points(0, {})
+
+
+def grid_size(table: Table) -> int:
+    """Return the number of points of a grid; raise `ConfigError` where there are far too many."""
+    count = sum(1 for _ in itertools.islice(grid(table), GRID_POINTS + 1))
+    if count > GRID_POINTS:
+        raise ConfigError(f"a grid must have at most {GRID_POINTS} points, got more")
+    return count
+
+
+def front(table: Table, outcomes: Outcomes) -> list[int]:
+    """Return the numbers of the finished trials that no other beats in every objective."""
+    if len(directions(table)) < 2:
+        return []
+    return sorted(trial.number for trial in as_study(table, outcomes).best_trials)
+
+
+def importances(table: Table, outcomes: Outcomes) -> dict[str, float]:
+    """Return how much each name of the space mattered, as shares, the most important first.
+
+    By PED-ANOVA: S. Watanabe, A. Bansal, F. Hutter, IJCAI 2023. Empty before there are enough
+    finished trials, and where none of them is better than another.
+    """
+    import optuna
+
+    study = as_study(table, outcomes)
+    finished = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
+    if len(finished) < IMPORTANCE_TRIALS or len({tuple(trial.values) for trial in finished}) < 2:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = optuna.importance.get_param_importances(study)
+    return {name: float(value) for name, value in found.items() if math.isfinite(value)}
+
+
+def as_study(
+    table: Table,
+    outcomes: Outcomes,
+    sampler: Any = None,
+    sight: int | None = None,
+    **place: Any,
+) -> Any:
+    """Return an Optuna study of a search's trials; `place`: such as a storage and a name."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=sampler, directions=directions(table), **place)
+    distributions = {name: found for name, (_, found) in _read(table).items()}
+    seen, unseen = table["trials"][:sight], table["trials"][len(table["trials"][:sight]) :]
+    study.add_trials([_frozen(entry, distributions, outcomes) for entry in seen])
+    study.add_trials([_frozen(entry, distributions, {}) for entry in unseen])
+    return study
+
+
+def directions(table: Table) -> list[Any]:
+    """Return the direction of each objective, the metric's first."""
+    return [table["direction"], *(item["direction"] for item in table.get("also", ()))]
+
+
+def _frozen(entry: Mapping[str, Any], distributions: Mapping[str, Any], outcomes: Outcomes) -> Any:
+    import optuna
+
+    outcome = outcomes.get(entry["key"], Outcome("running"))
+    names = {
+        "finished": optuna.trial.TrialState.COMPLETE,
+        "stopped": optuna.trial.TrialState.PRUNED,
+        "failed": optuna.trial.TrialState.FAIL,
+        "running": optuna.trial.TrialState.RUNNING,
+    }
+    return optuna.trial.create_trial(
+        params=entry["params"],
+        distributions={name: distributions[name] for name in entry["params"]},
+        values=list(outcome.values) or None,
+        intermediate_values=dict(outcome.on_the_way),
+        user_attrs={"key": entry["key"]},
+        state=names[outcome.state],
+    )
+
+
+def _sampler(table: Table, number: int) -> Any:
+    import optuna
+
+    seed = derive("search", table["name"], table["scale"], number) % 2**32
+    if table.get("sampler") == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            seed=seed, n_startup_trials=STARTUP_TRIALS, constant_liar=True
+        )
+
+
+def _read(table: Table) -> dict[str, tuple[Sequence[Sequence[Any]], Any]]:
+    """Return conditions and distribution of each name of a described space."""
+    import optuna
+
+    whole = {
+        name: item if isinstance(item, dict) else {"distribution": item}
+        for name, item in table["space"].items()
+    }
+    return {
+        name: (
+            item.get("when", ()),
+            optuna.distributions.json_to_distribution(item["distribution"]),
+        )
+        for name, item in whole.items()
+    }
+
+
+def _distribution(leaf: Any) -> Any:
+    import optuna
+
+    if isinstance(leaf, Bundle):
+        return optuna.distributions.CategoricalDistribution(tuple(leaf.options))
+    return leaf
+
+
+def _draw(trial: Any, name: str, distribution: Any) -> Any:
+    import optuna
+
+    if isinstance(distribution, optuna.distributions.CategoricalDistribution):
+        return trial.suggest_categorical(name, distribution.choices)
+    whole = isinstance(distribution, optuna.distributions.IntDistribution)
+    ask = trial.suggest_int if whole else trial.suggest_float
+    bounds = distribution.low, distribution.high
+    return ask(name, *bounds, step=distribution.step, log=distribution.log)
+
+
+def _points(name: str, distribution: Any) -> list[Any]:
+    if hasattr(distribution, "choices"):
+        return list(distribution.choices)
+    if distribution.step is None or distribution.log:
+        raise ConfigError(
+            "a grid needs choices or a step for everything that it varies, "
+            f"got {name}={distribution}"
+        )
+    count = round((distribution.high - distribution.low) / distribution.step) + 1
+    whole = isinstance(distribution.low, int)
+    values = (distribution.low + index * distribution.step for index in range(count))
+    return [value if whole else round(value, 12) for value in values]

@@ -1,0 +1,1 @@
+"""Intervals, verdicts, levels and bootstraps: numbers in, numbers out."""

@@ -1,0 +1,1 @@
+"""Trials on disk or in object storage, each finished exactly once; reading them again."""

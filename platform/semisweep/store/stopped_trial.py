@@ -1,0 +1,60 @@
+"""Trials that a search stopped on their way, and what it decided at their rungs.
+
+<trial>/rung-<step>-<search>.json    a decision; the first one of a search at a step stands
+<trial>/stopped-<step>.parquet       one row: as far as a search let the trial come
+
+Neither is a result: the place of that stays free, as does the checkpoint, so that training can go
+on to the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from semisweep.store import files
+from semisweep.store.files import Location
+from semisweep.store.result_file import encode_row, read_row
+from semisweep.store.trial_folder import TrialFolder
+
+_RUNG = re.compile(r"rung-\d+-[0-9a-f]{12}\.json")
+_STOPPED = re.compile(r"stopped-\d+\.parquet")
+
+
+def append_rung(folder: TrialFolder, decision: Mapping[str, Any]) -> None:
+    """Keep a decision at a rung, durably. It stands, also when training goes back behind it."""
+    search = hashlib.sha256(str(decision["search"]).encode()).hexdigest()[:12]
+    path = folder.path / f"rung-{int(decision['step']):08d}-{search}.json"
+    files.create(path, json.dumps(files.plain(decision)).encode())
+
+
+def read_rungs(folder: TrialFolder) -> list[dict[str, Any]]:
+    """Return the decisions at rungs in order of their steps."""
+    names = sorted(entry.name for entry in files.scan(folder.path) if _RUNG.fullmatch(entry.name))
+    found = (files.read_json(folder.path / name) for name in names)
+    return [decision for decision in found if decision is not None]
+
+
+def stop(folder: TrialFolder, step: int, row: Mapping[str, object]) -> None:
+    """Keep `row` as what came of the trial until a search stopped it; the first one stays.
+
+    The caller has the right to train the trial.
+    """
+    files.create(
+        folder.path / f"stopped-{step:08d}.parquet", encode_row({"key": folder.key, **row})
+    )
+
+
+def stopped(folder: TrialFolder, columns: Sequence[str] | None = None) -> dict[str, Any] | None:
+    """Return the row of the latest `stop`; None without one, and for a trial that finished."""
+    path = stopped_path(folder)
+    return None if path is None or folder.finished else read_row(path, columns)
+
+
+def stopped_path(folder: TrialFolder) -> Location | None:
+    """Return the file of the latest `stop`, if there is one."""
+    names = [entry.name for entry in files.scan(folder.path) if _STOPPED.fullmatch(entry.name)]
+    return folder.path / max(names) if names else None

@@ -1,0 +1,249 @@
+"""The store: a folder in which every trial has its place, and is finished exactly once.
+
+<root>/semisweep.json                the store's format version
+<root>/trials/<key>/                 see `semisweep.store.trial_folder`
+<root>/studies/<name>@<scale>.json   resolved studies: what tables are made of
+<root>/results/, <root>/history/     compacted copies, see `semisweep.store.compacted_parts`
+
+The files under trials/ are the only truth; whatever else is kept can be made from them again. In
+object storage, and on a disk without locks or where $SEMISWEEP_LEASES was set when the store was
+made, trials are as in `semisweep.store.leased_folder`: format 2.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from semisweep.core.errors import StoreError
+from semisweep.store import file_lock, files, lease, stopped_trial
+from semisweep.store.files import Location
+from semisweep.store.leased_folder import LeasedFolder
+from semisweep.store.object_storage import SCHEME, ObjectPath
+from semisweep.store.trial_folder import TrialFolder
+
+FORMAT = 1  # the kernel's locks say who trains
+LEASED = 2  # leases do
+LEASES = "SEMISWEEP_LEASES"
+MARKER = "semisweep.json"
+FEW = 8  # so many trials are asked for one by one, more by a listing of all
+
+
+@dataclass(frozen=True)
+class Store:
+    """An opened store; `Store.open` is how to get one."""
+
+    root: Location
+    leased: bool = False
+
+    @classmethod
+    def open(cls, url: str | Path, *, create: bool = False) -> Store:
+        """Return the store at `url`; with `create`, make it if absent and prove it writable.
+
+        Raises `StoreError`, having touched nothing, if there is no store and none is to be made, if
+        it has another format version, or if its place cannot be written.
+        """
+        root = locate(url)
+        has_trials = (root / "trials").exists()  # asked first: another process may be making it all
+        marker = files.read_json(root / MARKER)
+        if marker is not None:
+            _check_format(root, marker.get("format"))
+        elif not create:
+            raise StoreError(
+                f"a store must exist to be read, no store at {root}; run a study first"
+            )
+        elif has_trials:
+            raise StoreError(
+                f"a store must have a {MARKER}, got store={root} with trials but without it; "
+                f'if they are whole, write {{"format": {_format_of(root)}}} to {root / MARKER}'
+            )
+        if create:
+            _prove_writable(root)
+        if marker is None:
+            marker = {"format": _format_of(root)}
+            files.write_json(root / MARKER, marker)
+        return cls(root, marker["format"] == LEASED)
+
+    @staticmethod
+    def exists(url: str | Path) -> bool:
+        """Return whether there is something at `url`, a store or what `open` will refuse."""
+        return locate(url).exists()
+
+    def trial(self, key: str) -> TrialFolder:
+        """Return the folder of a trial, whether it exists yet or not."""
+        if not re.fullmatch(r"\w[\w-]*", key, re.ASCII):
+            raise StoreError(f"a key must be letters, digits, _ and -, got key={key!r}")
+        path = self.root / "trials" / key
+        return LeasedFolder(path) if self.leased else TrialFolder(path)
+
+    def survey(self, keys: Iterable[str]) -> dict[str, TrialFolder]:
+        """Return the folders of trials, to ask many of them what they have.
+
+        In object storage they answer from one listing, as things were when it was made.
+        """
+        folders = {key: self.trial(key) for key in keys}
+        if not isinstance(self.root, ObjectPath) or len(folders) <= FEW:
+            return folders
+        seen: dict[str, dict[str, tuple[int, int]]] = {key: {} for key in folders}
+        for name, stamp in files.below(self.root / "trials").items():
+            key, _, rest = name.partition("/")
+            if key in seen:
+                seen[key][rest] = stamp
+        return {key: LeasedFolder(folders[key].path, seen=seen[key]) for key in folders}
+
+    def keys(self) -> list[str]:
+        """Return the keys of all trials that were ever begun, in order."""
+        return sorted(entry.name for entry in files.scan(self.root / "trials") if entry.is_dir())
+
+    def find(self, start: str) -> str:
+        """Return the one key that begins with `start`; raise `StoreError` for none or several."""
+        found = [key for key in self.keys() if key.startswith(start)]
+        if start in found:
+            return start
+        if len(found) == 1 and start:
+            return found[0]
+        said = f"several: {', '.join(found[:5])}" if found else "none"
+        hint = "; give more of it" if found else "; semisweep.load gives all keys"
+        raise StoreError(
+            f"the start of a key must be of one trial of {self.root}, got key={start!r} "
+            f"of {said}{hint}"
+        )
+
+    def finished(self) -> set[str]:
+        """Return the keys of the trials that have a result."""
+        return {key for key, folder in self.survey(self.keys()).items() if folder.finished}
+
+    def failures(self, keys: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
+        """Return what is known of each trial, or each of `keys`, that failed and has no result."""
+        folders = self.survey(self.keys() if keys is None else keys)
+        found = {key: folder.failure() for key, folder in folders.items() if not folder.finished}
+        return {key: failure for key, failure in found.items() if failure is not None}
+
+    def stopped(self, keys: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
+        """Return the row of each trial, or each of `keys`, that a search stopped on its way."""
+        folders = self.survey(self.keys() if keys is None else keys)
+        found = {key: stopped_trial.stopped(folder) for key, folder in folders.items()}
+        return {key: row for key, row in found.items() if row is not None}
+
+    @contextmanager
+    def lock(self, folder: str, *, wait: bool) -> Iterator[Callable[[], None] | None]:
+        """Hold the right that a folder of the store stands for; None where another process has it.
+
+        With `wait`, wait for it instead. Yields what raises `LeaseError` once the right is lost,
+        which can only happen to a lease.
+        """
+        path = self.root / folder
+        if isinstance(path, Path) and not self.leased:
+            with file_lock.held(path / "lock", wait=wait) as held:
+                yield _nothing_lost if held else None
+        else:
+            with lease.held(path, wait=wait) as found:
+                yield None if found is None else found.confirm
+
+    def write_study(self, name: str, scale: str, study: Mapping[str, Any]) -> Location:
+        """Keep a resolved study, in place of the earlier one of this name and scale."""
+        path = self._study_path(name, scale)
+        files.write_json(path, study)
+        return path
+
+    def read_study(self, name: str, scale: str) -> dict[str, Any] | None:
+        """Return a resolved study, or None if it was never run in this store."""
+        return files.read_json(self._study_path(name, scale))
+
+    def studies(self) -> list[tuple[str, str]]:
+        """Return name and scale of each resolved study, in order."""
+        names = (entry.name for entry in files.scan(self.root / "studies"))
+        stems = [name.removesuffix(".json") for name in names if name.endswith(".json")]
+        parts = [stem.rpartition("@") for stem in stems if "@" in stem]
+        return sorted((unquote(name), unquote(scale)) for name, _, scale in parts)
+
+    def study_keys(self, name: str, scale: str) -> list[str]:
+        """Return the distinct keys that a resolved study wants, in its order; none without one."""
+        study = self.read_study(name, scale) or {}
+        cells = (key for cell in study.get("cells", ()) for key in cell["trials"].values())
+        suggested = (entry["key"] for entry in study.get("trials", ()))
+        return list(dict.fromkeys([*cells, *suggested]))
+
+    def _study_path(self, name: str, scale: str) -> Location:
+        return self.root / "studies" / f"{quote(name, safe=':')}@{quote(scale, safe='')}.json"
+
+
+def _nothing_lost() -> None:
+    """A kernel's lock is held until it is given back."""
+
+
+def locate(url: str | Path) -> Location:
+    """Return the place that a store's URL stands for; raise `StoreError` for one that is none."""
+    text = os.fspath(url)
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}", text)  # a Path has made :// of it :/
+    if scheme and scheme[1].lower() == SCHEME:
+        return ObjectPath.parse(f"{SCHEME}://{text[scheme.end() :]}")
+    if scheme and scheme[1].lower() != "file":
+        raise StoreError(
+            f"a store must be a folder or {SCHEME}://BUCKET/PREFIX, got scheme={scheme[1]}; other "
+            f"object storage is not supported in this version"
+        )
+    if scheme:
+        text = unquote(urlsplit(text).path)
+    return Path(text).expanduser().absolute()
+
+
+def _check_format(root: Location, found: object) -> None:
+    if found not in (FORMAT, LEASED):
+        raise StoreError(
+            f"a store must have format {FORMAT} or {LEASED}, which this version reads and writes, "
+            f"got format={found!r}, store={root}; use the semisweep that made it, or another store"
+        )
+    if found == FORMAT and isinstance(root, ObjectPath):
+        raise StoreError(
+            f"object storage must hold a store of format {LEASED}, got format={found}, store="
+            f"{root}; a local store cannot be moved there"
+        )
+
+
+def _format_of(root: Location) -> int:
+    """Return the format of a store that is made here now."""
+    if isinstance(root, ObjectPath) or os.environ.get(LEASES, "") not in ("", "0"):
+        return LEASED
+    return FORMAT if file_lock.are_possible(root) else LEASED
+
+
+def _prove_writable(root: Location) -> None:
+    """Write a file and a second name for it, as completing a trial does; leave neither.
+
+    Permission bits say little: root may write where they forbid it, and nobody may on a file system
+    that is mounted for reading, or can make a hard link on one that has none.
+    """
+    if isinstance(root, ObjectPath):
+        _prove_conditions(root)
+        return
+    probe = root / "probe"
+    with files.writing(root), files.temporary_beside(probe) as first:
+        with open(first, "xb") as file:
+            file.write(b"probe")
+            files.sync_file(file)
+        with files.temporary_beside(probe) as second:
+            os.link(first, second)
+
+
+def _prove_conditions(root: ObjectPath) -> None:
+    """Make an object, try to make it again, and remove it: not every storage knows If-None-Match.
+
+    Without it two processes could both complete a trial.
+    """
+    probe = root / f"probe-{secrets.token_hex(6)}"
+    try:
+        if not probe.create(b"first") or probe.create(b"second"):
+            raise StoreError(
+                f"object storage must refuse to make an object that exists (If-None-Match: *), "
+                f"got one that does not, store={root}; use another storage"
+            )
+    finally:
+        probe.unlink()

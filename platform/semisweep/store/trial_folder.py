@@ -1,0 +1,294 @@
+"""One trial's folder: what is written while it trains, and the one act that completes it.
+
+trial.json                         the trial's complete description, before the first step
+attempt-0001, ...                  one empty file an attempt history.jsonl                      one
+line an evaluation checkpoint-<step>-<digest>.pt      full training state, two kept, gone once there
+is a result weights-<name>-<step>-<digest>.pt  weights that further evaluations read
+confusion-<name>.npz               per-image confusion matrices evaluation-<digest>.parquet
+one row a further evaluation log-0001.txt, ...                  what was said, one file an attempt,
+see `semisweep.store.trial_log` failure.json                       why the trial failed rung-...,
+stopped-...              what searches decided on its way, see `semisweep.store.stopped_trial`
+result.parquet                     one row; its existence is completion
+
+Whoever trains holds `lock()` or `try_lock()`. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from semisweep.core.errors import StoreError
+from semisweep.store import checkpoint_file, file_lock, files, history_file
+from semisweep.store.files import Location
+from semisweep.store.result_file import encode_row, read_row
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CHECKPOINTS_KEPT = 2
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrialFolder:
+    """Where one trial lives. Reading never writes; the folder is made by the first write."""
+
+    path: Location
+
+    @property
+    def key(self) -> str:
+        """The trial's key, which is the folder's name."""
+        return self.path.name
+
+    def describe(self, description: Mapping[str, Any]) -> None:
+        """Write trial.json, unless it is there: configurations with one key share the first."""
+        if not self._description.is_file():
+            files.write_json(self._description, description)
+
+    def description(self) -> dict[str, Any]:
+        """Return what `describe` wrote; raise `StoreError` if nothing was."""
+        found = files.read_json(self._description)
+        if found is None:
+            raise StoreError(f"a trial must have been described, got no file {self._description}")
+        return found
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Wait for, and hold, the sole right to train this trial.
+
+        The kernel frees it when this process and those it forked meanwhile are dead.
+        """
+        with self._locked(wait=True):
+            yield
+
+    @contextmanager
+    def try_lock(self) -> Iterator[bool]:
+        """Hold the sole right to train this trial, and yield True; yield False if another has it.
+
+        Never waits. Within the body nothing differs from `lock()`, once True was yielded.
+        """
+        with self._locked(wait=False) as held:
+            yield held
+
+    @contextmanager
+    def _locked(self, *, wait: bool) -> Iterator[bool]:
+        assert isinstance(self.path, Path)
+        with file_lock.held(self.path / "lock", wait=wait) as held:
+            yield held
+
+    @property
+    def in_training(self) -> bool:
+        """Whether some process has the right to train this trial; asking takes nothing."""
+        assert isinstance(self.path, Path)
+        return file_lock.is_held(self.path / "lock")
+
+    def start_attempt(self) -> int:
+        """Return the number of a new attempt: 1, 2, 3 and on, never the same twice.
+
+        What killed attempts left half written goes, so the caller holds the lock.
+        """
+        assert isinstance(self.path, Path)
+        with files.writing(self.path):
+            files.make_folder(self.path)
+            files.remove(self.path, files.is_temporary)
+            number = self.attempts + 1
+            while not _create(self.path / f"attempt-{number:04d}"):
+                number += 1
+            files.sync_folder(self.path)
+        return number
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts were started."""
+        found = (re.fullmatch(r"attempt-(\d+)", entry.name) for entry in files.scan(self.path))
+        return max((int(match[1]) for match in found if match), default=0)
+
+    @property
+    def attempted_at(self) -> float | None:
+        """When the newest attempt was started, in seconds since 1970; None without one."""
+        number = self.attempts
+        if not number:
+            return None
+        try:
+            return (self.path / f"attempt-{number:04d}").stat().st_mtime_ns / 1e9
+        except FileNotFoundError:
+            return None
+
+    def append_history(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Add rows to the history, durably. NaN and Inf are kept as null, which reads as NaN."""
+        history_file.append(self._history, rows)
+
+    def read_history(self) -> list[dict[str, Any]]:
+        """Return the history's rows; a last line that a killed writer tore is none."""
+        return history_file.read(self._history)
+
+    def cut_history(self, step: int) -> None:
+        """Drop the rows whose "step" is beyond `step`, and a torn last line."""
+        history_file.cut(self._history, step)
+
+    def rewind(self, step: int) -> None:
+        """Go back to the state after `step` steps: history, weights, checkpoints beyond it go."""
+        self.cut_history(step)
+        checkpoint_file.remove_beyond(self._own, step)
+
+    def write_checkpoint(self, step: int, data: bytes) -> None:
+        """Keep the full state after `step` steps, and the one before it.
+
+        Others of this step or later ones are of an attempt that was given up: they go.
+        """
+        checkpoint_file.write(self._own, "checkpoint", step, data, earlier=CHECKPOINTS_KEPT - 1)
+
+    def read_checkpoint(self) -> tuple[int, bytes] | None:
+        """Return step and state of the newest checkpoint that is not damaged, or None."""
+        for file in checkpoint_file.find(self.states, "checkpoint"):
+            data = file.read()
+            if data is not None:
+                return file.step, data
+            logger.warning("a checkpoint is damaged, the one before it is used: %s", file.path)
+        return None
+
+    def write_weights(self, name: str, step: int, data: bytes) -> None:
+        """Keep weights under a name such as "last"; older ones go once these are in place.
+
+        The ones just before them stay until there is a result: the checkpoint to resume from may
+        know only those.
+        """
+        checkpoint_file.write(self._own, f"weights-{name}", step, data, earlier=CHECKPOINTS_KEPT)
+
+    def read_weights(self, name: str, step: int | None = None) -> bytes:
+        """Return the newest weights of a name, or those of `step`; raise `StoreError`."""
+        found = checkpoint_file.find(self.states, f"weights-{name}")
+        chosen = found[0].step if found and step is None else step
+        found = [file for file in found if file.step == chosen]
+        if not found:
+            wanted = f"name={name}, step={'newest' if step is None else step}, key={self.key}"
+            raise StoreError(f"weights must have been kept to be read, got none of {wanted}")
+        intact = (data for data in (file.read() for file in found) if data is not None)
+        data = next(intact, None)
+        if data is None:
+            raise StoreError(f"weights must match their checksum, got path={found[0].path}")
+        return data
+
+    def write_confusion(self, name: str, array: NDArray[np.integer[Any]]) -> None:
+        """Keep an array of integers under a name, such as matrices [N, C, C] of N images."""
+        import numpy as np
+
+        with files.replacing(self._own / f"confusion-{name}.npz") as file:
+            np.savez_compressed(file, confusion=array)
+
+    def read_confusion(self, name: str) -> NDArray[np.integer[Any]]:
+        """Return what `write_confusion` kept; raise `StoreError` if missing or damaged."""
+        import numpy as np
+
+        path = self.states / f"confusion-{name}.npz"
+        try:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+                array: NDArray[np.integer[Any]] = stored["confusion"]
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise StoreError(
+                f"an array must be there and whole, got path={path}: {error}"
+            ) from error
+        return array
+
+    def complete(self, row: Mapping[str, object]) -> bool:
+        """Make `row` the result and return True; return False if there is one already.
+
+        The one atomic act of a trial: its result is whole or absent, and never replaced. What only
+        training needed then goes (see `clean`). Lists in the row become JSON text.
+        """
+        is_first = files.create(self._result, encode_row({"key": self.key, **row}))
+        self.clean()
+        return is_first
+
+    def clean(self) -> None:
+        """Remove what a finished trial has no use for.
+
+        That is checkpoints, all but the newest weights of a name, and files left half written.
+        """
+        if self.finished:
+            checkpoint_file.remove_old(self.path)
+            files.remove(
+                self.path,
+                lambda name: name.startswith("checkpoint-") or files.is_temporary(name),
+            )
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is a result."""
+        return self._result.is_file()
+
+    def result(self, columns: Sequence[str] | None = None) -> dict[str, Any] | None:
+        """Return the result's row, or those of its columns that are asked for; None without one."""
+        return read_row(self._result, columns)
+
+    def fail(self, failure: Mapping[str, Any]) -> None:
+        """Write why the trial failed, such as {"error": ..., "attempts": ...}."""
+        files.write_json(self._failure, failure)
+
+    def failure(self) -> dict[str, Any] | None:
+        """Return what `fail` wrote, or None."""
+        return files.read_json(self._failure)
+
+    def forget_failure(self) -> None:
+        """Remove the failure, if there is one, so that the trial is run again."""
+        files.remove(self.path, lambda name: name == self._failure.name)
+
+    def stamp(self, name: str) -> tuple[int, int] | None:
+        """Return size and version of one of the trial's files (see `files.stamp`), or None."""
+        return files.stamp(self.path / name)
+
+    def large_files(self) -> list[Location]:
+        """Return what could be freed: checkpoints, weights, confusion matrices, torn files."""
+        return [self.path / entry.name for entry in files.scan(self.path) if is_large(entry.name)]
+
+    @property
+    def states(self) -> Location:
+        """The folder of the checkpoints, weights and confusion matrices that count."""
+        return self.path
+
+    @property
+    def _own(self) -> Location:
+        """The folder that whoever trains writes those to."""
+        return self.path
+
+    @property
+    def _description(self) -> Location:
+        return self.path / "trial.json"
+
+    @property
+    def _history(self) -> Path:
+        assert isinstance(self.path, Path)
+        return self.path / "history.jsonl"
+
+    @property
+    def _failure(self) -> Location:
+        return self.path / "failure.json"
+
+    @property
+    def _result(self) -> Location:
+        return self.path / "result.parquet"
+
+
+def is_large(name: str) -> bool:
+    """Return whether a file of this name is a state, or was left half written."""
+    return name.startswith(("checkpoint-", "weights-", "confusion-")) or files.is_temporary(name)
+
+
+def _create(path: Path) -> bool:
+    """Make an empty file, durably, and return True; return False if it exists."""
+    try:
+        with open(path, "xb") as file:
+            files.sync_file(file)
+    except FileExistsError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""What studies declare, what a user asks of them, and the trials that come of it."""

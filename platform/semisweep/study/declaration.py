@@ -1,0 +1,115 @@
+"""What a study declares, as plain frozen values: rows, columns, published numbers, searches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from semisweep.study.factor import Probe
+from semisweep.study.scales import Fields, Preset, at_scale, has_scale
+from semisweep.study.search_space import Direction, Halving, Objective, Space
+
+if TYPE_CHECKING:
+    from semisweep.training.method import Method
+
+
+Place = tuple[str, str]  # row, column
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """An arm: a method, and the fields set for it at every scale and at a certain one.
+
+    Without a method it is never trained and shows its published numbers only. `factor`: in which
+    fields it differs from the base row, by default those that either sets; `probe`: where that must
+    show, None where nothing can (see `semisweep.study.factor`). `words` fill what stands in braces
+    in the metrics of columns.
+    """
+
+    name: str
+    method: type[Method] | None
+    label: str = ""
+    set: Fields = field(default_factory=dict)
+    scaled: Mapping[str, Fields] = field(default_factory=dict)
+    factor: Sequence[str] | None = None
+    probe: Probe | None = Probe()  # noqa: RUF009  # frozen
+    words: Mapping[str, str] = field(default_factory=dict)
+
+    def fields(self, scale: str) -> dict[str, Any]:
+        """Return the fields of the arm at a scale."""
+        return {**self.set, **at_scale(self.scaled, scale, {})}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A setting in which all arms are compared; it exists at the scales that it names.
+
+    `presets`: what is trained in this column instead of what the study's presets say, for a table
+    of several data sets. `metric`, by scale, is what is shown of its trials instead of the study's.
+    A column with a `unit` holds counts that are known without training (see `Study.computed`) and
+    has no trials.
+    """
+
+    name: str
+    set: Mapping[str, Fields]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    presets: Mapping[str, Preset] = field(default_factory=dict)
+    metric: Mapping[str, str] = field(default_factory=dict)
+    unit: str = ""
+
+    def exists(self, scale: str) -> bool:
+        """Return whether the column exists at a scale."""
+        return has_scale(self.set, scale)
+
+    def fields(self, scale: str) -> Fields:
+        """Return the fields of the column at a scale at which it exists."""
+        return at_scale(self.set, scale, {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A table: rows by columns by replicates, and the published numbers of its cells.
+
+    `computed` gives the values of columns with a unit, by row and column, for a study and a scale.
+    `margin`: percentage points within which rows are equivalent, where that is not the usual 1.
+    """
+
+    name: str
+    title: str
+    presets: Mapping[str, Preset]
+    rows: Sequence[Row]
+    columns: Sequence[Column]
+    base: str
+    seeds: int = 3
+    draws: int = 1
+    paper: str = ""
+    table: str = ""
+    published: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    published_std: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    published_note: str = ""
+    computed: Callable[[Study, str], Mapping[Place, float]] | None = None
+    margin: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """A search for the best values of some fields of one method.
+
+    `sampler`: "tpe", "random", or "grid", which tries every point once; only a grid needs no number
+    of trials. `also`: further objectives, such as few parameters; what is looked for is then the
+    Pareto front. `halving`: where trials that fall behind are stopped, if anywhere.
+    """
+
+    name: str
+    title: str
+    presets: Mapping[str, Preset]
+    method: type[Method]
+    space: Mapping[str, Space]  # scale -> what is varied, see `semisweep.study.search_space`
+    trials: int | None = None
+    metric: str = "last.val.miou"
+    direction: Direction = "maximize"
+    also: Sequence[Objective] = ()
+    sampler: str = "tpe"
+    halving: Halving | None = None
+    set: Mapping[str, Fields] = field(default_factory=dict)  # scale -> fields

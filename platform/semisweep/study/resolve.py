@@ -1,0 +1,258 @@
+"""Studies: what a table or a search needs, said once, and resolved into trials.
+
+A study is rows (arms) by columns (settings); a cell is a row at a column, trained once for each
+replicate. Every scale has a preset: what is trained on what, for how long, and which number counts.
+
+    agents = Study(
+        name="my_agents", title="How many agents?", presets={"mini": mini},
+        base="agents=8",
+        rows=[Row(name=f"agents={n}", method=RankMatch, set={"config.agents": n}) for n in (8, 16)],
+        columns=[Column(name="16 labelled", set={"mini": {"data.labelled": 16}})],
+    )
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from semisweep.core.config import replace
+from semisweep.core.errors import ConfigError, unknown
+from semisweep.data.base import DataSet
+from semisweep.data.registry import open_dataset
+from semisweep.data.splits import DataConfig, Split, make_split
+from semisweep.study.declaration import Column, Place, Row, Search, Study
+from semisweep.study.request import Roots
+from semisweep.study.scales import PROXY, SCALES, Fields, Preset, at_scale, has_scale, preset_at
+from semisweep.study.search_space import varied
+from semisweep.training.trial import Trial, method_path, trial_key
+
+if TYPE_CHECKING:
+    from semisweep.training.method import Method
+
+
+SECTIONS = ("config", "data", "training")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A study as it will run: its table as plain values, and its trials by key."""
+
+    table: dict[str, Any]
+    trials: dict[str, Trial]
+
+
+class Splits:
+    """The splits of the data sets on this machine, each made once."""
+
+    def __init__(self, roots: Roots) -> None:
+        self.roots = roots
+        self._datasets: dict[str, DataSet] = {}
+        self._splits: dict[DataConfig, Split] = {}
+
+    def dataset(self, name: str) -> DataSet:
+        """Return a data set."""
+        if name not in self._datasets:
+            self._datasets[name] = open_dataset(name, self.roots.of(name))
+        return self._datasets[name]
+
+    def of(self, data: DataConfig) -> Split:
+        """Return the labelled and unlabelled images that `data` describes."""
+        if data not in self._splits:
+            self._splits[data] = make_split(self.dataset(data.name), data)
+        return self._splits[data]
+
+    def key(self, trial: Trial) -> str:
+        """Return the key of a trial."""
+        return trial_key(trial, self.of(trial.data))
+
+
+def resolve(
+    study: Study,
+    scale: str,
+    splits: Splits | None,
+    changes: Fields | None = None,
+    seeds: int | None = None,
+    *,
+    units: Mapping[Place, int] | None = None,
+    adapt: Callable[[Trial], Trial] | None = None,
+) -> Resolved:
+    """Return the trials of a study at a scale, and its table with the key of every trial.
+
+    `changes` are the user's: they apply to every arm that has the field, and may not touch what the
+    arms or columns of the study differ in. Without `splits` (no images on this machine) no trial
+    has a key, and the table says what it would hold. `units` are the numbers of units of
+    replication of cells that have more than the others. `adapt` changes every trial at last.
+    """
+    changes = dict(changes or {})
+    check_changes(study, scale, changes)
+    trials: dict[str, Trial] = {}
+    cells = []
+    columns = [column for column in study.columns if column.exists(scale)]
+    computed = study.computed(study, scale) if study.computed else {}
+    for row in study.rows:
+        for column in columns:
+            keys = {}
+            place = (row.name, column.name)
+            more = (units or {}).get(place)
+            for replicate, trial in replicates(study, scale, row, column, changes, seeds, more):
+                if splits is not None:
+                    own = adapt(trial) if adapt else trial
+                    keys[replicate] = splits.key(own)
+                    trials.setdefault(keys[replicate], own)
+            cells.append(_cell(study, scale, row, column) | {"trials": keys})
+            if place in computed:
+                cells[-1]["value"] = computed[place]
+    table = _heading(study, scale, columns) | {"changes": changes, "cells": cells}
+    table["elsewhere"] = [
+        _cell(study, scale, row, column) | {"trials": {}}
+        for row in study.rows
+        for column in study.columns
+        if not column.exists(scale) and (row.name, column.name) in study.published
+    ]
+    return Resolved(table, trials)
+
+
+def _cell(study: Study, scale: str, row: Row, column: Column) -> dict[str, Any]:
+    """Return what a cell holds besides its trials; its metric where that is not the table's."""
+    place = (row.name, column.name)
+    cell: dict[str, Any] = {"row": row.name, "column": column.name}
+    cell["published"] = study.published.get(place)
+    cell["published_std"] = study.published_std.get(place)
+    if column.unit:
+        cell["metric"] = column.unit
+    metric = at_scale(column.metric, scale, "")
+    if metric:
+        cell["metric"] = metric.format(**row.words)
+    return cell
+
+
+def _heading(study: Study, scale: str, columns: Sequence[Column]) -> dict[str, Any]:
+    """Return what a resolved table holds besides its cells: titles, labels, metric and notes."""
+    preset = preset_of(study, scale)
+    notes = [study.published_note, *preset.notes]
+    notes += [note for column in columns for note in column_preset(study, scale, column).notes]
+    return {
+        "format": 1,
+        "kind": "table",
+        **{name: getattr(study, name) for name in ("name", "title", "paper", "table", "base")},
+        "scale": scale,
+        "metric": preset.metric,
+        "metric_note": preset.metric_note,
+        "notes": [note for note in dict.fromkeys(notes) if note],
+        "rows": [
+            {"name": row.name, "label": row.label or row.name}
+            | ({"published_only": True} if row.method is None else {})
+            for row in study.rows
+        ],
+        "columns": [
+            {"name": column.name, "label": at_scale(column.labels, scale, column.name)}
+            | ({"unit": column.unit} if column.unit else {})
+            for column in columns
+        ],
+    } | ({} if study.margin is None else {"margin": study.margin})
+
+
+def replicates(
+    study: Study,
+    scale: str,
+    row: Row,
+    column: Column,
+    changes: Fields,
+    seeds: int | None = None,
+    units: int | None = None,
+) -> Iterator[tuple[str, Trial]]:
+    """Yield "draw/seed" and trial of every replicate of a cell; none where nothing is trained.
+
+    `units` is the number of draws where the study has several of them, else of seeds.
+    """
+    if row.method is None or column.unit:
+        return
+    draws = (units or study.draws) if study.draws > 1 else 1
+    each = seeds or study.seeds if study.draws > 1 else units or seeds or study.seeds
+    trial = cell_trial(study, scale, row, column, changes)
+    for draw in range(draws):
+        for seed in range(each):
+            data = dataclasses.replace(trial.data, draw=draw) if study.draws > 1 else trial.data
+            yield f"{data.draw}/{seed}", dataclasses.replace(trial, data=data, seed=seed)
+
+
+def cell_trial(study: Study, scale: str, row: Row, column: Column, changes: Fields) -> Trial:
+    """Return the trial of a trained row at a column, of the preset's draw and seed 0."""
+    assert row.method is not None
+    fields = {**column.fields(scale), **row.fields(scale)}
+    return make_trial(column_preset(study, scale, column), row.method, fields, changes)
+
+
+def make_trial(preset: Preset, method: type[Method], fields: Fields, changes: Fields) -> Trial:
+    """Return the trial of a method at a preset with some fields set; seed 0."""
+    known = {item.name for item in dataclasses.fields(method.Config)}
+    given = {name: value for name, value in preset.config.items() if name in known}
+    trial = Trial(
+        method=method_path(method),
+        config=method.Config(**given),
+        data=preset.data,
+        training=preset.training,
+        seed=0,
+    )
+    trial = replace(trial, fields)
+    return replace(trial, {path: value for path, value in changes.items() if has(trial, path)})
+
+
+def has(trial: Trial, path: str) -> bool:
+    """Return whether a trial has the dotted field."""
+    value: Any = trial
+    for name in path.split("."):
+        if isinstance(value, Mapping):
+            return True
+        if not dataclasses.is_dataclass(value) or not hasattr(value, name):
+            return False
+        value = getattr(value, name)
+    return True
+
+
+def preset_of(study: Study | Search, scale: str) -> Preset:
+    """Return the study's preset for a scale; raise `ConfigError` if it has none."""
+    preset = preset_at(study.presets, scale)
+    if preset is None:
+        known = [name for name in (*SCALES, PROXY) if has_scale(study.presets, name)]
+        raise unknown(f"scale of {study.name}", scale, known)
+    return preset
+
+
+def column_preset(study: Study, scale: str, column: Column) -> Preset:
+    """Return the preset of a column: its own where it has one, with the metric of the study's."""
+    preset = preset_of(study, scale)
+    own = preset_at(column.presets, scale)
+    if own is None:
+        return preset
+    return dataclasses.replace(own, metric=preset.metric, metric_note=preset.metric_note)
+
+
+def check_changes(study: Study | Search, scale: str, changes: Fields) -> None:
+    """Raise `ConfigError` if a change names no field of any arm, or one that the study varies."""
+    preset = preset_of(study, scale)
+    if isinstance(study, Search):
+        methods = [study.method]
+        fields_varied = [varied(at_scale(study.space, scale, {}))]
+    else:
+        methods = [row.method for row in study.rows if row.method is not None]
+        fields_varied = [set(row.fields(scale)) for row in study.rows]
+        fields_varied += [set(item.fields(scale)) for item in study.columns if item.exists(scale)]
+    trials = [make_trial(preset, method, {}, {}) for method in methods]
+    for path in changes:
+        if path.split(".")[0] not in SECTIONS or path.count(".") < 1:
+            raise ConfigError(
+                f"a field to set must begin with config., data. or training., got field={path!r}"
+            )
+        if not any(has(trial, path) for trial in trials):
+            deepest = sorted(trials, key=lambda trial: len(dataclasses.fields(trial.config)))[-1:]
+            for trial in deepest:
+                replace(trial, {path: None})  # raises, naming the nearest fields
+            raise ConfigError(f"a field to set must exist, got field={path!r}")
+        if any(path in fields for fields in fields_varied):
+            raise ConfigError(
+                f"a field to set must not be one that the study itself varies, got field={path!r}"
+            )

@@ -1,0 +1,98 @@
+"""Scales: what a study trains in minutes, as its paper has it, or in between.
+
+Studies say what they are at `mini` and at `paper` scale. `proxy` is made of the latter: the real
+data and networks, with a part of the schedule. What was reduced stands beneath the table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from semisweep.data.splits import DataConfig
+from semisweep.training.trial import TrainingConfig
+
+T = TypeVar("T")
+Fields = Mapping[str, Any]
+
+SCALES = ("mini", "paper")
+PROXY = "proxy"
+PROXY_EVALUATIONS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """What a scale trains: images, schedule, method fields such as the network, and what counts.
+
+    `sources`: where values come from, by dotted field or the section it is in: a place in the
+    paper, released code, or that it was chosen, and why. `proxy_share`: how much of the schedule
+    the proxy keeps.
+    """
+
+    data: DataConfig
+    training: TrainingConfig
+    config: Fields
+    metric: str
+    metric_note: str
+    notes: Sequence[str] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    proxy_share: float = 0.1
+
+    def source(self, path: str) -> str:
+        """Return where the value of a dotted field comes from, "" where nothing says it."""
+        while path not in self.sources and "." in path:
+            path = path.rpartition(".")[0]
+        return self.sources.get(path, "")
+
+
+def has_scale(scaled: Mapping[str, Any], scale: str) -> bool:
+    """Return whether something that is said by scale exists at one."""
+    return _origin(scaled, scale) in scaled
+
+
+def at_scale(scaled: Mapping[str, T], scale: str, default: T) -> T:
+    """Return what is said for a scale: for the proxy, where nothing is, that of the paper's."""
+    return scaled.get(_origin(scaled, scale), default)
+
+
+def _origin(scaled: Mapping[str, Any], scale: str) -> str:
+    return "paper" if scale == PROXY and PROXY not in scaled else scale
+
+
+def preset_at(presets: Mapping[str, Preset], scale: str) -> Preset | None:
+    """Return the preset of a scale, None where there is none; for the proxy a reduced one."""
+    if scale in presets or scale != PROXY or "paper" not in presets:
+        return presets.get(scale)
+    return reduced(presets["paper"])
+
+
+def reduced(preset: Preset) -> Preset:
+    """Return a preset with a part of its schedule, and frozen encoders of plain transformers.
+
+    DINOv2 as it is frozen, with a decoder that learns, is within some points of what fine-tuning
+    gives on Pascal VOC (UniMatch-V2's release), and a convolutional encoder is not known to be.
+    """
+    transformers = [name for name, own in preset.config.items() if _is_transformer(own)]
+    frozen = {name: dataclasses.replace(preset.config[name], frozen=True) for name in transformers}
+    training = dataclasses.replace(
+        preset.training,
+        schedule_share=preset.proxy_share * preset.training.schedule_share,
+        evaluations=min(PROXY_EVALUATIONS, preset.training.evaluations),
+    )
+    note = (
+        f"Proxy: ours is trained for {preset.proxy_share:.0%} of the schedule of paper scale"
+        + (", with the encoders of transformers frozen" if frozen else "")
+        + f", and scored {training.evaluations} times. Compare orders and differences, not values."
+    )
+    return dataclasses.replace(
+        preset,
+        training=training,
+        config={**preset.config, **frozen},
+        notes=(*preset.notes, note),
+    )
+
+
+def _is_transformer(value: Any) -> bool:
+    return getattr(value, "decoder", None) == "dpt"

@@ -1,0 +1,1 @@
+"""Tables and lists made of results, as Markdown, CSV, LaTeX and HTML."""

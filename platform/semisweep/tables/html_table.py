@@ -1,0 +1,69 @@
+"""Tables as HTML: fragments to put into a page, or a page of their own that needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from html import escape
+
+from semisweep.tables.cell_texts import OURS, heading, lines, notes
+from semisweep.tables.table_values import Label, Table
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
+section { overflow-x: auto; }
+table { border-collapse: collapse; margin: 0.5rem 0 1rem; }
+caption { text-align: left; font-weight: 600; }
+th, td { padding: 0.25rem 0.75rem; text-align: right; white-space: nowrap; }
+th[scope=row] { text-align: left; font-weight: normal; }
+thead, tbody { border-bottom: 1px solid; }
+thead { border-top: 1px solid; }
+:root { color-scheme: light dark; }
+"""
+
+
+def to_html(tables: Iterable[Table]) -> str:
+    """Return a page with all tables."""
+    body = "".join(map(fragment, tables))
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>semisweep tables</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}"
+        "</body>\n</html>\n"
+    )
+
+
+def fragment(table: Table) -> str:
+    """Return the section of one table; every text in it is escaped."""
+    scale = f" ({table.scale} scale)" if table.scale else ""
+    parts = [
+        f'<section id="{escape(table.name)}">',
+        f"<h2>{escape((table.title or table.name) + scale)}</h2>",
+    ]
+    for column in table.columns:
+        parts += _grid(table, column)
+    parts += ["<ul>", *(f"<li>{_with_code(note)}</li>" for note in notes(table)), "</ul>"]
+    return "\n".join([*parts, "</section>"]) + "\n"
+
+
+def _grid(table: Table, column: Label) -> Iterator[str]:
+    yield "<table>"
+    if len(table.columns) > 1:
+        yield f"<caption>{escape(column.label)}</caption>"
+    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in heading(table, column))
+    yield f"<thead><tr><td></td>{names}</tr></thead>"
+    yield "<tbody>"
+    for line in lines(table, column):
+        texts = list(map(escape, line.texts))
+        if line.best:
+            texts[OURS] = f"<strong>{texts[OURS]}</strong>"
+        data = "".join(f"<td>{text}</td>" for text in texts)
+        yield f'<tr><th scope="row">{escape(line.label)}</th>{data}</tr>'
+    yield "</tbody></table>"
+
+
+def _with_code(note: str) -> str:
+    """Return a note with what is in backticks as code."""
+    parts = [escape(part) for part in note.split("`")]
+    if len(parts) % 2 == 0:
+        return "`".join(parts)
+    return "".join(f"<code>{part}</code>" if at % 2 else part for at, part in enumerate(parts))

@@ -1,0 +1,123 @@
+"""Looking again: further replicates for what is inconclusive, and what that costs.
+
+The number of looks is fixed with the first top-up, if not before. Each look judges every row anew
+at its share of the level (see `semisweep.statistics.alpha_spending`). The shares fall from look to
+look, so a table is right as often as it says even if its first look was shown at the whole level:
+what counts is the table as it stands last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from semisweep.core.errors import ConfigError
+from semisweep.statistics.intervals import several_draws
+from semisweep.tables.table_values import Cell, Place, Table
+
+LOOKS = 3  # of a table that is topped up, unless somebody says otherwise
+MOST_ADDED = 4  # units of replication a look may add to a row
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterimAnalysis:
+    """Which look at a table this is, and the units of replication of cells that have their own."""
+
+    look: int = 1
+    looks: int = 1
+    units: Mapping[Place, int] = field(default_factory=dict)
+
+    def stated(self) -> dict[str, int]:
+        """Return what a stored table says of its looks: nothing where there is but one."""
+        return {"look": self.look, "looks": self.looks} if self.looks > 1 else {}
+
+
+def look_again(
+    stored: Mapping[str, Any], table: Table, looks: int | None, *, missing: bool
+) -> InterimAnalysis:
+    """Return the next look at a stored table: as many more replicates as its verdicts say.
+
+    A look whose trials are still `missing` goes on; one without anything inconclusive is the last.
+    Raises `ConfigError` once all looks that were planned are used.
+    """
+    known = kept_look(stored, looks)
+    planned = known.looks if known.looks > 1 else (looks or LOOKS)
+    more = added(table)
+    units = {
+        place: units_of(cell["trials"]) for place, cell in _cells(stored).items() if cell["trials"]
+    }
+    if missing or not more:
+        return replace(known, units=units)  # as the table stands, with the user's --seeds
+    if known.look >= planned:
+        raise ConfigError(
+            f"a table must not be looked at more often than was planned, got look={known.look + 1},"
+            f" looks={planned}; {len(more)} rows stay inconclusive"
+        )
+    return InterimAnalysis(look=known.look + 1, looks=planned, units=grown(units, more, table.base))
+
+
+def kept_look(stored: Mapping[str, Any] | None, looks: int | None) -> InterimAnalysis:
+    """Return the look at which a stored table stands, or the first of as many as are asked for.
+
+    Raises `ConfigError` where another number of looks was planned.
+    """
+    if stored is None or stored.get("looks", 1) == 1:
+        return InterimAnalysis(looks=looks or 1)
+    if looks is not None and looks != stored["looks"]:
+        raise ConfigError(
+            f"the number of looks must be fixed before the first, got looks={looks}, "
+            f"planned={stored['looks']}"
+        )
+    units = {
+        place: units_of(cell["trials"]) for place, cell in _cells(stored).items() if cell["trials"]
+    }
+    return InterimAnalysis(look=stored["look"], looks=stored["looks"], units=units)
+
+
+def added(table: Table) -> dict[Place, int]:
+    """Return how many further units each inconclusive cell gets: as told, but not too many.
+
+    Where the spread tells nothing yet, as many as a look may add.
+    """
+    open_cells = {
+        place: cell.decision.further
+        for place, cell in table.cells.items()
+        if cell.decision is not None and cell.decision.verdict == "inconclusive"
+    }
+    single = {
+        place: None
+        for place, cell in table.cells.items()
+        if cell.decision is None and _has_one_unit(cell, table)
+    }
+    return {
+        place: MOST_ADDED if further is None else min(further, MOST_ADDED)
+        for place, further in (open_cells | single).items()
+    }
+
+
+def grown(units: Mapping[Place, int], more: Mapping[Place, int], base: str) -> dict[Place, int]:
+    """Return the units of all cells; the base row has as many as the longest row of a column."""
+    total = dict(units)
+    for place, extra in more.items():
+        total[place] += extra
+        origin = (base, place[1])
+        total[origin] = max(total[origin], total[place])
+    return total
+
+
+def units_of(trials: Mapping[str, str]) -> int:
+    """Return how many draws, or of one draw how many seeds, the replicates of a cell are of."""
+    if several_draws(trials):
+        return len({replicate.partition("/")[0] for replicate in trials})
+    return len(trials)
+
+
+def _has_one_unit(cell: Cell, table: Table) -> bool:
+    base = table.cells.get((table.base, cell.column))
+    compared = base is not None and cell.row != table.base and not cell.same_as_base
+    return bool(compared and base and cell.complete and base.complete and cell.n == 1)
+
+
+def _cells(stored: Mapping[str, Any]) -> dict[Place, Mapping[str, Any]]:
+    return {(cell["row"], cell["column"]): cell for cell in stored["cells"]}

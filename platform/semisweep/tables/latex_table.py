@@ -1,0 +1,108 @@
+"""Tables as LaTeX with booktabs, for a paper; what is text in a study cannot be a command there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from semisweep.tables.cell_texts import OURS, heading, lines, notes
+from semisweep.tables.table_values import Label, Table
+
+PACKAGES = ("booktabs", "textcomp")
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    **{mark: f"\\{mark}" for mark in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\ensuremath{<}",
+    ">": r"\ensuremath{>}",
+    "|": r"\ensuremath{|}",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+    "–": "--",
+    "−": r"\ensuremath{-}",
+    "±": r"\ensuremath{\pm}",
+    "×": r"\ensuremath{\times}",
+    "Δ": r"\ensuremath{\Delta}",
+    "τ": r"\ensuremath{\tau}",
+    "λ": r"\ensuremath{\lambda}",
+    "†": r"\textsuperscript{\dag}",
+    "“": "``",
+    "”": "''",
+}
+
+
+def to_latex(tables: Iterable[Table], *, document: bool = False) -> str:
+    """Return a table environment for each table, its notes beneath it as a list.
+
+    It needs the packages booktabs and textcomp, and T1 fonts; with `document` it is a whole
+    document that has them.
+    """
+    body = "\n".join(_environment(table) for table in tables)
+    if not document:
+        return body
+    packages = "".join(f"\\usepackage{{{name}}}\n" for name in PACKAGES)
+    return (
+        "\\documentclass{article}\n\\usepackage[T1]{fontenc}\n\\usepackage[utf8]{inputenc}\n"
+        f"\\usepackage[margin=1cm]{{geometry}}\n{packages}\\begin{{document}}\n{body}"
+        "\\end{document}\n"
+    )
+
+
+def escaped(text: str) -> str:
+    """Return text as LaTeX that prints it; what LaTeX cannot print of itself becomes a "?"."""
+    found = (SPECIAL.get(mark, mark) for mark in " ".join(text.split()))
+    return "".join(mark if mark.isascii() or "\xa0" < mark < "\xff" else "?" for mark in found)
+
+
+def _environment(table: Table) -> str:
+    scale = f" ({table.scale} scale)" if table.scale else ""
+    parts = [
+        "\\begin{table}[htbp]",
+        "\\centering\\footnotesize",
+        f"\\caption{{{escaped((table.title or table.name) + scale)}}}",
+        f"\\label{{tab:{re.sub('[^A-Za-z0-9:-]', '-', table.name)}}}",
+    ]
+    for column in table.columns:
+        if len(table.columns) > 1:
+            parts.append(f"\\par\\medskip\\textbf{{{escaped(column.label)}}}\\par\\smallskip")
+        parts += _tabular(table, column)
+    parts += [
+        "\\begin{itemize}\\setlength{\\itemsep}{0pt}",
+        *(f"\\item {_with_code(note)}" for note in notes(table)),
+        "\\end{itemize}",
+        "\\end{table}",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _tabular(table: Table, column: Label) -> Iterator[str]:
+    names = heading(table, column)
+    yield f"\\begin{{tabular}}{{l{'r' * len(names)}}}"
+    yield "\\toprule"
+    yield " & ".join(["", *map(escaped, names)]) + r" \\"
+    yield "\\midrule"
+    for line in lines(table, column):
+        texts = list(map(escaped, line.texts))
+        if line.best:
+            texts[OURS] = f"\\textbf{{{texts[OURS]}}}"
+        # An empty group first: LaTeX would take a bracket after a line's end for an argument.
+        yield "{}" + " & ".join([escaped(line.label), *texts]) + r" \\"
+    yield "\\bottomrule"
+    yield "\\end{tabular}"
+
+
+def _with_code(note: str) -> str:
+    """Return a note with what is in backticks as code."""
+    parts = note.split("`")
+    if len(parts) % 2 == 0:
+        return escaped(note)
+    return "".join(
+        f"\\texttt{{{escaped(part)}}}" if at % 2 else _spaced(part) for at, part in enumerate(parts)
+    )
+
+
+def _spaced(text: str) -> str:
+    """Return escaped text that keeps the spaces at its ends."""
+    before, after = (" " if text[:1].isspace() else ""), (" " if text[-1:].isspace() else "")
+    return before + escaped(text) + (after if text.strip() else "")

@@ -1,0 +1,102 @@
+"""The table of a study as text: Markdown for people, CSV for programs.
+
+The Markdown reads well rendered and, as its columns are aligned, in a terminal too.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable
+
+from semisweep.core.safe_text import one_line
+from semisweep.tables.cell_texts import heading, lines, notes
+from semisweep.tables.table_values import Cell, Imported, Label, Table
+
+CSV_COLUMNS = (
+    *("study", "paper", "table", "row", "column", "metric", "published", "published_std"),
+    *("mean", "std", "n", "low", "high", "delta", "verdict", "keys"),
+)
+
+
+def to_markdown(table: Table) -> str:
+    """Return heading, table and what a reader must know of its numbers; ends with a newline."""
+    scale = f" ({table.scale} scale)" if table.scale else ""
+    text = [f"## {_plain(table.title or table.name)}{scale}", ""]
+    for column in table.columns:
+        # Side by side, the numbers of several columns would be wider than any terminal.
+        text += [f"### {_plain(column.label)}", ""] if len(table.columns) > 1 else []
+        text += [*_grid(table, column), ""]
+    text += [f"- {_plain(note)}" for note in notes(table)]
+    return "\n".join(text) + "\n"
+
+
+def to_csv(tables: Iterable[Table]) -> str:
+    """Return a line for every cell: numbers in percent, nothing where there is none.
+
+    Columns with a unit hold counts in that unit. What was trained elsewhere has a line of its own,
+    with the verdict "imported"; published cells of other scales have the published number alone.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for table in tables:
+        for row in table.rows:
+            for column in table.columns:
+                cell = table.cells.get((row.name, column.name))
+                if cell is not None:
+                    writer.writerow(_line(table, cell))
+                    if cell.imported is not None:
+                        writer.writerow(_imported_line(table, cell, cell.imported))
+        writer.writerows(_line(table, cell) for cell in table.elsewhere)
+    return text.getvalue()
+
+
+def _grid(table: Table, column: Label) -> list[str]:
+    """Return header, rule and rows of a column, padded; all but the labels to the right."""
+    rows = [["", *heading(table, column)]]
+    for line in lines(table, column):
+        bold = [
+            f"**{text}**" if line.best and at == 1 else text for at, text in enumerate(line.texts)
+        ]
+        rows.append([_plain(line.label), *bold])
+    widths = [max(3, *map(len, texts)) for texts in zip(*rows, strict=True)]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    aligned = [
+        [texts[0].ljust(widths[0]), *map(str.rjust, texts[1:], widths[1:])] for texts in rows
+    ]
+    return ["| " + " | ".join(texts) + " |" for texts in (aligned[0], rule, *aligned[1:])]
+
+
+def _plain(text: str) -> str:
+    """Return text that cannot break a Markdown table or list."""
+    return one_line(str(text)).replace("|", "\\|")
+
+
+def _line(table: Table, cell: Cell) -> list[object]:
+    mean = cell.mean if cell.value is None else cell.value
+    bounds = (cell.low, cell.high, cell.delta)
+    return [
+        *_place(table, cell),
+        *map(_exact, (cell.published, cell.published_std, mean, cell.std)),
+        cell.n,
+        *map(_exact, bounds),
+        cell.decision.verdict if cell.decision else "",
+        " ".join(cell.keys),
+    ]
+
+
+def _imported_line(table: Table, cell: Cell, found: Imported) -> list[object]:
+    numbers = map(_exact, (cell.published, cell.published_std, found.mean, found.std))
+    bounds = map(_exact, (found.low, found.high))
+    return [*_place(table, cell), *numbers, found.n, *bounds, "", "imported", ""]
+
+
+def _place(table: Table, cell: Cell) -> tuple[str, ...]:
+    metric = cell.metric or table.metric
+    return (table.name, table.paper, table.table, cell.row, cell.column, metric)
+
+
+def _exact(number: float | None) -> str:
+    return "" if number is None or math.isnan(number) else repr(round(number, 6))

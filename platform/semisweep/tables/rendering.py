@@ -1,0 +1,190 @@
+"""What a store says, for reading: tables of studies, searches, and where values come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from semisweep.core.faults import last_lines
+from semisweep.core.markdown import grid
+from semisweep.core.provenance import source
+from semisweep.core.safe_text import printable
+from semisweep.evaluation.pseudo_label_results import MEASURED, label_row
+from semisweep.store.files import Location, replacing
+from semisweep.store.snapshot import Snapshot
+from semisweep.store.store import Store, locate
+from semisweep.study.catalogue import short
+from semisweep.study.request import Request
+from semisweep.tables.html_table import to_html
+from semisweep.tables.image_tests import image_tests
+from semisweep.tables.imported_numbers import entries, summaries
+from semisweep.tables.latex_table import to_latex
+from semisweep.tables.markdown_csv import to_csv, to_markdown
+from semisweep.tables.search_summary import search_to_markdown
+from semisweep.tables.table_builder import Outside, build
+from semisweep.tables.table_values import Table
+from semisweep.tables.trial_list import trial_lines
+
+if TYPE_CHECKING:
+    from semisweep.training.method import Method
+
+
+def render(names: Sequence[str], request: Request, form: str = "markdown") -> str:
+    """Return the tables of some studies: "terminal" or "markdown", "latex", "html" or "csv".
+
+    Searches have a place in Markdown alone.
+    """
+    studies = [resolved_study(name, request) for name in names]
+    stored = read(studies, request)
+    if form in ("csv", "latex", "html"):
+        writer = {"csv": to_csv, "latex": to_latex, "html": to_html}[form]
+        return writer([tabulate(study, stored) for study in studies if not is_search(study)])
+    return "\n".join(
+        search_to_markdown(study, _store_of(study, request))
+        if is_search(study)
+        else to_markdown(tabulate(study, stored))
+        for study in studies
+    )
+
+
+def write(name: str, request: Request) -> Location:
+    """Write the table of a study into its store and return the file's path."""
+    path = locate(request.store) / "tables" / f"{short(name)}@{request.stored_scale}.md"
+    with replacing(path) as file:
+        file.write(render([name], request).encode())
+    return path
+
+
+def summary(name: str, request: Request) -> str:
+    """Return in one line how many trials of a study have finished."""
+    study = resolved_study(name, request)
+    keys = keys_of(study)
+    finished = Store.open(request.store).finished().intersection(keys)
+    return f"{study['name']:24} {len(finished)} of {len(keys)} trials finished"
+
+
+def failures(name: str, request: Request) -> list[str]:
+    """Return one line for each failed trial of a study: its key and its error's last line."""
+    study = resolved_study(name, request)
+    keys = keys_of(study)
+    failed = Store.open(request.store).failures(keys)
+    return [_failure(key, str(failed[key]["error"])) for key in keys if key in failed]
+
+
+def _failure(key: str, error: str) -> str:
+    more = f"; semisweep logs {key[:8]} has the traceback" if "\n" in error.strip() else ""
+    return printable(f"{key}: {' | '.join(last_lines(error))}{more}")
+
+
+def resolved_study(name: str, request: Request) -> Mapping[str, Any]:
+    """Return a study as its last run left it in the store, or as it would run now."""
+    exists = Store.exists(request.store)
+    if exists and not request.seeds:
+        stored = Store.open(request.store).read_study(short(name), request.stored_scale)
+        if stored is not None and _answers(stored, request.changes):
+            return stored
+    from semisweep.checks.validation import sample_trials
+    from semisweep.study.catalogue import find_study
+    from semisweep.study.declaration import Search
+    from semisweep.study.resolve import Splits, resolve
+
+    study = find_study(name)
+    if request.any_scale and request.scale not in study.presets:
+        request = replace(request, scale=next(iter(study.presets)))
+    if isinstance(study, Search):
+        return {"kind": "search", "trials": []} | {
+            "name": study.name, "title": study.title, "metric": study.metric,
+            "direction": study.direction, "scale": request.scale,
+        }  # fmt: skip
+    wanted = {trial.data.name for trial in sample_trials(study, request)}
+    here = all(request.roots.of(name).exists() for name in wanted)
+    splits = Splits(request.roots) if here else None
+    return resolve(study, request.scale, splits, request.changes, request.seeds).table
+
+
+def _answers(stored: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
+    """Return whether a stored study is the one that is asked for; what a search did is its own."""
+    return not changes or (is_search(stored) and stored.get("changes", {}) == dict(changes))
+
+
+def is_search(study: Mapping[str, Any]) -> bool:
+    """Return whether a resolved study is a search."""
+    return bool(study["kind"] == "search")
+
+
+def make_table(study: Mapping[str, Any], request: Request) -> Table:
+    """Return the table of a resolved study from what the store has."""
+    return tabulate(study, read([study], request))
+
+
+def read(studies: Iterable[Mapping[str, Any]], request: Request) -> Snapshot:
+    """Return what the store has of the trials of some resolved studies."""
+    store = Store.open(request.store) if Store.exists(request.store) else None
+    return Snapshot(store, (key for study in studies for key in keys_of(study)))
+
+
+def tabulate(study: Mapping[str, Any], stored: Snapshot) -> Table:
+    """Return the table of a resolved study from what was read of the store."""
+    store = stored.store
+    if store is None:
+        return build(study, {}, {})
+    keys = keys_of(study)
+    rows: dict[str, Mapping[str, Any]]
+    rows = {key: stored.results[key] for key in keys if key in stored.results}
+    failures = {key: stored.failures[key] for key in keys if key in stored.failures}
+    if any(str(cell.get("metric")).startswith(MEASURED) for cell in study["cells"]):
+        rows = {key: dict(row) | label_row(store.trial(key)) for key, row in rows.items()}
+    outside = Outside(
+        imported=summaries(entries(store, study["name"], study["scale"])),
+        images=image_tests(study, store, stored.results),
+        current=current_source,
+    )
+    return build(study, rows, failures, outside)
+
+
+def current_source(method: str) -> str:
+    """Return the digest of the source code that would train a method now."""
+    return source(("semisweep", method.partition(":")[0].partition(".")[0]))
+
+
+def keys_table(name: str, request: Request) -> str:
+    """Return the trials of every cell of a study, and the commands that repeat them."""
+    study = resolved_study(name, request)
+    if is_search(study):
+        return search_to_markdown(study, _store_of(study, request))
+    store = Store.open(request.store) if Store.exists(request.store) else None
+    found = list(trial_lines(study, store, name, request))
+    return grid([["row", "column", "replicate", "key", "state", "to repeat it"], *found])
+
+
+def _store_of(study: Mapping[str, Any], request: Request) -> Store | None:
+    """Return the store in which a search has trials, or None where it has none."""
+    return Store.open(request.store) if study["trials"] else None
+
+
+def keys_of(study: Mapping[str, Any]) -> list[str]:
+    """Return the distinct keys of a resolved study in order."""
+    if is_search(study):
+        return list(dict.fromkeys(entry["key"] for entry in study["trials"]))
+    return list(dict.fromkeys(key for cell in study["cells"] for key in cell["trials"].values()))
+
+
+def provenance_table(method: type[Method]) -> str:
+    """Return, for each field of a method's configuration, where its value comes from."""
+    lines = [["field", "used", "symbol", "paper", "released code", "why"]]
+    lines += list(_provenance_rows(method.Config(), ""))
+    return grid(lines)
+
+
+def _provenance_rows(config: Any, prefix: str) -> Iterable[list[str]]:
+    import dataclasses
+
+    from semisweep.core.config import settings
+
+    for name, value, about in settings(config):
+        if dataclasses.is_dataclass(value):
+            yield from _provenance_rows(value, f"{prefix}{name}.")
+        else:
+            where = [about.symbol, about.paper, about.code, about.why]
+            yield [prefix + name, str(value), *where]

@@ -1,0 +1,151 @@
+"""How far the studies of a store have come, from the store alone: another process may be at it.
+
+A trial runs where some process holds the right to train it. How far it is, its history tells, and
+when its newest attempt began; imports neither torch nor Ray.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+from semisweep.core.errors import StoreError
+from semisweep.store.store import Store
+from semisweep.store.trial_folder import TrialFolder
+from semisweep.study.plan import plan, trial_names
+
+SAMPLE = 50  # finished trials that say how long one takes
+
+
+@dataclass(frozen=True)
+class Running:
+    """A trial that some process trains now."""
+
+    key: str
+    name: str
+    step: int  # of its newest evaluation
+    total_steps: int | None  # None where they are counted in epochs
+    score: float  # of its newest evaluation; NaN without one
+    seconds: float  # since its newest attempt began
+
+    def __str__(self) -> str:
+        steps = f"step {self.step}" + (f" of {self.total_steps}" if self.total_steps else "")
+        score = "" if math.isnan(self.score) else f"  val mIoU {100 * self.score:.1f}"
+        return f"{self.key[:8]}  {self.name}  {steps}{score}  for {duration(self.seconds)}"
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a study stands; its trials are finished, failed, running or waiting."""
+
+    finished: int
+    failed: int
+    running: tuple[Running, ...]
+    waiting: int
+    seconds_left: float | None  # as long as as many run as now; None where nothing tells
+
+
+def study_status(store: Store, table: Mapping[str, Any], now: float | None = None) -> Status:
+    """Return where a resolved study stands."""
+    now = time.time() if now is None else now
+    state = plan([table], store)
+    names = trial_names(table)
+    open_keys = [*state.failed, *state.missing]
+    active = [key for key in open_keys if store.trial(key).in_training]
+    running = tuple(_running(store, key, names.get(key, ""), now) for key in active)
+    waiting = len(set(state.missing) - set(active))
+    left = _seconds_left(_trial_seconds(store, state.finished), running, waiting)
+    failed = len(set(state.failed) - set(active))
+    return Status(len(state.finished), failed, running, waiting, left)
+
+
+def _running(store: Store, key: str, name: str, now: float) -> Running:
+    folder = store.trial(key)
+    history = folder.read_history()
+    newest = history[-1] if history else {}
+    return Running(
+        key,
+        name,
+        int(newest.get("step", 0)),
+        _total_steps(folder),
+        float(newest.get("val.miou", math.nan)),
+        max(0.0, now - (folder.attempted_at or now)),
+    )
+
+
+def _total_steps(folder: TrialFolder) -> int | None:
+    try:
+        trial = folder.description().get("trial", {})
+    except StoreError:  # it has only just begun
+        return None
+    steps: int | None = trial.get("training", {}).get("steps")
+    return steps
+
+
+def _trial_seconds(store: Store, finished: Sequence[str]) -> float | None:
+    """Return how long a trial took on average, None before any has finished."""
+    some = finished[:: max(1, len(finished) // SAMPLE)]
+    rows = (store.trial(key).result(["run.seconds"]) for key in some)
+    seconds = [float(row["run.seconds"]) for row in rows if row and "run.seconds" in row]
+    return mean(seconds) if seconds else None
+
+
+def _seconds_left(typical: float | None, running: Sequence[Running], waiting: int) -> float | None:
+    if not running:
+        return None if waiting else 0.0
+    if typical is None:
+        guesses = list(_guesses(running))
+        if not guesses:
+            return None
+        typical = mean(guesses)
+    left = sum(typical * (1 - _share(own, typical)) for own in running)
+    return (left + waiting * typical) / len(running)
+
+
+def _guesses(running: Sequence[Running]) -> Iterator[float]:
+    """Yield how long each running trial would take at the pace that it has had so far."""
+    for own in running:
+        if own.step and own.total_steps:
+            yield own.seconds * own.total_steps / own.step
+
+
+def _share(own: Running, typical: float) -> float:
+    """Return what part of a running trial is done."""
+    by_time = own.seconds / typical if typical else 0.0
+    by_steps = own.step / own.total_steps if own.total_steps else 0.0
+    return min(1.0, max(by_time, by_steps))
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words, to about two digits."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"
+
+
+def status_lines(store: Store, now: float | None = None) -> Iterator[str]:
+    """Yield what `semisweep status` prints: a line a study, and below it one a running trial."""
+    now = time.time() if now is None else now
+    yield f"{'study':32} {'finished':>8} {'failed':>7} {'running':>8} {'waiting':>8}  estimated end"
+    for name, scale in store.studies():
+        state = study_status(store, store.read_study(name, scale) or {}, now)
+        counts = f"{state.finished:8} {state.failed:7} {len(state.running):8} {state.waiting:8}"
+        yield f"{name + ' ' + scale:32} {counts}  {_end(state, now)}"
+        for own in state.running:
+            yield f"    {own}"
+
+
+def _end(state: Status, now: float) -> str:
+    if not state.running and not state.waiting:
+        return "complete"
+    if state.seconds_left is None:
+        return "unknown" if state.running else "nothing runs"
+    end = time.localtime(now + state.seconds_left)
+    form = "%H:%M" if state.seconds_left < 12 * 3600 else "%Y-%m-%d %H:%M"
+    return f"{time.strftime(form, end)}, in {duration(state.seconds_left)}"

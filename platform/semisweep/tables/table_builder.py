@@ -1,0 +1,277 @@
+"""The cells of a study's table: what its finished trials say, beside what was published.
+
+Made of a resolved study and result rows, both plain values; neither torch nor Ray is imported. IoU
+are fractions in the store and become percent here, and differences become percentage points.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+
+from semisweep.core.errors import ConfigError, StoreError
+from semisweep.evaluation.pseudo_label_results import MEASURED
+from semisweep.statistics.alpha_spending import level_at_look
+from semisweep.statistics.image_bootstrap import ImageTest
+from semisweep.statistics.intervals import (
+    Difference,
+    Noise,
+    by_unit,
+    interval,
+    mean_std,
+    noise,
+    paired_difference,
+    several_draws,
+)
+from semisweep.statistics.order_agreement import agreement
+from semisweep.statistics.verdicts import Numbers, decide
+from semisweep.tables.labelled_images import apart, mixed
+from semisweep.tables.table_values import Cell, Imported, Label, Place, Table
+
+FORMAT = 1
+MARGIN = 1.0  # percentage points; a study may state its own
+SOURCE = "source.digest"
+
+Values = Mapping[Place, Mapping[str, float]]  # of each cell its replicates' numbers, in percent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outside:
+    """What a table shows beside the results of its own trials."""
+
+    imported: Mapping[Place, Imported] = field(default_factory=dict)
+    images: Mapping[Place, ImageTest] = field(default_factory=dict)
+    current: Callable[[str], str] | None = None  # the source digest of a method as it is now
+
+
+def build(
+    study: Mapping[str, Any],
+    results: Mapping[str, Mapping[str, Any]],
+    failures: Mapping[str, Mapping[str, Any]],
+    outside: Outside | None = None,
+) -> Table:
+    """Return the table of a resolved study from results and failures by key.
+
+    Trials in neither are missing. Raises `StoreError` for a study that this version cannot read and
+    `ConfigError` for a metric that a result does not have.
+    """
+    _check(study)
+    outside = outside or Outside()
+    base = study.get("base") or ""
+    look, looks = study.get("look", 1), study.get("looks", 1)
+    alpha, margin = level_at_look(look, looks), float(study.get("margin", MARGIN))
+    given = {(cell["row"], cell["column"]): cell for cell in study["cells"]}
+    values = {place: _values(cell, results, study["metric"]) for place, cell in given.items()}
+    old = set() if outside.current is None else set(_stale(given, results, outside.current))
+    cells = {
+        place: replace(
+            _cell(cell, values[place], results, failures, alpha),
+            metric=cell.get("metric", study["metric"]),
+            stale=len(old.intersection(cell["trials"].values())),
+            imported=outside.imported.get(place),
+        )
+        for place, cell in given.items()
+    }
+    mixes, others = mixed(given, results), apart(given, base, results)
+    alike = {place: cell for place, cell in given.items() if place not in others}
+    compared = _compared(cells, alike, base, values, margin=margin, alpha=alpha)
+    trials = dict.fromkeys(key for cell in study["cells"] for key in cell["trials"].values())
+    used = [results[key] for key in trials if key in results]
+    return Table(
+        **{name: study.get(name) or "" for name in ("name", "title", "scale", "paper", "table")},
+        base=base,
+        metric=study["metric"],
+        metric_note=study.get("metric_note", ""),
+        changes=dict(study.get("changes", {})),
+        notes=tuple(study.get("notes", ())),
+        rows=tuple(_label(row) for row in study["rows"]),
+        columns=tuple(_label(column) for column in study["columns"]),
+        cells=cells | compared,
+        replicates=tuple(dict.fromkeys(name for cell in study["cells"] for name in cell["trials"])),
+        errors=tuple(_errors(given, results, failures)),
+        sources=tuple(sorted({str(row[SOURCE]) for row in used if SOURCE in row})),
+        margin=margin,
+        look=look,
+        looks=looks,
+        comparisons=sum(not cell.same_as_base for cell in compared.values()),
+        noise=_noise(given, base, values),
+        order=agreement(_orders(_unmixed(cells, mixes), given, values), alpha),
+        mixed=mixes,
+        elsewhere=tuple(_cell(cell, {}, {}, {}, alpha) for cell in study.get("elsewhere", ())),
+        images={place: test for place, test in outside.images.items() if place in compared},
+    )
+
+
+def _check(study: Mapping[str, Any]) -> None:
+    if study.get("format") != FORMAT:
+        raise StoreError(
+            f"a stored study must have format {FORMAT}, got format={study.get('format')!r}, "
+            f"study={study.get('name')!r}; run the study again with this version"
+        )
+    if study.get("kind", "table") != "table":
+        raise ConfigError(
+            f"a table needs a study with rows and columns, got study={study['name']!r}, "
+            f"which is a {study['kind']}"
+        )
+
+
+def _label(item: Mapping[str, Any]) -> Label:
+    published_only = bool(item.get("published_only"))
+    return Label(item["name"], item.get("label") or item["name"], published_only,
+                 item.get("unit", ""))  # fmt: skip
+
+
+def _values(
+    cell: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], metric: str
+) -> dict[str, float]:
+    """Return the numbers of a cell's finished trials in percent, by replicate."""
+    metric = cell.get("metric", metric)
+    found = {
+        replicate: _metric(key, results[key], metric)
+        for replicate, key in cell["trials"].items()
+        if key in results
+    }
+    return {replicate: value for replicate, value in found.items() if value is not None}
+
+
+def _metric(key: str, row: Mapping[str, Any], metric: str) -> float | None:
+    value = row.get(metric)
+    if metric.startswith(MEASURED) and (value is None or math.isnan(value)):
+        return None
+    if value is None:
+        near = get_close_matches(metric, sorted(row), n=3, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ConfigError(
+            f"a result must have the study's metric, got metric={metric!r}, key={key}{hint}"
+        )
+    return 100 * float(value)
+
+
+def _stale(
+    given: Mapping[Place, Mapping[str, Any]],
+    results: Mapping[str, Mapping[str, Any]],
+    current: Callable[[str], str],
+) -> Iterator[str]:
+    """Yield the keys whose results were made by other source code than `current` says."""
+    for key in {key for cell in given.values() for key in cell["trials"].values()}:
+        row = results.get(key, {})
+        if SOURCE in row and "method" in row and row[SOURCE] != current(row["method"]):
+            yield key
+
+
+def _cell(
+    cell: Mapping[str, Any],
+    ours: Mapping[str, float],
+    results: Mapping[str, Mapping[str, Any]],
+    failures: Mapping[str, Mapping[str, Any]],
+    alpha: float,
+) -> Cell:
+    trials: Mapping[str, str] = cell["trials"]
+    units = list(by_unit(ours, draws=several_draws(trials)).values())
+    mean, std = mean_std(units)
+    low, high = interval(units, 1 - alpha)
+    return Cell(
+        row=cell["row"],
+        column=cell["column"],
+        published=cell.get("published"),
+        published_std=cell.get("published_std"),
+        value=cell.get("value"),
+        keys=tuple(trials[replicate] for replicate in ours),
+        wanted=len(trials),
+        failed=sum(key in failures and key not in results for key in trials.values()),
+        n=len(units),
+        mean=mean,
+        std=std,
+        low=low,
+        high=high,
+    )
+
+
+def _compared(
+    cells: Mapping[Place, Cell],
+    given: Mapping[Place, Mapping[str, Any]],
+    base: str,
+    values: Values,
+    *,
+    margin: float,
+    alpha: float,
+) -> dict[Place, Cell]:
+    """Return the trained cells that have one in the base row, with difference and decision.
+
+    Only complete rows get a decision: to look while results come in is to look again, and what is
+    left after failures is a selection. The others count in the correction nevertheless.
+    """
+    compared: dict[Place, Cell] = {}
+    tested: dict[Place, Difference | None] = {}
+    for (row, column), cell in given.items():
+        own, origin = cell["trials"], given.get((base, column), {}).get("trials")
+        if row == base or not own or not origin:
+            continue
+        place = (row, column)
+        same = own == origin and cell.get("metric") == given[base, column].get("metric")
+        ours, theirs = values[place], values[base, column]
+        found = paired_difference(ours, theirs, level=1 - alpha, planned=[*own, *origin])
+        compared[place] = replace(
+            cells[place],
+            same_as_base=same,
+            delta=found.mean,
+            delta_low=found.low,
+            delta_high=found.high,
+        )
+        if not same:
+            ready = compared[place].complete and cells[base, column].complete
+            tested[place] = found if ready else None
+    decisions = decide(list(tested.values()), margin=margin, alpha=alpha)
+    for place, decision in zip(tested, decisions, strict=True):
+        compared[place] = replace(compared[place], decision=decision)
+    return compared
+
+
+def _noise(given: Mapping[Place, Mapping[str, Any]], base: str, values: Values) -> dict[str, Noise]:
+    """Return the spread of the base row in each column in which it has several units."""
+    found = {}
+    for (row, column), cell in given.items():
+        if row == base:
+            draws = several_draws(cell["trials"])
+            found[column] = noise(values[row, column], draws=draws)
+    return {column: spread for column, spread in found.items() if not math.isnan(spread.std)}
+
+
+def _unmixed(cells: Mapping[Place, Cell], mixes: Mapping[str, Any]) -> dict[Place, Cell]:
+    return {place: cell for place, cell in cells.items() if place[1] not in mixes}
+
+
+def _orders(
+    cells: Mapping[Place, Cell],
+    given: Mapping[Place, Mapping[str, Any]],
+    values: Values,
+) -> Iterator[tuple[list[float], Numbers]]:
+    """Yield for each column the published numbers of complete rows and ours [units, rows]."""
+    for column in dict.fromkeys(place[1] for place in given):
+        published, ours = [], []
+        for place, cell in cells.items():
+            if place[1] == column and cell.complete and cell.published is not None:
+                trials = given[place]["trials"]
+                published.append(cell.published)
+                ours.append(by_unit(values[place], draws=several_draws(trials)))
+        common = [unit for unit in ours[0] if all(unit in row for row in ours)] if ours else []
+        if common:
+            yield published, np.array([[row[unit] for row in ours] for unit in common])
+
+
+def _errors(
+    cells: Mapping[tuple[str, str], Mapping[str, Any]],
+    results: Mapping[str, Any],
+    failures: Mapping[str, Mapping[str, Any]],
+) -> Iterator[str]:
+    """Yield place and last line of the error of each failed trial."""
+    for (row, column), cell in cells.items():
+        for replicate, key in cell["trials"].items():
+            if key in failures and key not in results:
+                lines: Sequence[str] = str(failures[key].get("error", "")).strip().splitlines()
+                yield f"{row}, {column}, {replicate} ({key}): {lines[-1] if lines else 'no error'}"

@@ -1,0 +1,98 @@
+"""What a table holds, as plain values: cells, labels, and what a reader must know of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from semisweep.statistics.image_bootstrap import ImageTest
+from semisweep.statistics.intervals import Noise
+from semisweep.statistics.order_agreement import Agreement
+from semisweep.statistics.verdicts import Decision
+
+Place = tuple[str, str]  # row, column
+
+
+class Label(NamedTuple):
+    """A row or a column: the name that identifies it and the label that is shown."""
+
+    name: str
+    label: str
+    published_only: bool = False
+    unit: str = ""  # of counts that are known without training; else percent
+
+
+class Imported(NamedTuple):
+    """Numbers of a cell that were trained elsewhere: never counted with our own trials."""
+
+    n: int
+    mean: float
+    std: float
+    low: float
+    high: float
+    sources: tuple[str, ...]  # what they say of where they come from
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One place in a table. Numbers are in percent; NaN is what the trials cannot tell (yet)."""
+
+    row: str
+    column: str
+    published: float | None
+    published_std: float | None
+    keys: tuple[str, ...]  # of the finished trials, which the numbers below are of
+    wanted: int  # trials
+    failed: int  # trials
+    n: int  # units of replication: draws where the study has several, else seeds
+    mean: float
+    std: float
+    low: float
+    high: float
+    metric: str = ""
+    value: float | None = None  # a count that is known without training
+    stale: int = 0  # trials made by other source code than is here now
+    imported: Imported | None = None
+    same_as_base: bool = False  # the very trials of the base row
+    delta: float = math.nan
+    delta_low: float = math.nan
+    delta_high: float = math.nan
+    decision: Decision | None = None  # none before this row and the base row are complete
+
+    @property
+    def complete(self) -> bool:
+        """Whether all wanted trials have finished."""
+        return self.wanted > 0 and len(self.keys) == self.wanted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A study's cells, in the order of its rows, and what a reader must know of them."""
+
+    name: str
+    title: str
+    scale: str
+    paper: str
+    table: str
+    base: str
+    metric: str
+    metric_note: str
+    changes: Mapping[str, Any]
+    notes: tuple[str, ...]
+    rows: tuple[Label, ...]
+    columns: tuple[Label, ...]
+    cells: Mapping[tuple[str, str], Cell]
+    replicates: tuple[str, ...]  # "draw/seed", all that any cell wants
+    errors: tuple[str, ...]  # one line a failed trial
+    sources: tuple[str, ...]  # digests of the source code that made the results
+    margin: float  # percentage points within which rows are equivalent
+    look: int  # at the results, of those planned: each costs a share of the level
+    looks: int
+    comparisons: int  # over which verdicts are corrected
+    noise: Mapping[str, Noise]  # column -> spread of the base row
+    order: Agreement | None  # of our rows with the published ones
+    mixed: Mapping[str, tuple[str, ...]]  # column -> its several lists of labelled images
+    elsewhere: tuple[Cell, ...]  # published cells of columns that this scale does not have
+    images: Mapping[Place, ImageTest]  # tests on other images, of cells against the base row

@@ -1,0 +1,46 @@
+"""Curves of a study: what was measured while its trials trained, by the cell that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from semisweep.core.errors import ConfigError
+from semisweep.store.query import history
+from semisweep.store.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PLACE = ("study", "row", "column", "replicate", "key")
+
+
+def curves(
+    store: str | Path | Store, study: str, names: Sequence[str], *, scale: str = "mini"
+) -> pd.DataFrame:
+    """Return one row an evaluation of each trial of a study's table: its place, step and values.
+
+    `names` are columns of the history, such as "val.miou" or a loss "teacher.feedback", the mean
+    since the evaluation before; a trial whose method has no such loss has NaN. A trial that several
+    cells share is in each of them. Raises `ConfigError` for a study that was never run, or a name
+    that no trial has.
+    """
+    import pandas as pd
+
+    opened = store if isinstance(store, Store) else Store.open(store)
+    table = opened.read_study(study, scale)
+    if table is None or table["kind"] != "table":
+        raise ConfigError(
+            f"curves must be of a table that was run, got study={study!r}, scale={scale!r}"
+        )
+    places = pd.DataFrame(
+        [
+            (study, cell["row"], cell["column"], replicate, key)
+            for cell in table["cells"]
+            for replicate, key in cell["trials"].items()
+        ],
+        columns=pd.Index(PLACE),
+    )
+    found = history(opened, list(dict.fromkeys(places["key"])), columns=list(names))
+    return places.merge(found, on="key", how="inner").reset_index(drop=True)

@@ -1,0 +1,41 @@
+"""Where the numbers of a table come from: the trials of every cell, and how to repeat each."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from semisweep.store.store import Store
+from semisweep.study.request import Request
+
+
+def trial_lines(
+    study: Mapping[str, Any], store: Store | None, name: str, request: Request
+) -> Iterator[list[str]]:
+    """Yield row, column, replicate, key, state and command of every trial of a resolved study."""
+    for cell in study["cells"]:
+        for replicate, key in cell["trials"].items():
+            where = [cell["row"], cell["column"], replicate, key]
+            command = repeat_command(name, request, cell["row"], cell["column"], replicate)
+            yield [*where, _state(store, key), command]
+
+
+def repeat_command(name: str, request: Request, row: str, column: str, replicate: str) -> str:
+    """Return the command that trains one trial of a study anew, into another store."""
+    draw, _, seed = replicate.partition("/")
+    words = ["semisweep", "debug", name, row, "--column", column, "--seed", seed]
+    words += ["--draw", draw] if draw != "0" else []
+    words += ["--scale", request.scale, "--store", "another-store"]
+    for path, value in request.changes.items():
+        words += ["--set", f"{path}={value}"]
+    return shlex.join(words)
+
+
+def _state(store: Store | None, key: str) -> str:
+    if store is None:
+        return "missing"
+    folder = store.trial(key)
+    if folder.finished:
+        return "finished"
+    return "missing" if folder.failure() is None else "failed"

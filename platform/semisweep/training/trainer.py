@@ -1,0 +1,279 @@
+"""One trial's training: iterations, evaluations, checkpoints. Needs no Ray.
+
+The trainer knows nothing of any method: what an iteration is stands in
+`semisweep.training.iteration`.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from semisweep.core.errors import TrainingError
+from semisweep.core.fault_injection import point
+from semisweep.data.base import DataSet
+from semisweep.data.splits import Split
+from semisweep.training import distributed
+from semisweep.training.iteration import iterate
+from semisweep.training.loader import Loader
+from semisweep.training.method import Batch, Method, Progress
+from semisweep.training.metric import evaluate, summary
+from semisweep.training.optimizer import make_optimizers, schedule
+from semisweep.training.trial import Trial, method_class
+
+SELECTION_PART = "val"
+FINITE_CHECK_STEPS = 25
+PROGRESS_SECONDS = 1.0
+CHECKPOINT_SECONDS = 600.0
+
+STOP = "stop"  # what a report may answer to an evaluation
+
+Report = Callable[[Mapping[str, Any]], object]
+
+
+class Folder(Protocol):
+    """What the trainer asks of the place that keeps a trial."""
+
+    def append_history(self, rows: list[dict[str, Any]]) -> None: ...
+    def write_checkpoint(self, step: int, data: bytes) -> None: ...
+    def write_weights(self, name: str, step: int, data: bytes) -> None: ...
+    def write_confusion(self, name: str, array: np.ndarray) -> None: ...
+    def read_weights(self, name: str, step: int | None = None) -> bytes: ...
+
+
+class TrainingInterrupted(Exception):
+    """Ends a training that is to go on another time, once its checkpoint is written."""
+
+
+class Training:
+    """The complete state of one trial on one worker."""
+
+    def __init__(
+        self,
+        trial: Trial,
+        dataset: DataSet,
+        split: Split,
+        device: str = "cpu",
+        data_workers: int = 0,
+    ) -> None:
+        self.trial, self.dataset, self.device = trial, dataset, torch.device(device)
+        self.data_workers = data_workers
+        self.rank, self.world = distributed.world()
+        kind = method_class(trial.method)
+        self.method: Method = kind(trial.config, len(dataset.classes), trial.seed)
+        self.method.to(self.device)
+        self.method.to(memory_format=torch.channels_last)
+        if self.world > 1:
+            distributed.global_batch_norm(self.method)
+        self.optimizers = make_optimizers(self.method, trial.training)
+        scales = trial.training.precision == "fp16" and self.device.type == "cuda"
+        self.scaler = torch.amp.GradScaler(enabled=scales)
+        self.scale_elsewhere: Mapping[str, Any] = {}  # kept where this device needs none
+        self.loader = Loader(
+            dataset,
+            split,
+            trial.training,
+            trial.seed,
+            views=self.method.views,
+            uses_unlabelled=self.method.uses_unlabelled,
+            rank=self.rank,
+            world=self.world,
+        )
+        self.steps_per_epoch = trial.training.steps_per_epoch(len(split.unlabelled))
+        self.total_steps = trial.training.total_steps(len(split.unlabelled))
+        self.step = 0
+        self.best_step, self.best_score = 0, -1.0
+        self.seconds = 0.0
+        self.sums: dict[str, Tensor] = {}
+        self.counted = 0
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that a resumed training needs."""
+        return {
+            "method": self.method.state_dict(),
+            "optimizers": {name: own.state_dict() for name, own in self.optimizers.items()},
+            "scaler": self.scaler.state_dict() or self.scale_elsewhere,
+            "step": self.step,
+            "best_step": self.best_step,
+            "best_score": self.best_score,
+            "seconds": self.seconds,
+            "sums": self.sums,
+            "counted": self.counted,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to what `state` returned, on whatever device that was."""
+        self.method.load_state_dict(state["method"])
+        for name, own in self.optimizers.items():
+            own.load_state_dict(state["optimizers"][name])
+        if not self.scaler.is_enabled():
+            self.scale_elsewhere = state["scaler"]
+        elif state["scaler"]:  # empty where training has been on CPUs alone
+            self.scaler.load_state_dict(state["scaler"])
+        for name in ("step", "best_step", "best_score", "seconds", "counted"):
+            setattr(self, name, state[name])
+        self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+
+    def progress(self) -> Progress:
+        """Return where training stands."""
+        return Progress(
+            step=self.step,
+            total_steps=self.total_steps,
+            epoch=self.step // self.steps_per_epoch,
+            total_epochs=-(-self.total_steps // self.steps_per_epoch),
+            seed=self.trial.seed,
+        )
+
+    def advance(self, batch: Batch) -> None:
+        """Run one iteration and add its loss terms to the sums of this stretch of history."""
+        point("train", self.rank)
+        self.method.train()
+        batch = Batch(*(tensor.to(self.device, non_blocking=True) for tensor in batch))
+        power = self.trial.training.schedule_power
+        terms = iterate(
+            self.method,
+            batch,
+            self.progress(),
+            self.optimizers,
+            rate=schedule(self.step, self.total_steps, power),
+            power=power,
+            scaler=self.scaler,
+            precision=self.trial.training.precision,
+        )
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, value.new_zeros((), dtype=torch.float64)) + value
+        self.counted += 1
+        self.step += 1
+        if self.step % FINITE_CHECK_STEPS == 0:
+            self.check_finite()
+
+    def check_finite(self) -> None:
+        """Raise `TrainingError` naming the loss terms that were not finite, if any were."""
+        values = self.mean_terms()
+        broken = [f"{name}={value}" for name, value in values.items() if not np.isfinite(value)]
+        if broken:
+            raise TrainingError(
+                f"every loss must be finite, got {', '.join(broken)} by step={self.step}; "
+                "a smaller learning rate or fp32 may help"
+            )
+
+    def mean_terms(self) -> dict[str, float]:
+        """Return the mean of each loss term since the last evaluation, over steps and workers."""
+        if not self.sums:
+            return {}
+        means = distributed.mean_over_workers(torch.stack(list(self.sums.values())) / self.counted)
+        return dict(zip(self.sums, means.tolist(), strict=True))
+
+    def evaluation_steps(self) -> list[int]:
+        """Return the steps after which to evaluate: evenly spaced, the last step included."""
+        count = min(self.trial.training.evaluations, self.total_steps)
+        return [round(self.total_steps * (index + 1) / count) for index in range(count)]
+
+    def score(self, part: str) -> tuple[dict[str, float], np.ndarray]:
+        """Return the summary and the per-image confusion matrices of one part of the data set."""
+        protocol = self.trial.training.evaluation
+        confusions = evaluate(self.method, self.dataset, part, protocol, str(self.device))
+        return summary(confusions, self.dataset.classes), confusions
+
+
+def fit(
+    training: Training,
+    folder: Folder,
+    report: Report,
+    *,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> dict[str, float] | None:
+    """Train from where `training` stands to the end and return the metrics of last and best.
+
+    None, with a checkpoint in place, where `report` answers an evaluation with `STOP`. After each
+    evaluation the history row is appended first and the checkpoint written after it, so that a
+    checkpoint never knows of a row that is not there; rows beyond a checkpoint are cut on resume.
+    Only the first worker writes and reports. It asks `interrupted` after each step whether to end
+    with a checkpoint and `TrainingInterrupted`; other workers then wait for it in vain.
+    """
+    writes = training.rank == 0
+    evaluations = set(training.evaluation_steps())
+    started = saved = told = time.monotonic()
+    batches = training.loader.batches(training.step, training.total_steps, training.data_workers)
+    for batch in batches:
+        training.advance(batch)
+        now = time.monotonic()
+        due, stop = training.step in evaluations, False
+        if due:
+            row = _evaluation_row(training)
+            if writes:
+                _keep_best(training, folder, row)
+                folder.append_history([row])
+                stop = report({"row": row}) == STOP and training.step < training.total_steps
+        leaves = writes and interrupted()
+        if writes and (due or leaves or now - saved > checkpoint_seconds):
+            training.seconds += now - started
+            started = saved = now
+            folder.write_checkpoint(training.step, to_bytes(training.state()))
+        if leaves:
+            raise TrainingInterrupted
+        if writes and (due or now - told > PROGRESS_SECONDS):
+            told = now
+            report({"step": training.step, "total_steps": training.total_steps})
+        if due and distributed.share(stop):
+            return None
+    training.seconds += time.monotonic() - started
+    return dict(_final_metrics(training, folder))
+
+
+def _evaluation_row(training: Training) -> dict[str, Any]:
+    point("evaluate", training.rank)
+    training.check_finite()
+    terms = training.mean_terms()
+    training.sums, training.counted = {}, 0
+    metrics, _ = training.score(SELECTION_PART)
+    if metrics["miou"] > training.best_score:
+        training.best_step, training.best_score = training.step, metrics["miou"]
+    scores = {f"{SELECTION_PART}.{name}": value for name, value in metrics.items()}
+    return {"step": training.step, "epoch": training.progress().epoch} | terms | scores
+
+
+def _keep_best(training: Training, folder: Folder, row: Mapping[str, Any]) -> None:
+    if training.best_step == row["step"]:
+        folder.write_weights("best", training.step, to_bytes(training.method.state_dict()))
+
+
+def _final_metrics(training: Training, folder: Folder) -> Iterator[tuple[str, float]]:
+    last = training.method.state_dict()
+    if training.rank == 0:
+        folder.write_weights("last", training.step, to_bytes(last))
+    kept = {name: value.clone() for name, value in last.items()}
+    best = distributed.share(
+        folder.read_weights("best", training.best_step) if training.rank == 0 else None
+    )
+    for name, state in (("last", kept), ("best", from_bytes(best))):
+        training.method.load_state_dict(state)
+        for part in training.dataset.parts:
+            if part == "train":
+                continue
+            metrics, confusions = training.score(part)
+            if training.rank == 0:
+                folder.write_confusion(f"{name}-{part}", confusions)
+            for metric, value in metrics.items():
+                yield f"{name}.{part}.{metric}", value
+    yield "best.step", training.best_step
+
+
+def to_bytes(state: Mapping[str, Any]) -> bytes:
+    """Return a state of tensors and plain values as bytes."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def from_bytes(data: bytes) -> dict[str, Any]:
+    """Return the state that `to_bytes` wrote; refuses anything but tensors and plain values."""
+    loaded: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    return loaded

@@ -1,0 +1,187 @@
+"""A trial: one training of one method under one complete configuration, and its key.
+
+The key is a digest of everything that can change the trained weights and of nothing else. It is the
+trial's identity everywhere: folder, Parquet row, table cell, cluster.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from semisweep.core.config import (
+    Count,
+    Fraction,
+    NonNegative,
+    Positive,
+    config,
+    decode,
+    digest,
+    encode,
+    identity,
+    setting,
+)
+from semisweep.core.errors import ConfigError
+from semisweep.data.augmentation import AugmentationConfig
+from semisweep.data.splits import DataConfig
+from semisweep.training.protocols import Protocol
+
+if TYPE_CHECKING:
+    from semisweep.data.splits import Split
+    from semisweep.training.method import Method
+
+TRAINER_VERSION = 1
+
+
+WEAK_FIELDS = ("scale", "scale_law", "scales", "padding", "labelled_colours", "flip")
+COLOUR_FIELDS = (
+    *("jitter", "brightness", "contrast", "saturation", "hue"),
+    *("grayscale", "blur", "blur_sigma_pixels"),
+)
+
+
+@config
+class OptimizerConfig:
+    """One optimizer; the decoder and other heads learn at `head_multiplier` times the rate.
+
+    No schedule takes a rate below `minimum_rate`.
+    """
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: Positive = 0.001
+    head_multiplier: Positive = 10.0
+    weight_decay: NonNegative = 1e-4
+    momentum: Fraction = setting(0.9, matters=lambda own: own.name == "sgd")
+    nesterov: bool = setting(False, neutral=False, matters=lambda own: own.name == "sgd")
+    minimum_rate: NonNegative = setting(0.0, neutral=0.0)
+
+    def __post_init__(self) -> None:
+        if self.nesterov and self.name == "sgd" and self.momentum == 0:
+            raise ConfigError(
+                f"Nesterov's momentum must be positive, got nesterov=True, momentum={self.momentum}"
+            )
+
+
+@config
+class TrainingConfig:
+    """How long, on what batches and with which optimizers a method is trained.
+
+    Batches are global: the number of workers that share them is a fact of the machine. Exactly one
+    of `steps` and `epochs` is given; an epoch is one pass over the unlabelled images. A trial is
+    trained for `schedule_share` of them, and its schedules end there. `evaluation`: how images are
+    shown while it is trained, and so what its best weights are best at.
+    """
+
+    steps: Count | None = None
+    epochs: Count | None = None
+    schedule_share: Annotated[float, Field(gt=0, le=1)] = setting(1.0, neutral=1.0)
+    labelled_batch: Count = 8
+    unlabelled_batch: Count = 8
+    crop_pixels: Count = 321
+    optimizer: OptimizerConfig = setting(factory=OptimizerConfig)
+    group_optimizers: dict[str, OptimizerConfig] = setting(factory=dict, neutral={})
+    schedule_power: NonNegative = 0.9
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    evaluations: Count = 10
+    evaluation: Protocol = setting(factory=Protocol, neutral=Protocol())
+    augmentation: AugmentationConfig = setting(factory=AugmentationConfig)
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.epochs is None):
+            raise ConfigError(
+                f"exactly one of steps and epochs must be given, "
+                f"got steps={self.steps}, epochs={self.epochs}"
+            )
+
+    def total_steps(self, unlabelled: int) -> int:
+        """Return the number of iterations, given the number of unlabelled images."""
+        steps = self.steps
+        if steps is None:
+            assert self.epochs is not None
+            steps = self.epochs * self.steps_per_epoch(unlabelled)
+        return max(1, round(self.schedule_share * steps))
+
+    def steps_per_epoch(self, unlabelled: int) -> int:
+        """Return the iterations of one pass over the unlabelled images; the rest is dropped."""
+        return max(1, unlabelled // self.unlabelled_batch)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One training, completely described; `method` is the text of an import path."""
+
+    method: str
+    config: Any
+    data: DataConfig
+    training: TrainingConfig
+    seed: int
+
+    def encoded(self) -> dict[str, Any]:
+        """Return the trial as JSON-ready dictionaries."""
+        return {name: encode(getattr(self, name)) for name in FIELDS}
+
+
+FIELDS = ("method", "config", "data", "training", "seed")
+
+
+def decode_trial(data: dict[str, Any]) -> Trial:
+    """Return the trial that `Trial.encoded` described; imports its method."""
+    method = method_class(data["method"])
+    return Trial(
+        method=data["method"],
+        config=decode(method.Config, data["config"]),
+        data=decode(DataConfig, data["data"]),
+        training=decode(TrainingConfig, data["training"]),
+        seed=int(data["seed"]),
+    )
+
+
+def method_class(path: str) -> type[Method]:
+    """Return the method that "package.module:Class" names."""
+    try:
+        found = resolve_name(path)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"a method must be importable, got method={path!r}: {error}") from None
+    return found  # type: ignore[no-any-return]
+
+
+def method_path(method: type[Method]) -> str:
+    """Return the text that names a method wherever it is installed."""
+    return f"{method.__module__}:{method.__qualname__}"
+
+
+def trial_identity(trial: Trial, split: Split) -> dict[str, Any]:
+    """Return what determines the weights of `trial`: the JSON that its key is a digest of."""
+    method, config = method_class(trial.method).same_as(trial.config)
+    training = identity(trial.training)
+    for name in ("steps", "epochs", "schedule_share"):
+        training.pop(name, None)
+    training["total_steps"] = trial.training.total_steps(len(split.unlabelled))
+    lists = {"labelled": split.labelled_digest}
+    if method.uses_unlabelled:
+        lists["unlabelled"] = split.unlabelled_digest
+    else:
+        training.pop("unlabelled_batch")
+        augmentation = trial.training.augmentation
+        seen = (*WEAK_FIELDS, *COLOUR_FIELDS) if augmentation.labelled_colours else WEAK_FIELDS
+        training["augmentation"] = {
+            name: value for name, value in training["augmentation"].items() if name in seen
+        }
+    return {
+        "method": method_path(method),
+        "method_version": method.version,
+        "trainer_version": TRAINER_VERSION,
+        "config": identity(config),
+        "data": trial.data.name,
+        "lists": lists,
+        "training": training,
+        "seed": trial.seed,
+    }
+
+
+def trial_key(trial: Trial, split: Split) -> str:
+    """Return the key of `trial` on the images of `split`: 20 hexadecimal digits."""
+    return digest(trial_identity(trial, split))

@@ -1,0 +1,151 @@
+"""Pictures and features of trained weights in the report."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from semisweep import (
+    Column,
+    DataConfig,
+    NetworkConfig,
+    OptimizerConfig,
+    Preset,
+    Row,
+    Store,
+    Study,
+    TrainingConfig,
+)
+from semisweep.cluster.trial_execution import execute
+from semisweep.evaluation.prediction import predict
+from semisweep.report import page
+from semisweep.report.arms import Arm, arms, opened, shown_images
+from semisweep.report.feature_map import features, flat, pixels
+from semisweep.report.picture_strips import strips
+from semisweep.running.job_sources import job_for
+from semisweep.study.request import Request, Roots
+from semisweep.study.resolve import Splits, resolve
+from semisweep.training.protocols import Protocol
+from semisweep_methods.supervised import Supervised
+from semisweep_methods.unimatch import UniMatch
+
+NETWORK = NetworkConfig(
+    backbone="test_resnet", pretrained=False, output_stride=8, channels=16, rates=(1, 2)
+)
+STUDY = Study(
+    name="pictures",
+    title="Pictures",
+    presets={
+        "mini": Preset(
+            data=DataConfig(labelled=8),
+            training=TrainingConfig(
+                steps=2, labelled_batch=2, unlabelled_batch=2, crop_pixels=32, evaluations=1,
+                optimizer=OptimizerConfig(name="adamw"),
+            ),
+            config={"network": NETWORK},
+            metric="last.test.miou",
+            metric_note="",
+        )
+    },
+    base="supervised",
+    seeds=1,
+    rows=[
+        Row(name="supervised", method=Supervised),
+        Row(name="unimatch", label="UniMatch", method=UniMatch),
+    ],
+    columns=[Column(name="8", set={"mini": {}})],
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def request_(tmp_path_factory: pytest.TempPathFactory, tiny_shapes: Path) -> Request:
+    """Train both arms for two steps; return the request whose store has them."""
+    root = tmp_path_factory.mktemp("pictures") / "store"
+    request = Request(roots=Roots(tiny_shapes.parent), store=str(root))
+    store, splits = Store.open(root, create=True), Splits(request.roots)
+    resolved = resolve(STUDY, "mini", splits)
+    store.write_study("pictures", "mini", resolved.table)
+    for key, trial in resolved.trials.items():
+        execute(job_for(key, trial, store, splits, request), lambda _: None, raise_errors=True)
+    return request
+
+
+def found_arms(request: Request) -> tuple[Store, list[Arm]]:
+    store = Store.open(request.store)
+    study = store.read_study("pictures", "mini")
+    assert study is not None
+    return store, arms(study, "8", store)
+
+
+def test_strips_show_what_kept_weights_see(request_: Request) -> None:
+    store, found = found_arms(request_)
+    study = store.read_study("pictures", "mini")
+    assert study is not None
+
+    (figure,) = strips(study, store, request_.roots, 2)
+
+    text = str(figure.svg)
+    addresses = re.findall(r'src="data:image/(png|webp);base64,([^"]+)"', text)
+    assert [kind for kind, _ in addresses] == ["webp", "png", "png", "png"] * 2
+    method, dataset = opened(found[1], store, request_.roots)
+    image_id = shown_images(dataset, 2)[0]
+    with Image.open(io.BytesIO(base64.b64decode(addresses[3][1]))) as shown:
+        colours = np.asarray(shown.convert("RGB"))
+    expected = predict(method, dataset.image(image_id), Protocol())
+    assert (colours == np.asarray(dataset.palette, dtype=np.uint8)[expected]).all()
+    assert [name for _, name in figure.legend] == list(dataset.classes)
+
+
+def test_images_are_spaced_evenly_whatever_the_results(request_: Request) -> None:
+    store, found = found_arms(request_)
+    _, dataset = opened(found[0], store, request_.roots)
+    ids = dataset.part("test")
+
+    assert shown_images(dataset, 2) == [ids[1], ids[3]]
+    assert shown_images(dataset, 99) == list(ids)
+
+
+def test_features_are_the_decoders_at_the_same_pixels_for_all_arms(request_: Request) -> None:
+    store, found = found_arms(request_)
+    method, dataset = opened(found[0], store, request_.roots)
+    places = pixels(dataset)
+
+    values = features(method, dataset, places)
+
+    assert values is not None
+    assert values.shape == (len(places), 16)
+    assert pixels(dataset) == places
+    assert {dataset.mask(i)[row, column] for i, row, column, _ in places} == {p[3] for p in places}
+    assert not np.allclose(values[0], values[-1])
+    points = flat(values)
+    assert points.shape == (len(places), 2)
+    assert (flat(values) == points).all()
+
+
+def test_a_page_with_pictures_has_one_part_for_each_kind(request_: Request) -> None:
+    studies = page.studies_for((), request_)
+
+    (section,) = page.sections_for(studies, request_, images=1, features=True)
+
+    titles = [part.title for part in section.parts]
+    assert titles[-2:] == ["Pictures", "Features"]
+    assert len(section.parts[-1].figures) == 2
+    assert "data:image/png" in page.page([section], request_.store)
+
+
+def test_arms_without_weights_are_left_out(request_: Request, tmp_path: Path) -> None:
+    store, found = found_arms(request_)
+    study = store.read_study("pictures", "mini")
+    assert study is not None
+    assert [arm.label for arm in found] == ["supervised", "UniMatch"]
+
+    empty = Store.open(tmp_path / "empty", create=True)
+
+    assert arms(study, "8", empty) == []
+    assert list(strips(study, empty, request_.roots, 1)) == []

@@ -1,0 +1,181 @@
+"""Losses, pseudo-labels, CutMix and draws."""
+
+import math
+
+import pytest
+import torch
+
+from semisweep import Progress
+from semisweep.core.errors import ConfigError
+from semisweep.training.functional import (
+    IGNORE,
+    channel_dropout,
+    confident_cross_entropy,
+    cross_entropy,
+    cutmix,
+    draw,
+    generator,
+    ohem,
+    partner,
+    pseudo_label,
+    shrink_mask,
+    supervised_loss,
+)
+
+
+def noise(seed, *shape):
+    made = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=made, dtype=torch.float64)
+
+
+def labels(seed, *shape, classes=3):
+    made = torch.Generator().manual_seed(seed)
+    label = torch.randint(classes, shape, generator=made)
+    label[torch.rand(shape, generator=made) < 0.3] = IGNORE
+    return label
+
+
+def pixel_losses(logits, label):
+    """Return -log p of the true class of each known pixel, by image."""
+    rows = []
+    for scores, classes in zip(logits.flatten(2).transpose(1, 2), label.flatten(1), strict=True):
+        known = [(s, int(c)) for s, c in zip(scores, classes, strict=True) if c != IGNORE]
+        rows.append([-math.log(s.softmax(0)[c].item()) for s, c in known])
+    return rows
+
+
+def at(step, seed=0):
+    return Progress(step, 100, 0, 10, seed)
+
+
+def test_cross_entropy_is_the_mean_over_known_pixels_of_the_batch():
+    logits, label = noise(0, 2, 3, 4, 5), labels(1, 2, 4, 5)
+    losses = [loss for row in pixel_losses(logits, label) for loss in row]
+
+    assert cross_entropy(logits, label).item() == pytest.approx(sum(losses) / len(losses))
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, ohem])
+def test_no_known_pixel_gives_zero_on_the_graph(loss):
+    logits = noise(0, 2, 3, 4, 5).requires_grad_()
+    found = loss(logits, torch.full((2, 4, 5), IGNORE))
+    found.backward()
+
+    assert found.item() == 0
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+@pytest.mark.parametrize("kept_pixels", [1, 6, 1000])
+def test_ohem_keeps_the_hard_pixels_and_at_least_a_quota_of_each_image(kept_pixels):
+    logits, label = 3 * noise(0, 3, 3, 4, 5), labels(1, 3, 4, 5)
+    kept = []
+    for row in pixel_losses(logits, label):
+        hardest = sorted(row, reverse=True)
+        hard = [loss for loss in hardest if math.exp(-loss) <= 0.7]
+        kept += hard if len(hard) >= kept_pixels else hardest[:kept_pixels]
+
+    found = ohem(logits, label, threshold=0.7, kept_pixels=kept_pixels)
+    assert found.item() == pytest.approx(sum(kept) / len(kept))
+
+
+def test_ohem_with_a_large_quota_is_cross_entropy():
+    logits, label = 3 * noise(0, 2, 3, 4, 5), labels(1, 2, 4, 5)
+
+    assert torch.allclose(supervised_loss("ohem", logits, label), cross_entropy(logits, label))
+    assert not torch.allclose(ohem(logits, label, kept_pixels=1), cross_entropy(logits, label))
+
+
+def test_an_unknown_supervised_loss_is_refused():
+    with pytest.raises(ConfigError, match="supervised_loss='dice'"):
+        supervised_loss("dice", noise(0, 2, 3, 4, 5), labels(1, 2, 4, 5))
+
+
+def test_a_pseudo_label_is_the_likeliest_class_without_gradient():
+    logits = noise(0, 2, 3, 4, 5).requires_grad_()
+    label, confidence = pseudo_label(logits)
+
+    assert torch.equal(label, logits.argmax(1))
+    assert torch.allclose(confidence, logits.softmax(1).amax(1))
+    assert not confidence.requires_grad
+
+
+def test_confident_cross_entropy_is_a_sum_over_selected_over_the_number_of_valid():
+    logits, label = noise(0, 2, 3, 4, 5), labels(1, 2, 4, 5).clamp_max(2)
+    selected, valid = noise(2, 2, 4, 5) > 0, noise(3, 2, 4, 5) > -0.5
+    unlabelled = torch.where(selected & valid, label, IGNORE)
+    total = sum(loss for row in pixel_losses(logits, unlabelled) for loss in row)
+    found = confident_cross_entropy(logits, label, selected, valid)
+
+    assert found.item() == pytest.approx(total / int(valid.sum()))
+
+
+def test_no_selected_and_no_valid_pixel_gives_zero_on_the_graph():
+    logits = noise(0, 2, 3, 4, 5).requires_grad_()
+    nothing = torch.zeros(2, 4, 5, dtype=torch.bool)
+    found = confident_cross_entropy(logits, labels(1, 2, 4, 5).clamp_max(2), ~nothing, nothing)
+    found.backward()
+
+    assert found.item() == 0
+    assert not logits.grad.any()
+
+
+@pytest.mark.parametrize("count", range(2, 10))
+def test_every_image_is_a_donor_once_and_never_its_own(count):
+    donors = partner(torch.arange(count)).tolist()
+
+    assert sorted(donors) == list(range(count))
+    assert all(donor != host for host, donor in enumerate(donors))
+
+
+def test_donors_are_neighbours_in_pairs_and_the_last_three_rotate():
+    assert partner(torch.arange(6)).tolist() == [1, 0, 3, 2, 5, 4]
+    assert partner(torch.arange(7)).tolist() == [1, 0, 3, 2, 5, 6, 4]
+    assert partner(torch.arange(8).reshape(2, 4), dim=1).tolist() == [[1, 0, 3, 2], [5, 4, 7, 6]]
+
+
+def test_one_image_has_no_donor():
+    with pytest.raises(ConfigError, match="unlabelled images per worker=1"):
+        partner(torch.zeros(1))
+
+
+def test_cutmix_pastes_the_same_place_of_the_donor_into_images_and_labels():
+    image, label = noise(0, 2, 3, 4, 5), labels(1, 2, 4, 5)
+    mask = torch.zeros(2, 4, 5, dtype=torch.bool)
+    mask[0, 1:3, 2:] = True
+    mixed, mixed_label = cutmix(image, mask), cutmix(label, mask)
+
+    assert torch.equal(mixed[0, :, 1:3, 2:], image[1, :, 1:3, 2:])
+    assert torch.equal(mixed[0, :, 3], image[0, :, 3])
+    assert torch.equal(mixed[1], image[1])
+    assert torch.equal(mixed_label[0, 1:3, 2:], label[1, 1:3, 2:])
+    assert torch.equal(mixed_label[1], label[1])
+
+
+def test_a_mask_shrinks_to_where_most_of_a_cell_is_true():
+    mask = torch.zeros(1, 4, 4, dtype=torch.bool)
+    mask[0, :3, :2] = True  # all of one cell, half of the one below
+
+    assert shrink_mask(mask, (2, 2)).tolist() == [[[True, False], [False, False]]]
+
+
+def test_channel_dropout_drops_whole_channels_of_each_image_and_keeps_the_mean():
+    values = torch.ones(50, 200, 2, 3)
+    dropped = channel_dropout(values, 0.25, generator(at(0), "test"))
+    flat = dropped.flatten(2)
+
+    assert torch.equal(flat.amin(2), flat.amax(2))
+    assert flat.unique().tolist() == [0.0, pytest.approx(1 / 0.75)]
+    assert dropped.mean().item() == pytest.approx(1, abs=0.02)
+    assert not torch.equal(dropped[0], dropped[1])
+
+
+def test_draws_depend_on_seed_step_and_purpose_and_on_nothing_else():
+    first = draw(generator(at(3), "agents", 0), 4, 5)
+    torch.manual_seed(1)
+    torch.rand(7)
+
+    assert torch.equal(first, draw(generator(at(3), "agents", 0), 4, 5))
+    for other in (generator(at(4), "agents", 0), generator(at(3, seed=1), "agents", 0)):
+        assert not torch.equal(first, draw(other, 4, 5))
+    assert not torch.equal(first, draw(generator(at(3), "agents", 1), 4, 5))
