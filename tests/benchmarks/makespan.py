@@ -28,6 +28,7 @@ from typing import NamedTuple
 import semisweep
 from semisweep import Store
 from semisweep.cluster.job import Job
+from semisweep.cluster.job import Outcome as JobOutcome
 from semisweep.cluster.job_queue import JobQueue
 from semisweep.cluster.progress import SweepProgress
 from semisweep.running.job_sources import JobList
@@ -127,13 +128,13 @@ def simulate(store: Store, trials: int, recorded: Sequence[float]) -> Outcome:
         job = queue.take() if len(running) < SLOTS else None
         spent = time.perf_counter() - started
         if job is not None:
-            ends = now + spent + START_SECONDS + durations[job["key"]]
-            heapq.heappush(running, (ends, job["key"]))
+            ends = now + spent + START_SECONDS + durations[job.key]
+            heapq.heappush(running, (ends, job.key))
         elif running:
             ends, key = heapq.heappop(running)
             writing += train(store, key, durations[key])
             started = time.perf_counter()
-            queue.done(key, "finished", "")
+            queue.done(JobOutcome(key, "finished"))
             spent += time.perf_counter() - started
             now = max(now, ends)
         now += spent

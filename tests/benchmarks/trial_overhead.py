@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean, median
@@ -113,7 +114,7 @@ def measure_documented(root: Path, workers: int) -> Measured:
     splits = Splits(Roots(root))
     request = Request(roots=splits.roots, store=str(store.root))
     trials = list(resolve(trivial, "mini", splits).trials.items())[:DOCUMENTED_TRIALS]
-    jobs = [job_for(key, trial, store, splits, request).as_dict() for key, trial in trials]
+    jobs = [asdict(job_for(key, trial, store, splits, request)) for key, trial in trials]
     os.environ.update(environment(None) | {"PYTHONPATH": str(HERE), LEDGER: str(ledger)})
     started = time.time()
     tune_documented(jobs, root / f"ray-{workers}", workers)

@@ -11,6 +11,7 @@ import pytest
 
 from semisweep.cluster import dispatcher as dispatcher_module
 from semisweep.cluster.dispatcher import GATHERINGS, Dispatcher
+from semisweep.cluster.job import Job, Outcome
 from semisweep.core.faults import TRIES
 
 T = TypeVar("T")
@@ -18,8 +19,8 @@ T = TypeVar("T")
 SLOT = "slot-1"
 
 
-def job(key: str = "a") -> dict[str, Any]:
-    return {"key": key, "store": "somewhere"}
+def job(key: str = "a") -> Job:
+    return Job(key=key, trial={}, store="somewhere", data_root="")
 
 
 def run(scene: Coroutine[Any, Any, T]) -> T:
@@ -100,7 +101,7 @@ async def group(dispatcher: Dispatcher, process: int = 1, slot: str = SLOT, rank
 
 async def shown(dispatcher: Dispatcher) -> list[str]:
     """Return what the terminal says of the faults so far."""
-    return [fault.shown() for fault in (await dispatcher.view())["faults"]]
+    return [fault.shown() for fault in (await dispatcher.view()).faults]
 
 
 def test_faults_after_a_trial_was_taken_are_attempts_and_the_third_is_its_failure() -> None:
@@ -119,14 +120,14 @@ def test_faults_after_a_trial_was_taken_are_attempts_and_the_third_is_its_failur
                 "for the next trial"
             )
         outcome = await waiting
-        assert outcome["status"] == "failed"
-        assert "3 times, got attempts=3, the last one: its process is gone" in outcome["error"]
+        assert outcome.status == "failed"
+        assert "3 times, got attempts=3, the last one: its process is gone" in outcome.error
         assert await shown(dispatcher) == [
             "trial a, attempt 1 of 3: its process is gone",
             "trial a, attempt 2 of 3: Traceback: of the second worker",
             "trial a, attempt 3 of 3: its process is gone",
         ]
-        assert (await dispatcher.view(2))["faults"] == (await dispatcher.view())["faults"][2:]
+        assert (await dispatcher.view(2)).faults == (await dispatcher.view()).faults[2:]
 
     run(scene())
 
@@ -140,7 +141,7 @@ def test_a_traceback_is_the_error_of_a_trial_that_failed_with_it() -> None:
             await dispatcher.take(SLOT, 0)
             await dispatcher.raised(SLOT, "Traceback (most recent call last):\nValueError: no")
             await dispatcher.ended(SLOT, "fault", "")
-        return str((await dispatcher.outcome(SLOT))["error"])
+        return str((await dispatcher.outcome(SLOT)).error)
 
     assert run(scene()) == "Traceback (most recent call last):\nValueError: no"
 
@@ -156,8 +157,8 @@ def test_attempts_of_one_trial_are_not_those_of_the_next() -> None:
                 await dispatcher.ended(SLOT, "fault", "gone")
             await group(dispatcher, ranks=1)
             await dispatcher.take(SLOT, 0)
-            await dispatcher.tell(SLOT, {"key": key, "status": "finished"})
-        return [fault.what for fault in (await dispatcher.view())["faults"]]
+            await dispatcher.finish(SLOT, Outcome(key, "finished"))
+        return [fault.what for fault in (await dispatcher.view()).faults]
 
     assert run(scene()) == ["attempt 1 of 3", "attempt 2 of 3"] * 2
 
@@ -178,8 +179,8 @@ def test_a_group_that_fails_before_all_have_taken_the_trial_three_times_ends_the
                 await dispatcher.take(SLOT, rank)
             again.append(await dispatcher.ended(SLOT, "fault", "no driver"))
         assert again == [True, True, False]
-        assert (await dispatcher.outcome(SLOT))["status"] == "interrupted"
-        fatal = (await dispatcher.view())["fatal"]
+        assert (await dispatcher.outcome(SLOT)).status == "interrupted"
+        fatal = (await dispatcher.view()).fatal
         assert fatal.startswith("workers must start, got 3 starts in a row that failed")
         assert fatal.endswith("the last one with: no driver")
         assert await dispatcher.begin([SLOT], job("b"), "actor") == ""
@@ -197,7 +198,7 @@ def test_a_start_that_succeeds_makes_up_for_those_that_failed() -> None:
             await dispatcher.put(SLOT, job(key))
             await group(dispatcher, ranks=1)
             await dispatcher.take(SLOT, 0)
-            await dispatcher.tell(SLOT, {"key": key, "status": "finished"})
+            await dispatcher.finish(SLOT, Outcome(key, "finished"))
         return again
 
     assert run(scene()) == [True] * 6
@@ -213,14 +214,14 @@ def test_a_slot_that_does_not_start_is_given_up_where_another_one_works() -> Non
             await dispatcher.spawned("bad", {0: ("broken", 1)})
             again = await dispatcher.ended("bad", "fault", "no driver")
         assert not again
-        assert (await dispatcher.outcome("bad"))["status"] == "busy", "another slot gets it"
-        assert not (await dispatcher.view())["fatal"]
+        assert (await dispatcher.outcome("bad")).status == "busy", "another slot gets it"
+        assert not (await dispatcher.view()).fatal
         assert (await shown(dispatcher))[-1].startswith(
             "bad, given up, the others go on: workers must"
         )
         await dispatcher.release("bad")
         waiting = await is_waiting(dispatcher.begin(slots, job("b"), "actor-2"))
-        await dispatcher.tell("good", {"key": "a", "status": "finished"})
+        await dispatcher.finish("good", Outcome("a", "finished"))
         await dispatcher.release("good")
         assert await waiting == "good"
 
@@ -258,8 +259,8 @@ def test_a_lost_controller_costs_the_trial_nothing_and_is_replaced_three_times()
             again.append(await dispatcher.controller_lost(SLOT, "it was killed"))
         assert again == [True, True, False]
         view = await dispatcher.view()
-        assert "the controller of a slot must live, got 3 losses in a row" in view["fatal"]
-        assert [fault.key for fault in view["faults"]] == [""] * 3
+        assert "the controller of a slot must live, got 3 losses in a row" in view.fatal
+        assert [fault.key for fault in view.faults] == [""] * 3
 
     run(scene())
 
@@ -296,13 +297,13 @@ def test_halting_gives_back_what_nobody_has_taken_and_waits_for_the_rest() -> No
         await dispatcher.take("x", 0)
         stops = await is_waiting(dispatcher.wait_stopping("x"))
         await dispatcher.halt("a reason")
-        assert (await dispatcher.outcome("y"))["status"] == "interrupted"
+        assert (await dispatcher.outcome("y")).status == "interrupted"
         assert not await stops
         still = await is_waiting(dispatcher.outcome("x"))
-        await dispatcher.tell("x", {"key": "x", "status": "interrupted"})
-        assert (await still)["status"] == "interrupted"
+        await dispatcher.finish("x", Outcome("x", "interrupted"))
+        assert (await still).status == "interrupted"
         await dispatcher.put("y", job("z"))
-        assert (await dispatcher.outcome("y"))["status"] == "interrupted"
+        assert (await dispatcher.outcome("y")).status == "interrupted"
 
     run(scene())
 
@@ -312,17 +313,17 @@ def test_what_a_trial_said_last_is_shown_until_its_outcome() -> None:
         dispatcher = Dispatcher()
         await dispatcher.put(SLOT, job())
         await dispatcher.take(SLOT, 0)
-        row = {"key": "a", "row": {"step": 5, "val.miou": 0.5}}
+        row = {"row": {"step": 5, "val.miou": 0.5}}
         waiting = await is_waiting(dispatcher.outcome(SLOT))
-        await dispatcher.tell(SLOT, {"key": "a", "step": 3, "total_steps": 9})
-        await dispatcher.tell(SLOT, row)
+        await dispatcher.tell(SLOT, "a", {"step": 3, "total_steps": 9})
+        await dispatcher.tell(SLOT, "a", row)
         assert not waiting.done()
-        said = (await dispatcher.view())["running"]["a"]
+        said = (await dispatcher.view()).running["a"]
         assert (said["step"], said["row"], said["slot"]) == (3, row["row"], SLOT)
 
-        await dispatcher.tell(SLOT, {"key": "a", "status": "finished"})
-        assert await waiting == {"key": "a", "status": "finished"}
-        assert (await dispatcher.view())["running"] == {}
+        await dispatcher.finish(SLOT, Outcome("a", "finished"))
+        assert await waiting == Outcome("a", "finished")
+        assert (await dispatcher.view()).running == {}
 
     run(scene())
 
@@ -333,10 +334,10 @@ def test_reports_on_another_job_than_the_present_one_are_dropped() -> None:
     async def scene() -> None:
         dispatcher = Dispatcher()
         await dispatcher.put(SLOT, job("b"))
-        await dispatcher.tell(SLOT, {"key": "a", "status": "failed"})
-        await dispatcher.tell(SLOT, {"key": "b", "status": "finished"})
-        await dispatcher.tell(SLOT, {"key": "b", "status": "failed"})
-        assert await dispatcher.outcome(SLOT) == {"key": "b", "status": "finished"}
+        await dispatcher.finish(SLOT, Outcome("a", "failed"))
+        await dispatcher.finish(SLOT, Outcome("b", "finished"))
+        await dispatcher.finish(SLOT, Outcome("b", "failed"))
+        assert await dispatcher.outcome(SLOT) == Outcome("b", "finished")
         assert len(dispatcher.boxes[SLOT].outcomes) == 1
 
     run(scene())
@@ -350,7 +351,7 @@ def test_an_outcome_is_there_for_whoever_asks_last_and_gone_with_the_next_job() 
         await dispatcher.put(SLOT, job())
         lost = await is_waiting(dispatcher.outcome(SLOT))
         replacement = await is_waiting(dispatcher.outcome(SLOT))
-        await dispatcher.tell(SLOT, {"key": "a", "status": "finished"})
+        await dispatcher.finish(SLOT, Outcome("a", "finished"))
 
         assert await lost == await replacement
         await dispatcher.put(SLOT, job("b"))
@@ -370,8 +371,8 @@ def test_the_job_of_a_lost_machine_is_given_back_and_costs_the_trial_nothing() -
         await dispatcher.take("x", 0)
         await dispatcher.lost("x")
 
-        assert (await dispatcher.outcome("x"))["status"] == "busy"
-        assert (await dispatcher.view())["running"] == {}
+        assert (await dispatcher.outcome("x")).status == "busy"
+        assert (await dispatcher.view()).running == {}
         await dispatcher.release("x")
         assert await dispatcher.claim(slots, "a") == "y"  # of which there are workers
         await dispatcher.put("y", job())
@@ -389,8 +390,8 @@ def test_closing_a_slot_lets_its_workers_go_and_gives_back_what_it_had() -> None
         await dispatcher.close(SLOT)
 
         assert await waiting is None
-        assert (await dispatcher.outcome(SLOT))["status"] == "interrupted"
-        assert (await dispatcher.view())["running"] == {}
+        assert (await dispatcher.outcome(SLOT)).status == "interrupted"
+        assert (await dispatcher.view()).running == {}
         await asyncio.gather(dispatcher.wait_spawned(SLOT), dispatcher.wait_training(SLOT))
 
     run(scene())
@@ -402,7 +403,7 @@ def test_a_slot_that_was_closed_keeps_its_next_job_for_the_next_group() -> None:
         assert await dispatcher.let_go(SLOT)
         assert await dispatcher.take(SLOT, 0) is None
         await dispatcher.put(SLOT, job())
-        assert not dispatcher.slots()[SLOT]["taken"]
+        assert not (await dispatcher.view()).slots[SLOT].taken
         await dispatcher.open(SLOT)
         await dispatcher.join(SLOT)
         assert await dispatcher.take(SLOT, 0) == job()
@@ -427,7 +428,7 @@ def test_stopping_hands_out_nothing_more_and_waits_for_what_runs() -> None:
         await dispatcher.take(SLOT, 0)
         heard = await is_waiting(dispatcher.wait_stopping(SLOT))
         stopped = await is_waiting(dispatcher.stop())
-        await dispatcher.tell(SLOT, {"key": "a", "status": "interrupted"})
+        await dispatcher.finish(SLOT, Outcome("a", "interrupted"))
         assert not await heard
         await stopped
         await dispatcher.put(SLOT, job("b"))
@@ -446,10 +447,10 @@ def test_a_slot_that_leaves_its_machine_gives_its_trial_back_at_no_cost() -> Non
         other = await is_waiting(dispatcher.wait_stopping("another"))
         await dispatcher.leave(SLOT)
         assert await told
-        await dispatcher.tell(SLOT, {"key": "a", "status": "interrupted"})
-        assert (await dispatcher.outcome(SLOT))["status"] == "busy"
+        await dispatcher.finish(SLOT, Outcome("a", "interrupted"))
+        assert (await dispatcher.outcome(SLOT)).status == "busy"
         assert not other.done()
-        assert dispatcher.slots()[SLOT]["processes"] == []
+        assert (await dispatcher.view()).slots[SLOT].processes == ()
         await dispatcher.spawned(SLOT, {0: ("elsewhere", 2)})
         still = await is_waiting(dispatcher.wait_stopping(SLOT))
         await dispatcher.put(SLOT, job())
@@ -483,13 +484,13 @@ def test_a_slot_is_quiet_since_its_workers_last_reported(monkeypatch: pytest.Mon
         await dispatcher.put(SLOT, job())
         for seconds in (5, 7):
             now += seconds
-            found.append(dispatcher.slots()[SLOT]["quiet_seconds"])
+            found.append((await dispatcher.view()).slots[SLOT].quiet_seconds)
             await dispatcher.take(SLOT, 0) if not found[1:] else await dispatcher.tell(
-                SLOT, {"key": "a"}
+                SLOT, "a", {}
             )
         now += 3
-        found.append(dispatcher.slots()[SLOT]["quiet_seconds"])
-        assert dispatcher.slots()[SLOT]["processes"] == [("node", 42)]
+        found.append((await dispatcher.view()).slots[SLOT].quiet_seconds)
+        assert (await dispatcher.view()).slots[SLOT].processes == (("node", 42),)
         return found
 
     assert run(scene()) == [0, 7, 3], "a job that waits for a worker is not a worker that hangs"
@@ -509,8 +510,8 @@ def test_a_new_process_does_not_inherit_the_quiet_of_the_one_before(
         async def look() -> None:
             nonlocal now
             now += 10
-            said = dispatcher.slots()[SLOT]
-            found.append((said["quiet_seconds"], said["processes"]))
+            said = (await dispatcher.view()).slots[SLOT]
+            found.append((said.quiet_seconds, list(said.processes)))
 
         await dispatcher.spawned(SLOT, {0: ("node", 1)})
         await dispatcher.put(SLOT, job())
@@ -560,15 +561,15 @@ def test_the_replacement_of_a_lost_actor_finds_its_slot_and_leaves_the_job_runni
         assert await dispatcher.claim(slots, "b") == "y"
         await dispatcher.put("y", job("b"))
         waiting = await is_waiting(dispatcher.take("y", 0))
-        await dispatcher.tell("y", {"key": "b", "status": "finished"})
-        assert (await dispatcher.outcome("y"))["status"] == "finished"
+        await dispatcher.finish("y", Outcome("b", "finished"))
+        assert (await dispatcher.outcome("y")).status == "finished"
         waiting.cancel()
 
     run(scene())
 
 
-@pytest.mark.parametrize("report", [{"step": 0}, {"row": {}}, {"status": "failed"}])
-def test_whatever_a_slot_reports_shows_that_it_trains(report: dict[str, Any]) -> None:
+@pytest.mark.parametrize("report", [{"step": 0}, {"row": {}}, None])
+def test_whatever_a_slot_reports_shows_that_it_trains(report: dict[str, Any] | None) -> None:
     async def scene() -> None:
         dispatcher = Dispatcher()
         spawned = await is_waiting(dispatcher.wait_spawned(SLOT))
@@ -578,7 +579,10 @@ def test_whatever_a_slot_reports_shows_that_it_trains(report: dict[str, Any]) ->
         await dispatcher.put(SLOT, job())
         await dispatcher.take(SLOT, 0)
         assert not training.done()
-        await dispatcher.tell(SLOT, {"key": "a", **report})
+        if report is None:
+            await dispatcher.finish(SLOT, Outcome("a", "failed"))
+        else:
+            await dispatcher.tell(SLOT, "a", report)
         await training
 
     run(scene())

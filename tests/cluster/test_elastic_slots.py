@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from semisweep.cluster.elastic_slots import MOST_SLOTS, Room, names_wanted
+from semisweep.cluster.job import Job
+from semisweep.cluster.mailbox import SlotState
 from semisweep.study.request import Resources
 
 
@@ -41,8 +43,11 @@ def room_on(machines: Machines, resources: Resources, slots: int = 1) -> Room:
     return Room(connection, names_wanted(connection, 100))
 
 
-def slot(node: str, job: bool = True) -> dict[str, Any]:
-    return {"job": {"key": "k"} if job else None, "processes": [(node, 1)]}
+JOB = Job(key="k", trial={}, store="somewhere", data_root="")
+
+
+def slot(node: str, job: bool = True) -> SlotState:
+    return SlotState(job=JOB if job else None, processes=((node, 1),))
 
 
 @pytest.mark.parametrize(
@@ -93,8 +98,8 @@ def test_a_slot_is_lost_with_any_of_its_machines() -> None:
     machines = Machines(1, 1)
     machines.lose(1)
     room = room_on(machines, Resources(address="a:1", workers=2))
-    both = {"job": {}, "processes": [("node-0", 1), ("node-1", 2)]}
-    room.look({"a": both, "b": {"job": {}, "processes": []}})
+    both = SlotState(job=JOB, processes=(("node-0", 1), ("node-1", 2)))
+    room.look({"a": both, "b": SlotState(job=JOB)})
 
     assert machines.told == ["a"]
 

@@ -7,12 +7,11 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from semisweep import Store
-from semisweep.cluster.job import WAIT
+from semisweep.cluster.job import WAIT, Job, Outcome, Wait
 from semisweep.cluster.job_queue import LOOK_SECONDS, JobQueue
 from semisweep.core.errors import StoreError, SweepError
 from semisweep.core.faults import TRIES
@@ -25,11 +24,13 @@ class Wanted:
         self.store, self.keys, self.total = store, list(keys), len(keys)
         self.outcomes: list[tuple[str, str, str]] = []
 
-    def next(self) -> dict[str, Any] | None:
-        return {"key": self.keys.pop(0), "store": str(self.store.root)} if self.keys else None
+    def next(self) -> Job | Wait | None:
+        if not self.keys:
+            return None
+        return Job(key=self.keys.pop(0), trial={}, store=str(self.store.root), data_root="")
 
-    def done(self, key: str, status: str, error: str) -> None:
-        self.outcomes.append((key, status, error))
+    def done(self, outcome: Outcome) -> None:
+        self.outcomes.append((outcome.key, outcome.status, outcome.error))
 
 
 class Others:
@@ -82,7 +83,7 @@ def taken(queue: JobQueue) -> list[str]:
     """Take jobs until there is none, and return their keys."""
     found = []
     while (job := queue.take()) is not None:
-        found.append(job["key"])
+        found.append(job.key)
     return found
 
 
@@ -105,7 +106,7 @@ def test_all_jobs_are_handed_out_once_and_then_it_has_ended(store: Store) -> Non
     assert taken(queue) == ["a", "b", "c"]
     assert not queue.ended, "an outcome may yet be that somebody else trains it"
     for key in "abc":
-        queue.done(key, "finished", "")
+        queue.done(Outcome(key, "finished", ""))
     assert queue.ended
     assert source.outcomes == [(key, "finished", "") for key in "abc"]
 
@@ -129,7 +130,7 @@ def test_what_others_train_is_put_aside_and_their_result_is_ours(
 
     assert taken(queue) == ["b"]
     assert queue.elsewhere == ["a"]
-    queue.done("b", "finished", "")
+    queue.done(Outcome("b", "finished", ""))
     clock.pass_by()
     assert not queue.look()
     assert not queue.ended
@@ -180,7 +181,7 @@ def test_a_job_that_others_began_before_our_worker_did_comes_back(
     queue = JobQueue(source, clock=clock)
     assert taken(queue) == ["a"]
     others.train("a")
-    queue.done("a", "busy", "")
+    queue.done(Outcome("a", "busy", ""))
 
     assert queue.elsewhere == ["a"]
     assert source.outcomes == []
@@ -259,12 +260,12 @@ def test_a_source_that_waits_is_asked_again(store: Store) -> None:
 
 def test_a_store_that_cannot_be_written_ends_the_sweep_with_its_error(store: Store) -> None:
     class Full(Wanted):
-        def done(self, key: str, status: str, error: str) -> None:
+        def done(self, outcome: Outcome) -> None:
             raise StoreError("a store must be writable")
 
     queue = JobQueue(Full(store, "ab"))
     assert queue.take() is not None
-    queue.done("a", "failed", "no")
+    queue.done(Outcome("a", "failed", "no"))
 
     assert queue.ended
     assert queue.take() is None
@@ -304,7 +305,7 @@ def test_a_trial_that_failed_after_it_had_its_result_has_it(store: Store) -> Non
     queue = JobQueue(source)
     assert taken(queue) == ["a"]
     store.trial("a").complete({})
-    queue.done("a", "failed", "its process is gone")
+    queue.done(Outcome("a", "failed", "its process is gone"))
 
     assert source.outcomes == [("a", "known", "")]
 
@@ -313,7 +314,7 @@ def test_an_interrupted_trial_ends_the_handing_out_and_is_no_outcome(store: Stor
     source = Wanted(store, "ab")
     queue = JobQueue(source)
     assert queue.take() is not None
-    queue.done("a", "interrupted", "")
+    queue.done(Outcome("a", "interrupted", ""))
 
     assert queue.ended
     assert queue.take() is None

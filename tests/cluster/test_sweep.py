@@ -20,7 +20,6 @@ import pytest
 from driving import Driver, Line, command, environment, read_ledger
 
 from semisweep import Search, Store, Study, export
-from semisweep.cluster.job import Job
 from semisweep.cluster.trial_execution import execute
 from semisweep.data.shapes import make
 from semisweep.running.job_sources import job_for
@@ -357,8 +356,8 @@ def test_an_interrupted_search_suggests_what_an_undisturbed_one_does(
     store = place.store("undisturbed search")
     source = Suggestions(search, Request(roots=place.roots, store=str(store.root)), store)
     while (job := source.next()) is not None:
-        outcome = execute(Job(**job), lambda said: None)
-        source.done(outcome.key, outcome.status, outcome.error)
+        outcome = execute(job, lambda said: None)
+        source.done(outcome)
 
     expected = store.read_study("rates", "mini")
     assert expected is not None
@@ -410,8 +409,8 @@ def test_two_slots_repeat_a_deterministic_search_and_stop_what_one_process_does(
     request = Request(roots=place.roots, store=str(store.root))
     source = Suggestions(search, request, store, lag=2)
     while job := source.next():
-        outcome = execute(Job(**job), lambda said: None)
-        source.done(outcome.key, outcome.status, outcome.error)
+        outcome = execute(job, lambda said: None)
+        source.done(outcome)
 
     found = place.store("halved").read_study("halved", "mini")
     assert json.dumps(found) == json.dumps(store.read_study("halved", "mini"))

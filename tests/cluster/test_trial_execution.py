@@ -408,7 +408,7 @@ class Forker:
 
     def start(self, job: Job, ledger: Path) -> int:
         """Return the id of a process that executes a job."""
-        self._write({"job": job.as_dict(), "ledger": str(ledger)})
+        self._write({"job": dataclasses.asdict(job), "ledger": str(ledger)})
         return int(self._read())
 
     def wait(self, child: int) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from semisweep import Store
+from semisweep.cluster.mailbox import SlotState
 from semisweep.cluster.supervisor import START_SECONDS, hangs
 from semisweep.core.fault_injection import FAULT, LEDGER, TIMES, point
 from semisweep.core.faults import TRIES, Fault, Retries, failed_text, last_lines
@@ -108,8 +109,7 @@ def test_so_many_faults_are_kept_and_no_more(tmp_path: Path) -> None:
 def test_workers_that_hang_are_found_wherever_they_do(
     said: dict[str, float], limit: float, told: str
 ) -> None:
-    quiet = dict.fromkeys(("quiet_seconds", "starting_seconds", "closed_seconds"), 0.0)
-    found = hangs(quiet | said, limit)
+    found = hangs(SlotState(**said), limit)
 
     assert (told in found) if told else not found
 

@@ -84,8 +84,8 @@ HEADER = (
 
 def run_cell(cell: Cell, data: Path) -> End:
     """Run a sweep with a fault, and return how it ended."""
-    with tempfile.TemporaryDirectory(prefix="fault-") as text:
-        root = Path(text)
+    with tempfile.TemporaryDirectory(prefix="fault-") as folder:
+        root = Path(folder)
         faults, store = root / "faults", root / "store"
         rank = f":{cell.workers - 1}"
         variables = environment(
@@ -100,14 +100,16 @@ def run_cell(cell: Cell, data: Path) -> End:
         started = time.time()
         lines, code = _run(command(*arguments), root, variables)
         seconds = time.time() - started
-        fired = [float(line.split()[3]) for line in faults.read_text().splitlines()]
-        opened = Store.open(store)
+        text = faults.read_text() if faults.exists() else ""
+        fired = [float(line.split()[3]) for line in text.splitlines()]
+        opened = Store.open(store, create=True)
         failures, finished = opened.failures(), opened.finished()
         came = "failed row" if failures else "finished" if finished else "sweep ends"
         said = next((at for at, line in lines if REASONS[cell.kind] in line), None)
         allowed = SAID_SECONDS + (FEWEST_START_SECONDS if cell.kind == "hangs" else 0)
-        after = said - fired[0] if said is not None else float("inf")
+        after = said - fired[0] if said is not None and fired else float("inf")
         wrong = [
+            not fired and "no fault has happened",
             came != cell.promise and f"promised: {cell.promise}",
             code != (0 if cell.promise == "finished" else 1) and "exit code",
             after > allowed and "not said in time",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -150,7 +151,7 @@ def test_running_out_of_memory_ends_in_an_error_with_advice(
     request = Request(roots=splits.roots, store=str(store.root))
     ((key, trial),) = resolve(study, "mini", splits).trials.items()  # type: ignore[arg-type]
     job = job_for(key, trial, store, splits, request)
-    job = type(job)(**{**job.as_dict(), "device": device})
+    job = dataclasses.replace(job, device=device)
 
     with pytest.raises(RuntimeError, match="allocate") as caught:
         execute(job, lambda said: None, raise_errors=True)

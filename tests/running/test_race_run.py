@@ -13,7 +13,7 @@ from scipy import stats
 
 from semisweep import Column, DataConfig, Preset, Row, Store, Study, TrainingConfig
 from semisweep.checks.validation import check_study
-from semisweep.cluster.job import WAIT
+from semisweep.cluster.job import Outcome
 from semisweep.core.errors import ConfigError
 from semisweep.running.race_run import Race, behind
 from semisweep.statistics.alpha_spending import level_at_look
@@ -84,9 +84,9 @@ class Place:
         while len(self.trained) < trials:
             while len(running) < slots:
                 job = self.race.next()
-                if job is WAIT or job is None:
+                if not job:
                     break
-                running.append(job["key"])
+                running.append(job.key)
             if not running:
                 assert job is None
                 return
@@ -99,7 +99,7 @@ class Place:
         score = (MEANS[row] + shared + noise) / 100
         self.trained.append((row, replicate))
         self.store.trial(key).complete({"last.test.miou": score, "run.seconds": 1.0})
-        self.race.done(key, "finished", "")
+        self.race.done(Outcome(key, "finished"))
 
     def table(self) -> dict[str, Any]:
         return self.store.read_study("raced", "mini") or {}
@@ -196,15 +196,15 @@ def test_a_failed_trial_is_no_replicate_and_stops_nobody(tiny_shapes: Path, tmp_
     place = Place(tiny_shapes, tmp_path, study())
     job = place.race.next()
     assert job
-    place.race.done(job["key"], "failed", "the worker group has ended")
+    place.race.done(Outcome(job.key, "failed", "the worker group has ended"))
     place.run()
 
     assert place.replicates()["base"] == 5
     assert place.replicates()["good"] == 6
-    assert place.store.failures().keys() == {job["key"]}
+    assert place.store.failures().keys() == {job.key}
     assert Place(tiny_shapes, tmp_path, study()).race.total == 0
     again = Place(tiny_shapes, tmp_path, study(), retry_failed=True)
-    assert (again.race.next() or {})["key"] == job["key"]
+    assert again.race.next() == job
 
 
 def test_a_race_keeps_its_number_of_looks(tiny_shapes: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from semisweep import (
     When,
 )
 from semisweep.checks.validation import check_study
-from semisweep.cluster.job import WAIT
+from semisweep.cluster.job import WAIT, Outcome, Wait
 from semisweep.core.errors import ConfigError
 from semisweep.data.shapes import make
 from semisweep.running.search_run import Suggestions, turn
@@ -82,12 +82,12 @@ class Place:
         self.request = Request(roots=roots, store=str(folder), **more)
         self.source = Suggestions(search, self.request, self.store, lag)
 
-    def next(self) -> dict[str, Any] | None:
+    def next(self) -> dict[str, Any] | Wait | None:
         """Return the parameters and key of the next trial."""
         job = self.source.next()
-        if not job:
+        if isinstance(job, Wait) or job is None:
             return job
-        (entry,) = [entry for entry in self.source.entries if entry["key"] == job["key"]]
+        (entry,) = [entry for entry in self.source.entries if entry["key"] == job.key]
         return entry
 
     def finish(self, entry: Mapping[str, Any]) -> None:
@@ -99,7 +99,7 @@ class Place:
         size = 1000 + 10 * values.get("config.agents", 4)
         row = {"last.val.miou": score, "parameters": size, "run.seconds": 1.0}
         self.store.trial(entry["key"]).complete(row)
-        self.source.done(entry["key"], "finished", "")
+        self.source.done(Outcome(entry["key"], "finished"))
 
     def run(self, trials: int = 10**6) -> int:
         """Run so many trials, one at a time, or all that are left; return how many it were."""
@@ -197,7 +197,7 @@ def test_a_failed_trial_is_kept_as_one_and_run_again_only_when_asked_for(
     place = Place(root, tmp_path)
     entry = place.next()
     assert entry is not None
-    place.source.done(entry["key"], "failed", "the worker group has ended")
+    place.source.done(Outcome(entry["key"], "failed", "the worker group has ended"))
 
     failure = place.store.trial(entry["key"]).failure()
     assert failure is not None
@@ -460,7 +460,7 @@ def test_a_score_that_is_no_number_is_no_score(root: Path, tmp_path: Path) -> No
     entry = place.next()
     assert entry is not None
     place.store.trial(entry["key"]).complete({"last.val.miou": math.nan, "run.seconds": 1.0})
-    place.source.done(entry["key"], "finished", "")
+    place.source.done(Outcome(entry["key"], "finished"))
     later = place.next()
 
     assert later is not None

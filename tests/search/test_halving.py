@@ -84,8 +84,8 @@ class Place:
             if not job:
                 break
             last = count == trials - 1
-            found.append(self.train(Job(**job), die_at if last else None))
-            self.source.done(found[-1].key, found[-1].status, found[-1].error)
+            found.append(self.train(job, die_at if last else None))
+            self.source.done(found[-1])
         return found
 
     def train(self, job: Job, die_at: int | None = None) -> Outcome:
@@ -291,19 +291,19 @@ def test_another_search_judges_at_rungs_that_a_trial_has_passed(root: Path, tmp_
     job = place.source.next()
     assert job
     with pytest.raises(Died):
-        place.train(Job(**{**job, "halving": None}), die_at=3)
+        place.train(dataclasses.replace(job, halving=None), die_at=3)
     place.reported.clear()
-    value = place.store.trial(job["key"]).read_history()[1]["val.miou"]
+    value = place.store.trial(job.key).read_history()[1]["val.miou"]
     others = [entry["rungs"][0]["value"] for entry in place.table()["trials"][:3]]
     assert value not in others
     losing = "minimize" if value > min(others) else "maximize"
-    strict = {**job["halving"], "direction": losing, "peers": 1, "reduction": 4}
+    strict = {**(job.halving or {}), "direction": losing, "peers": 1, "reduction": 4}
 
-    assert place.train(Job(**{**job, "halving": strict})) == Outcome(job["key"], "stopped")
+    assert place.train(dataclasses.replace(job, halving=strict)) == Outcome(job.key, "stopped")
     assert place.reported == []
-    (decision,) = stopped_trial.read_rungs(place.store.trial(job["key"]))
+    (decision,) = stopped_trial.read_rungs(place.store.trial(job.key))
     assert (decision["step"], sorted(decision["against"].values())) == (2, sorted(others))
-    row = stopped_trial.stopped(place.store.trial(job["key"])) or {}
+    row = stopped_trial.stopped(place.store.trial(job.key)) or {}
     assert (row["budget.steps"], row["stopped.rung"]) == (3, 1 / 3)
 
 

@@ -1,8 +1,7 @@
 """The dispatcher: one small actor through which a sweep, its slots and their workers talk.
 
 A slot's mailbox holds the job that its worker group is to do. A group that died and was started
-again joins anew and is handed the same job. Everything is plain dictionaries, so the actor needs no
-torch.
+again joins anew and is handed the same job. Nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -10,13 +9,29 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from semisweep.cluster.mailbox import Mailbox
+from semisweep.cluster.job import Job, Outcome
+from semisweep.cluster.mailbox import Mailbox, SlotState
 from semisweep.core.faults import TEXT_CHARACTERS, TRIES, Fault, Retries, failed_text, last_lines
 
 GATHER_SECONDS = 5.0
 GATHERINGS = 3
+
+
+@dataclass(frozen=True)
+class View:
+    """What the dispatcher knows of a sweep.
+
+    What each running trial said last, by key, how the slots are, faults that were not seen before,
+    and why the sweep cannot go on.
+    """
+
+    running: Mapping[str, Mapping[str, Any]]
+    slots: Mapping[str, SlotState]
+    faults: list[Fault]
+    fatal: str
 
 
 class Dispatcher:
@@ -81,24 +96,24 @@ class Dispatcher:
             self._box(slot).claimed, self._box(slot).key = False, ""
             self.changed.notify_all()
 
-    async def begin(self, slots: list[str], job: dict[str, Any], actor: str) -> str:
+    async def begin(self, slots: list[str], job: Job, actor: str) -> str:
         """Claim a slot for a Tune actor's job, give it the job, and return it; "" at the end."""
-        slot = await self.claim(slots, job["key"])
+        slot = await self.claim(slots, job.key)
         self.actors.add(actor)
         if slot:
             await self.put(slot, job)
         return slot
 
-    async def put(self, slot: str, job: dict[str, Any]) -> None:
+    async def put(self, slot: str, job: Job) -> None:
         """Give a slot its next job; one that it has not finished yet just goes on."""
         async with self.changed:
             box = self._box(slot)
-            if box.job is not None and box.key == job["key"]:
+            if box.job is not None and box.key == job.key:
                 return
-            box.job, box.key, box.taken, box.outcomes = job, job["key"], set(), []
+            box.job, box.key, box.taken, box.outcomes = job, job.key, set(), []
             box.heard = time.monotonic()
             if self.stopping:
-                self._end(box, {"key": box.key, "status": "interrupted", "error": self.fatal})
+                self._end(box, Outcome(box.key, "interrupted", self.fatal))
             self.changed.notify_all()
 
     async def open(self, slot: str) -> None:
@@ -183,7 +198,7 @@ class Dispatcher:
             if box.closed or self.stopping:
                 self.faults.append(Fault(slot=slot, text=reason, what="while it was let go"))
                 if box.job is not None:
-                    self._end(box, {"key": box.key, "status": "interrupted", "error": reason})
+                    self._end(box, Outcome(box.key, "interrupted", reason))
                 return False
             if was_taken:
                 return self._count_attempt(slot, box, reason)
@@ -198,12 +213,12 @@ class Dispatcher:
                 text=reason,
                 what=f"attempt {self.retries.attempts[box.key]} of {TRIES}",
                 key=box.key,
-                label=box.job.get("label", ""),
-                store=box.job["store"],
+                label=box.job.label,
+                store=box.job.store,
             )
         )
         if not again:
-            self._end(box, {"key": box.key, "status": "failed", "error": failed_text(reason)})
+            self._end(box, Outcome(box.key, "failed", failed_text(reason)))
         return True
 
     def _count_start(self, slot: str, box: Mailbox, reason: str) -> bool:
@@ -243,7 +258,7 @@ class Dispatcher:
             what = "given up, the others go on"
             self.faults.append(Fault(slot=slot, text=reason, what=what))
             if box.job is not None:
-                self._end(box, {"key": box.key, "status": "busy", "error": reason})
+                self._end(box, Outcome(box.key, "busy", reason))
         else:
             self._halt(reason)
         self.changed.notify_all()
@@ -258,7 +273,7 @@ class Dispatcher:
         self.fatal, self.stopping = self.fatal or reason, True
         for box in self.boxes.values():
             if box.job is not None and not box.taken:
-                self._end(box, {"key": box.key, "status": "interrupted", "error": reason})
+                self._end(box, Outcome(box.key, "interrupted", reason))
 
     async def left(self, slot: str, rank: int) -> None:
         """Note that a worker has been let go and is about to end by itself."""
@@ -277,7 +292,7 @@ class Dispatcher:
             await self.changed.wait_for(lambda: box.training or box.closed)
             return box.training
 
-    async def take(self, slot: str, rank: int) -> dict[str, Any] | None:
+    async def take(self, slot: str, rank: int) -> Job | None:
         """Wait for the slot's next job and return it, once a worker; None: no more will come.
 
         Once all workers of the group have it, what ends their processes costs the trial an attempt.
@@ -298,21 +313,27 @@ class Dispatcher:
             self.running[box.key] = {"since": time.time(), "slot": slot}
             return box.job
 
-    async def tell(self, slot: str, message: dict[str, Any]) -> None:
-        """Take a worker's report: an evaluation row, an outcome, or how far it has come."""
+    async def tell(self, slot: str, key: str, said: Mapping[str, Any]) -> None:
+        """Take what a worker says of a trial: an evaluation row, or how far it has come."""
         async with self.changed:
             box = self._box(slot)
-            key = message["key"]
             if box.job is None or box.key != key:
                 return  # a report of a worker that was given up on
             box.training, box.heard = True, time.monotonic()
-            if "status" in message:
-                self._end(box, self._meant(box, message))
-            else:
-                self.running.setdefault(key, {"since": time.time()}).update(message)
+            self.running.setdefault(key, {"since": time.time()}).update(said)
             self.changed.notify_all()
 
-    async def outcome(self, slot: str) -> dict[str, Any]:
+    async def finish(self, slot: str, outcome: Outcome) -> None:
+        """Take the outcome of a slot's job; that of an earlier one is dropped."""
+        async with self.changed:
+            box = self._box(slot)
+            if box.job is None or box.key != outcome.key:
+                return
+            box.heard = time.monotonic()
+            self._end(box, self._meant(box, outcome))
+            self.changed.notify_all()
+
+    async def outcome(self, slot: str) -> Outcome:
         """Wait for the outcome of the slot's job and return it.
 
         Tune hears of nothing else: each result that it is given costs its driver milliseconds.
@@ -329,7 +350,7 @@ class Dispatcher:
             box.closed, box.closed_since = True, time.monotonic()
             if box.job is not None:
                 reason = self.fatal or "the slot was closed"
-                self._end(box, {"key": box.key, "status": "interrupted", "error": reason})
+                self._end(box, Outcome(box.key, "interrupted", reason))
             self.changed.notify_all()
 
     async def let_go(self, slot: str) -> bool:
@@ -347,7 +368,7 @@ class Dispatcher:
             box = self._box(slot)
             box.joined, box.taken, box.processes = False, set(), {}
             if box.job is not None:
-                self._end(box, {"key": box.key, "status": "busy", "error": "its machine is gone"})
+                self._end(box, Outcome(box.key, "busy", "its machine is gone"))
             self.changed.notify_all()
 
     async def leave(self, slot: str) -> None:
@@ -370,32 +391,24 @@ class Dispatcher:
             await self.changed.wait_for(lambda: self.stopping or box.leaving)
             return not self.stopping
 
-    async def view(self, seen: int = 0) -> dict[str, Any]:
-        """Return what runs, how the slots are, faults from the `seen`-th on, what is fatal."""
-        return {
-            "running": self.running,
-            "slots": self.slots(),
-            "faults": self.faults[seen:],
-            "fatal": self.fatal,
-        }
+    async def view(self, seen: int = 0) -> View:
+        """Return what is known now, with the faults from the `seen`-th on."""
+        slots = {slot: box.state() for slot, box in self.boxes.items()}
+        return View(self.running, slots, self.faults[seen:], self.fatal)
 
-    def slots(self) -> dict[str, dict[str, Any]]:
-        """Return how each slot is, see `Mailbox.described`."""
-        return {slot: box.described() for slot, box in self.boxes.items()}
-
-    def _meant(self, box: Mailbox, message: dict[str, Any]) -> dict[str, Any]:
+    def _meant(self, box: Mailbox, outcome: Outcome) -> Outcome:
         """Return an outcome as the sweep is to hear it: who leaves a machine wants another."""
-        if message["status"] != "interrupted" or self.stopping:
-            return message
+        if outcome.status != "interrupted" or self.stopping:
+            return outcome
         box.joined, box.processes = False, {}
-        return message | {"status": "busy", "error": "its machine will be taken away"}
+        return replace(outcome, status="busy", error="its machine will be taken away")
 
-    def _end(self, box: Mailbox, message: dict[str, Any]) -> None:
+    def _end(self, box: Mailbox, outcome: Outcome) -> None:
         """Take the outcome of a slot's job."""
-        if message["status"] != "busy":
+        if outcome.status != "busy":
             slots = [slot for slot, other in self.boxes.items() if other is box]
             self.retries.ended(box.key, *slots)
-        box.outcomes.append(message)
+        box.outcomes.append(outcome)
         box.training = True  # or it never will: whoever waits for that need not
         box.job, box.idle_since = None, time.monotonic()
         self.running.pop(box.key, None)

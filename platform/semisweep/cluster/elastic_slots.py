@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from semisweep.cluster.connection import Connection, places
+from semisweep.cluster.mailbox import SlotState
 
 MOST_SLOTS = 256  # of a sweep on a cluster that may grow
 
@@ -39,7 +40,7 @@ class Room:
         """
         return self.trials < self.names and out >= self.trials
 
-    def look(self, slots: Mapping[str, Mapping[str, Any]]) -> None:
+    def look(self, slots: Mapping[str, SlotState]) -> None:
         """Follow the cluster; `slots` is what the dispatcher says of them.
 
         At least one trial is always out: it waits for a machine, or for one to be started for it.
@@ -53,22 +54,17 @@ class Room:
         fit //= self.connection.resources.workers
         self.trials = max(1, min(fit, self.connection.resources.slots or fit))
         alive = {node["NodeID"] for node in nodes}
-        for slot, said in slots.items():
-            if said["job"] is not None and not places_of(said) <= alive:
+        for slot, state in slots.items():
+            if state.job is not None and not state.nodes <= alive:
                 self.connection.dispatcher.lost.remote(slot)
-            elif places_of(said) & leaving:
-                has_trial = said["job"] is not None
+            elif state.nodes & leaving:
+                has_trial = state.job is not None
                 way = (
                     self.connection.dispatcher.leave
                     if has_trial
                     else self.connection.dispatcher.let_go
                 )
                 way.remote(slot)
-
-
-def places_of(said: Mapping[str, Any]) -> set[str]:
-    """Return the nodes that the workers of a slot are on."""
-    return {node for node, _ in said["processes"]}
 
 
 def draining(ray: Any) -> set[str]:

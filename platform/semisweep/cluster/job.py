@@ -1,16 +1,27 @@
-"""A job: one trial to be trained somewhere, as plain values that can be sent there."""
+"""A job, one trial to be trained somewhere, and the outcome that comes back of it."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 
 class GroupRenewed(RuntimeError):
     """Ends a group's processes after an error of ours, so that Ray Train starts fresh ones."""
 
 
-WAIT: Final[dict[str, Any]] = {}  # what a source says that has no job until one has ended
+class Wait:
+    """What a source says that has no job until one has ended; it is false, as None is."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+WAIT: Final = Wait()
+
+Status = Literal[
+    "finished", "failed", "stopped", "known", "busy", "interrupted", "unwritable", "broken"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,21 +39,17 @@ class Job:
     label: str = ""  # study, row and replicate, for people
     halving: dict[str, Any] | None = None  # where a search may stop it
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the job as plain values, fit to be sent."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Outcome:
     """How a job ended.
 
     `status` is finished, failed, stopped by a search, known (it had its result already), busy
-    (another process trains it), interrupted (it has a checkpoint to go on from) or unwritable (the
-    store is).
+    (another process trains it), interrupted (it has a checkpoint to go on from), unwritable (the
+    store is) or broken (what carried the job has a fault of its own).
     """
 
     key: str
-    status: str
+    status: Status
     error: str = ""
     unexpected: bool = False  # an error of ours rather than the user's: renew the process

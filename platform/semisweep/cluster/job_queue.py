@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from semisweep.cluster.job import WAIT
+from semisweep.cluster.job import Job, Outcome, Wait
 from semisweep.core.errors import SemisweepError, StoreError, SweepError
 from semisweep.core.faults import TRIES, Retries
 from semisweep.store.store import Store
@@ -25,10 +25,10 @@ class Source(Protocol):
 
     total: int
 
-    def next(self) -> dict[str, Any] | None:
+    def next(self) -> Job | Wait | None:
         """Return the next job, `WAIT` where one has to end first, or None: there are no more."""
 
-    def done(self, key: str, status: str, error: str) -> None:
+    def done(self, outcome: Outcome) -> None:
         """Take the outcome of a job."""
 
 
@@ -36,7 +36,7 @@ class Source(Protocol):
 class Aside:
     """A job that another process trains, and the failure that it had when it was put aside."""
 
-    job: dict[str, Any]
+    job: Job
     failure: dict[str, Any] | None
 
 
@@ -61,9 +61,9 @@ class JobQueue:
         self.error: BaseException | None = None  # what ends the whole sweep
         self.halted = False  # the sweep is about to end: what was handed out comes back undone
         self._retries = Retries()
-        self._returned: list[dict[str, Any]] = []
-        self._ready: list[dict[str, Any]] = []
-        self._out: dict[str, dict[str, Any]] = {}
+        self._returned: list[Job] = []
+        self._ready: list[Job] = []
+        self._out: dict[str, Job] = {}
         self._aside: dict[str, Aside] = {}
         self._looked = -LOOK_SECONDS
         self._stores: dict[str, Store] = {}
@@ -94,12 +94,12 @@ class JobQueue:
         """Hand out nothing more; the first error is what the sweep ends with."""
         self.error = self.error or error
 
-    def take(self) -> dict[str, Any] | None:
+    def take(self) -> Job | None:
         """Return the next job to run, or None when there is none now; `ended` tells for good."""
         if not self.look():
             return None
         job = (self._returned or self._ready).pop(0)
-        self._out[job["key"]] = job
+        self._out[job.key] = job
         return job
 
     def look(self) -> bool:
@@ -113,23 +113,23 @@ class JobQueue:
             self.end(error)
         return not self.ended and bool(self._returned or self._ready)
 
-    def done(self, key: str, status: str, error: str) -> None:
+    def done(self, outcome: Outcome) -> None:
         """Take the outcome of a job that was handed out."""
-        job = self._out.pop(key)
+        job, status = self._out.pop(outcome.key), outcome.status
         try:
             if status == "busy":
                 self._put_aside(job)
             elif status == "unwritable":
-                self.end(StoreError(error))
+                self.end(StoreError(outcome.error))
             elif status == "interrupted":
                 self.halted = True
             elif status == "broken":
-                self.end(RuntimeError(error))
+                self.end(RuntimeError(outcome.error))
             elif status == "failed" and self._folder(job).finished:  # it failed after that
-                self.source.done(key, "known", "")
+                self.source.done(Outcome(job.key, "known"))
             else:
-                self._retries.ended(key)
-                self.source.done(key, status, error)
+                self._retries.ended(job.key)
+                self.source.done(outcome)
         except SemisweepError as problem:  # the store cannot be written: nothing more can be run
             self.end(problem)
 
@@ -154,26 +154,26 @@ class JobQueue:
             job = self.source.next()
             if job is None:
                 self.exhausted = True
-            elif job is WAIT:
+            elif isinstance(job, Wait):
                 return
             elif self._is_ours(job):
                 self._ready.append(job)
 
-    def _is_ours(self, job: dict[str, Any]) -> bool:
+    def _is_ours(self, job: Job) -> bool:
         """Return whether a job is to be run here; otherwise it is done, or put aside."""
-        key, folder = job["key"], self._folder(job)
+        folder = self._folder(job)
         if folder.finished:
-            self.source.done(key, "known", "")
+            self.source.done(Outcome(job.key, "known"))
         elif folder.in_training:
             self._put_aside(job)
         elif not self.retries and (failure := folder.failure()) is not None:
-            self.source.done(key, "failed", str(failure.get("error", "")))
+            self.source.done(Outcome(job.key, "failed", str(failure.get("error", ""))))
         else:
             return True
         return False
 
-    def _put_aside(self, job: dict[str, Any]) -> None:
-        self._aside[job["key"]] = Aside(job, self._folder(job).failure())
+    def _put_aside(self, job: Job) -> None:
+        self._aside[job.key] = Aside(job, self._folder(job).failure())
 
     def _look_aside(self) -> None:
         """Take up what others have finished, failed or let go."""
@@ -184,9 +184,9 @@ class JobQueue:
             failure = folder.failure()
             del self._aside[key]
             if folder.finished:
-                self.source.done(key, "known", "")
+                self.source.done(Outcome(key, "known"))
             elif failure is not None and failure != aside.failure:
-                self.source.done(key, "failed", str(failure.get("error", "")))
+                self.source.done(Outcome(key, "failed", str(failure.get("error", ""))))
             else:
                 self._ready.append(aside.job)
 
@@ -196,11 +196,11 @@ class JobQueue:
             if folder.finished or _is_free(folder):
                 yield key, aside, folder
 
-    def _folder(self, job: dict[str, Any]) -> TrialFolder:
-        store = self._stores.get(job["store"])
+    def _folder(self, job: Job) -> TrialFolder:
+        store = self._stores.get(job.store)
         if store is None:
-            store = self._stores[job["store"]] = Store.open(job["store"])
-        return store.trial(job["key"])
+            store = self._stores[job.store] = Store.open(job.store)
+        return store.trial(job.key)
 
 
 def _is_free(folder: TrialFolder) -> bool:

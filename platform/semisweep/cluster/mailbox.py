@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from dataclasses import dataclass
+
+from semisweep.cluster.job import Job, Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotState:
+    """How a slot is: its job, whether workers have it, and for how many seconds all was quiet.
+
+    `processes`: node and process id of each worker. `quiet_seconds`: since a worker that has the
+    job came further. `starting_seconds`: since its processes were there, without a step towards
+    taking a job. `closed_seconds`: since it was let go, while its processes are still there.
+    """
+
+    job: Job | None = None
+    taken: bool = False
+    joined: bool = False
+    processes: tuple[tuple[str, int], ...] = ()
+    idle_seconds: float = 0.0
+    quiet_seconds: float = 0.0
+    starting_seconds: float = 0.0
+    closed_seconds: float = 0.0
+
+    @property
+    def nodes(self) -> set[str]:
+        """The nodes that its workers are on."""
+        return {node for node, _ in self.processes}
 
 
 class Mailbox:
     """One slot: its current job, what its workers said of it, and whether it is to close."""
 
     def __init__(self) -> None:
-        self.job: dict[str, Any] | None = None
+        self.job: Job | None = None
         self.key = ""
         self.taken: set[int] = set()
-        self.outcomes: list[dict[str, Any]] = []
+        self.outcomes: list[Outcome] = []
         self.claimed = False
         self.processes: dict[int, tuple[str, int]] = {}  # node and process id of each worker
         self.ranks: set[int] = set()  # of the group, whose processes may have been killed since
@@ -43,21 +69,17 @@ class Mailbox:
         """Whether its processes are to end."""
         return self.closed and bool(self.processes)
 
-    def described(self) -> dict[str, Any]:
-        """Return its job, whether a worker has it, and for how long all was quiet.
-
-        `starting_seconds`: since its processes were there, without a step towards taking a job.
-        `closed_seconds`: since it was let go, while its processes are still there.
-        """
+    def state(self) -> SlotState:
+        """Return how the slot is now."""
         now = time.monotonic()
         is_training = bool(self.taken) and self.job is not None
-        return {
-            "job": self.job,
-            "taken": bool(self.taken),
-            "joined": self.joined,
-            "processes": list(self.processes.values()),
-            "idle_seconds": 0.0 if self.job is not None else now - self.idle_since,
-            "quiet_seconds": now - self.heard if is_training else 0.0,
-            "starting_seconds": now - self.heard if self.is_starting else 0.0,
-            "closed_seconds": now - self.closed_since if self.is_leaving else 0.0,
-        }
+        return SlotState(
+            job=self.job,
+            taken=bool(self.taken),
+            joined=self.joined,
+            processes=tuple(self.processes.values()),
+            idle_seconds=0.0 if self.job is not None else now - self.idle_since,
+            quiet_seconds=now - self.heard if is_training else 0.0,
+            starting_seconds=now - self.heard if self.is_starting else 0.0,
+            closed_seconds=now - self.closed_since if self.is_leaving else 0.0,
+        )

@@ -15,8 +15,11 @@ from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from semisweep.cluster.connection import STOP_SECONDS, Connection
+from semisweep.cluster.dispatcher import View
 from semisweep.cluster.elastic_slots import Room
+from semisweep.cluster.job import Job, Outcome
 from semisweep.cluster.job_queue import JobQueue
+from semisweep.cluster.mailbox import SlotState
 from semisweep.core.errors import StoreError, SweepError
 from semisweep.store.store import Store
 from semisweep.store.trial_log import keep_fault
@@ -119,22 +122,21 @@ class _Supervisor:
             self._ending_since = time.monotonic()
             self.connection.dispatcher.halt.remote(str(error))
 
-    def _act(self, view: Mapping[str, Any]) -> None:
-        slots = view["slots"]
-        for fault in view["faults"]:
+    def _act(self, view: View) -> None:
+        for fault in view.faults:
             self.connection.groups.seen += 1
             self.watch.say(fault.shown(self.watch.name(fault.key) if fault.key else ""))
             if self.queue.place is not None:
                 keep_fault(Store.open(self.queue.place), fault)
-        if view["fatal"]:
-            self.end(SweepError(f"{view['fatal']}; nothing finished is lost"))
-        self.watch.watch(view["running"], len(self.queue.elsewhere))
+        if view.fatal:
+            self.end(SweepError(f"{view.fatal}; nothing finished is lost"))
+        self.watch.watch(view.running, len(self.queue.elsewhere))
         if self.over.is_set():
             return
-        self.room.look(slots)
-        _start_and_let_go(self.connection, self.queue, slots, may_start=self.up.is_set())
-        for slot, said in slots.items():
-            _end_waits(self.connection, slot, said)
+        self.room.look(view.slots)
+        _start_and_let_go(self.connection, self.queue, view.slots, may_start=self.up.is_set())
+        for slot, state in view.slots.items():
+            _end_waits(self.connection, slot, state)
 
     def _hurry(self) -> None:
         """Interrupt the body where it has not ended long after the sweep was to end."""
@@ -152,12 +154,12 @@ class _Supervisor:
 def _start_and_let_go(
     connection: Connection,
     queue: JobQueue,
-    slots: Mapping[str, Mapping[str, Any]],
+    slots: Mapping[str, SlotState],
     *,
     may_start: bool,
 ) -> None:
     """Start groups where there is work, and let those go that will have none."""
-    busy = [slot for slot, said in slots.items() if said["job"] is not None]
+    busy = [slot for slot, state in slots.items() if state.job is not None]
     for slot in busy if may_start else ():
         connection.groups.start(slot)
     if not queue.exhausted:
@@ -166,42 +168,42 @@ def _start_and_let_go(
     patience = IDLE_SECONDS if queue.elsewhere else LOOK_SECONDS
     spare = [slot for slot in slots if slot not in busy and connection.groups.is_alive(slot)]
     for slot in spare[max(0, on_their_way) :]:
-        if slots[slot]["idle_seconds"] > patience:
+        if slots[slot].idle_seconds > patience:
             connection.dispatcher.let_go.remote(slot)
 
 
-def _end_waits(connection: Connection, slot: str, said: Mapping[str, Any]) -> None:
+def _end_waits(connection: Connection, slot: str, state: SlotState) -> None:
     """End the wait for a worker that is no longer needed, and that for one that hangs."""
-    job = said["job"]
-    if job is not None and not said["taken"] and _has_result(job):
-        connection.dispatcher.tell.remote(slot, {"key": job["key"], "status": "known", "error": ""})
-    reason = hangs(said, 60 * connection.resources.hung_minutes)
+    job = state.job
+    if job is not None and not state.taken and _has_result(job):
+        connection.dispatcher.finish.remote(slot, Outcome(job.key, "known"))
+    reason = hangs(state, 60 * connection.resources.hung_minutes)
     if reason:
         connection.ray.get(
             connection.dispatcher.killed.remote(slot, reason), timeout=ANSWER_SECONDS
         )
-        for node, process in said["processes"]:
+        for node, process in state.processes:
             kill(connection.ray, node, process)
 
 
-def hangs(said: Mapping[str, Any], limit: float) -> str:
+def hangs(state: SlotState, limit: float) -> str:
     """Return why the workers of a slot are to be killed, or nothing.
 
     `limit`: the seconds that a trial may go without progress; 0 is without limit. Starting and
     ending have limits of their own.
     """
     own = min(max(limit, FEWEST_START_SECONDS), START_SECONDS) if limit else START_SECONDS
-    if limit and said["quiet_seconds"] > limit:
+    if limit and state.quiet_seconds > limit:
         return f"it got no further for {limit:.0f} s and was killed"
-    if said["starting_seconds"] > own:
+    if state.starting_seconds > own:
         return f"its start got no further for {own:.0f} s and it was killed"
-    if said["closed_seconds"] > own:
+    if state.closed_seconds > own:
         return f"it did not end within {own:.0f} s and was killed"
     return ""
 
 
-def _has_result(job: Mapping[str, Any]) -> bool:
-    return Store.open(job["store"]).trial(job["key"]).finished
+def _has_result(job: Job) -> bool:
+    return Store.open(job.store).trial(job.key).finished
 
 
 def kill(ray: Any, node: str, process: int) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from semisweep.cluster.connection import SLOT_CPU, Connection
 from semisweep.cluster.elastic_slots import Room, names_wanted
+from semisweep.cluster.job import Job, Outcome
 from semisweep.cluster.job_queue import JobQueue, Source
 from semisweep.cluster.supervisor import Watch, supervisor
 from semisweep.core.errors import SweepError
@@ -86,7 +87,7 @@ def _stop(connection: Connection) -> None:
         raise
 
 
-def _first_job(connection: Connection, queue: JobQueue, first: str) -> dict[str, Any] | None:
+def _first_job(connection: Connection, queue: JobQueue, first: str) -> Job | None:
     """Return a job when the first worker's process is there, or None: there is nothing to run.
 
     Tune's own actors start while it is importing: earlier they would slow it. Where the cluster is
@@ -121,7 +122,7 @@ def _first_line(error: BaseException) -> str:
 
 def _tune(
     queue: JobQueue,
-    job: dict[str, Any],
+    job: Job,
     slots: list[str],
     dispatcher: Any,
     scratch: str,
@@ -167,7 +168,8 @@ def _slot_class(dispatcher: Any, slots: list[str]) -> Any:
             self.reset_config(config)
 
         def reset_config(self, config: dict[str, Any]) -> bool:
-            self.job: dict[str, Any] | None = config["job"]
+            self.job: Job = config["job"]
+            self.is_new = True
             self.company: int = config["company"]
             return True
 
@@ -177,27 +179,25 @@ def _slot_class(dispatcher: Any, slots: list[str]) -> Any:
             except self.ray.exceptions.RayError:
                 raise  # what served this actor is gone: Tune tells the queue of it
             except Exception:
-                return {"status": "broken", "error": traceback.format_exc(), "done": True}
+                outcome = Outcome(self.job.key, "broken", traceback.format_exc())
+                return {"outcome": outcome, "done": True}
 
         def _step(self) -> dict[str, Any]:
-            if self.job is not None:
-                self._begin(self.job)
-            # What waits has the trial's name in Ray's dashboard.
-            waiting = dispatcher.outcome.options(name=self.name)
-            outcome = {"status": "interrupted"}
+            if self.is_new:
+                # Not before: Tune starts actors for trials that it then gives to another.
+                self.slot = self.ray.get(dispatcher.begin.remote(slots, self.job, self.actor))
+                self.is_new = False
+            outcome = Outcome(self.job.key, "interrupted")
             if self.slot:
+                # What waits has the trial's name in Ray's dashboard.
+                waiting = dispatcher.outcome.options(name=self.job.label or self.job.key)
                 outcome = self.ray.get(waiting.remote(self.slot))
             self.cleanup()
             if self.company > self.gathered and self.ray.get(
                 dispatcher.gather.remote(self.company)
             ):
                 self.gathered = self.company
-            return {**outcome, "done": True}
-
-        def _begin(self, job: dict[str, Any]) -> None:
-            # Not before: Tune starts actors for trials that it then gives to another.
-            self.slot = self.ray.get(dispatcher.begin.remote(slots, job, self.actor))
-            self.name, self.job = job["label"] or job["key"], None
+            return {"outcome": outcome, "done": True}
 
         def save_checkpoint(self, folder: str) -> None:
             """Keep nothing: the store has the checkpoints."""
@@ -214,7 +214,7 @@ def _slot_class(dispatcher: Any, slots: list[str]) -> Any:
     return Slot
 
 
-def _feed(queue: JobQueue, first: dict[str, Any], first_up: threading.Event, room: Room) -> Any:
+def _feed(queue: JobQueue, first: Job, first_up: threading.Event, room: Room) -> Any:
     """Return the Tune searcher that hands out jobs, `first` before others, and takes outcomes.
 
     It holds the second job back until the first slot is up, for as long the second cannot run, and
@@ -224,7 +224,7 @@ def _feed(queue: JobQueue, first: dict[str, Any], first_up: threading.Event, roo
 
     class Feed(Searcher):  # Tune pickles it by value: it may refer to nothing from outside
         def __init__(
-            self, queue: JobQueue, first: dict[str, Any], first_up: threading.Event, room: Room
+            self, queue: JobQueue, first: Job, first_up: threading.Event, room: Room
         ) -> None:
             super().__init__(metric="training_iteration", mode="max")
             self.queue, self.first, self.first_up, self.room = queue, first, first_up, room
@@ -243,7 +243,7 @@ def _feed(queue: JobQueue, first: dict[str, Any], first_up: threading.Event, roo
             job = self.queue.take() if self.jobs else self.first
             if job is None:
                 return Searcher.FINISHED if self.queue.ended else None
-            self.jobs[trial_id] = job["key"]
+            self.jobs[trial_id] = job.key
             return {"job": job, "company": self._company()}
 
         def _company(self) -> int:
@@ -254,11 +254,11 @@ def _feed(queue: JobQueue, first: dict[str, Any], first_up: threading.Event, roo
         def on_trial_complete(
             self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
         ) -> None:
-            key = self.jobs[trial_id]
-            if error or not result or "status" not in result:
-                self.queue.lost(key)
+            outcome = (result or {}).get("outcome")
+            if error or not isinstance(outcome, Outcome):
+                self.queue.lost(self.jobs[trial_id])
             else:
-                self.queue.done(key, result["status"], result.get("error", ""))
+                self.queue.done(outcome)
 
         def save(self, checkpoint_path: str) -> None:
             """Keep nothing: the store is the state of the search."""

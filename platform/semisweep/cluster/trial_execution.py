@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
-from semisweep.cluster.job import Job, Outcome
+from semisweep.cluster.job import Job, Outcome, Status
 from semisweep.cluster.machine_data import check_same, machine_name, machine_root
 from semisweep.core.config import flatten
 from semisweep.core.device import peak_memory, peak_reserved
@@ -43,6 +43,7 @@ from semisweep.training.trial import Trial, decode_trial, trial_identity, trial_
 
 LEDGER = "SEMISWEEP_LEDGER"
 BUSY = "another process trains it"
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -66,102 +67,167 @@ def execute(
 
     `interrupted` is asked after every step whether to write a checkpoint and end so.
     """
-    try:
-        return _execute(job, report, raise_errors, interrupted)
-    except StoreError as error:
-        if raise_errors:
-            raise
-        if isinstance(error, LeaseError):  # it was taken for dead, and is somebody else's now
-            return Outcome(job.key, "busy", BUSY, unexpected=distributed.world()[1] > 1)
-        return Outcome(job.key, "unwritable", str(error), unexpected=distributed.world()[1] > 1)
+    return _Execution(job, report, raise_errors, interrupted).outcome()
 
 
-def _execute(
-    job: Job, report: Report, raise_errors: bool, interrupted: Callable[[], bool]
-) -> Outcome:
-    first = distributed.world()[0] == 0
-    folder = Store.open(job.store).trial(job.key)
-    with folder.try_lock() if first else _nothing() as held:
-        there = distributed.share(_what_is_there(folder, held) if first else None)
-        if there:
-            return Outcome(job.key, there, BUSY if there == "busy" else "")
-        attempt = distributed.share(folder.start_attempt() if first else None)
-        note(job.key, "started", first)
-        if raise_errors or not first:  # for a debugger, streams stay as they are
-            return _attempt(job, folder, attempt, report, raise_errors, interrupted)
-        with logging_to(folder, attempt) as log:
+class _Execution:
+    """One worker's share of bringing a job's trial to its result; the first one has the store."""
+
+    def __init__(
+        self, job: Job, report: Report, raise_errors: bool, interrupted: Callable[[], bool]
+    ) -> None:
+        self.job, self.report = job, report
+        self.raise_errors, self.interrupted = raise_errors, interrupted
+        self.rank, world = distributed.world()
+        self.first, self.alone = self.rank == 0, world == 1
+        self.store = Store.open(job.store)
+        self.folder = self.store.trial(job.key)
+        self.attempt = 0
+
+    def outcome(self) -> Outcome:
+        """Return how the job ended here."""
+        try:
+            with self.folder.try_lock() if self.first else _nothing() as held:
+                there = self._share(lambda: self._what_is_there(held))
+                return self._ended(there) if there else self._logged()
+        except StoreError as error:
+            if self.raise_errors:
+                raise
+            if isinstance(error, LeaseError):  # it was taken for dead, and is somebody else's now
+                return self._ended("busy", renew=not self.alone)
+            return Outcome(self.job.key, "unwritable", str(error), unexpected=not self.alone)
+
+    def _ended(self, status: Status, error: str = "", *, renew: bool = False) -> Outcome:
+        error = error or (BUSY if status == "busy" else "")
+        return Outcome(self.job.key, status, error, unexpected=renew)
+
+    def _share(self, value: Callable[[], T]) -> T:
+        """Return on every worker what the first one has."""
+        return distributed.share(value() if self.first else None)
+
+    def _note(self, event: str) -> None:
+        note(self.job.key, event, self.first)
+
+    def _what_is_there(self, held: bool) -> Literal["", "busy", "known"]:
+        """Return "busy" or "known" for a trial that is not to be trained here, else nothing."""
+        if not held:
+            return "busy"
+        if not self.folder.finished:
+            return ""
+        self.folder.clean()
+        return "known"
+
+    def _logged(self) -> Outcome:
+        """Attempt the trial; the first worker keeps all that is said as the attempt's log."""
+        self.attempt = self._share(self.folder.start_attempt)
+        self._note("started")
+        if self.raise_errors or not self.first:  # for a debugger, streams stay as they are
+            return self._attempted()
+        with logging_to(self.folder, self.attempt) as log:
+            report = self.report
 
             def report_and_log(said: Mapping[str, Any]) -> object:
                 log.say(describe(said))
                 return report(said)
 
-            outcome = _attempt(job, folder, attempt, report_and_log, raise_errors, interrupted)
+            self.report = report_and_log
+            outcome = self._attempted()
             log.say(f"{outcome.status}: {outcome.error}" if outcome.error else outcome.status)
             return outcome
 
-
-def _attempt(
-    job: Job,
-    folder: TrialFolder,
-    attempt: int,
-    report: Report,
-    raise_errors: bool,
-    interrupted: Callable[[], bool],
-) -> Outcome:
-    first = distributed.world()[0] == 0
-    try:
-        row = _train(job, folder, attempt, report, interrupted)
-    except TrainingInterrupted:
-        return Outcome(job.key, "interrupted")
-    except SemisweepError as error:
-        if raise_errors or is_unwritable(error) or isinstance(error, LeaseError):
+    def _attempted(self) -> Outcome:
+        try:
+            row = self._train()
+        except TrainingInterrupted:
+            return self._ended("interrupted")
+        except SemisweepError as error:
+            if self.raise_errors or is_unwritable(error) or isinstance(error, LeaseError):
+                raise
+            return self._failed(str(error))
+        except Exception as error:
+            if not self.raise_errors:
+                text = "attempt %d at trial %s failed"
+                logger.error(text, self.attempt, self.job.key, exc_info=error)
             raise
-        return _failed(job, folder, attempt, error)
-    except Exception as error:
-        if not raise_errors:
-            logger.error("attempt %d at trial %s failed", attempt, job.key, exc_info=error)
-        raise
-    if "stopped.rung" in row:
-        if first:
-            stopped_trial.stop(folder, row["budget.steps"], row)
-            folder.forget_failure()
-            note(job.key, "stopped", first)
+        return self._complete(row)
+
+    def _complete(self, row: Mapping[str, Any]) -> Outcome:
+        """Keep a trial's row: its result, or what it had when its search stopped it."""
+        stopped = "stopped.rung" in row
+        point("complete", self.rank)
+        if self.first:
+            if stopped:
+                stopped_trial.stop(self.folder, row["budget.steps"], row)
+            else:
+                self.folder.complete(row)
+            self.folder.forget_failure()
+            self._note("stopped" if stopped else "finished")
         distributed.barrier()
-        return Outcome(job.key, "stopped")
-    point("complete", distributed.world()[0])
-    if first:
-        folder.complete(row)
-        folder.forget_failure()
-        note(job.key, "finished", first)
-    distributed.barrier()
-    return Outcome(job.key, "finished")
+        return self._ended("stopped" if stopped else "finished")
+
+    def _failed(self, text: str) -> Outcome:
+        """Keep why a trial failed, in one line."""
+        job = self.job
+        self.folder.fail(
+            {"key": job.key, "error": text, "attempts": self.attempt, "trial": job.trial}
+        )
+        note(job.key, "failed")
+        return self._ended("failed", text, renew=not self.alone)
+
+    def _train(self) -> dict[str, Any]:
+        """Train from the newest checkpoint on, and return the trial's row."""
+        job, trial = self.job, decode_trial(self.job.trial)
+        point("data", self.rank)
+        dataset = _dataset(trial.data.name, str(machine_root(trial.data.name, job.data_root)))
+        check_same(dataset, job.data_digest)
+        split = make_split(dataset, trial.data)
+        _check_key(job, trial, dataset, split)
+        if self.first:
+            self.folder.describe(_description(trial, split, job.key))
+        point("network", self.rank)
+        training = Training(trial, dataset, split, job.device, job.data_workers)
+        self._resume(training)
+        said = {"step": training.step, "total_steps": training.total_steps, "device": job.device}
+        self.report(said)
+        self._note("training")
+        started = time.time()
+        metrics = self._fit(training)
+        return _row(job, trial, split, training, metrics) | {
+            "run.attempts": self.attempt,
+            "run.seconds": training.seconds,
+            "run.device_seconds": training.seconds * training.world,
+            "run.finished_at": time.time(),
+            "run.final_attempt_seconds": time.time() - started,
+        }
+
+    def _resume(self, training: Training) -> None:
+        checkpoint = self._share(self.folder.read_checkpoint)
+        step = 0
+        if checkpoint is not None:
+            step, data = checkpoint
+            training.restore(from_bytes(data))
+        if self.first:
+            self.folder.rewind(step)
+
+    def _fit(self, training: Training) -> dict[str, Any]:
+        """Train to the end, or to the rung at which the job's search stops the trial."""
+        rungs = None
+        if self.job.halving and self.first:
+            rungs = Rungs(self.job.halving, self.store, self.folder)
+            rungs.place(training.evaluation_steps(), training.total_steps)
+        if not self.job.halving or not self._share(lambda: self._stopped_before(rungs)):
+            said = listener(rungs, self.report, STOP)
+            metrics = fit(training, self.folder, said, interrupted=self.interrupted)
+            if metrics is not None:
+                return dict(metrics)
+        return dict(self._share(lambda: _budget(training, rungs, self.folder)))
+
+    def _stopped_before(self, rungs: Rungs | None) -> bool:
+        """Return whether a rung that the trial has passed stops it; it is judged where new."""
+        return rungs is not None and any(rungs.judge(row) for row in self.folder.read_history())
 
 
-def is_unwritable(error: Exception) -> bool:
-    """Return whether the store's disk refuses: no fault of a trial, which can go on another day."""
-    return isinstance(error, StoreError) and isinstance(error.__cause__, OSError)
-
-
-def _what_is_there(folder: TrialFolder, held: bool) -> str:
-    """Return "busy" or "known" for a trial that is not to be trained here, else nothing."""
-    if not held:
-        return "busy"
-    if not folder.finished:
-        return ""
-    folder.clean()
-    return "known"
-
-
-def _train(
-    job: Job, folder: TrialFolder, attempt: int, report: Report, interrupted: Callable[[], bool]
-) -> dict[str, Any]:
-    rank = distributed.world()[0]
-    trial = decode_trial(job.trial)
-    point("data", rank)
-    dataset = _dataset(trial.data.name, str(machine_root(trial.data.name, job.data_root)))
-    check_same(dataset, job.data_digest)
-    split = make_split(dataset, trial.data)
-    first = rank == 0
+def _check_key(job: Job, trial: Trial, dataset: DataSet, split: Split) -> None:
     if trial_key(trial, split) != job.key:
         raise DataError(
             f"the images of {dataset.name!r} at {dataset.root} must be those the sweep was "
@@ -169,55 +235,17 @@ def _train(
             f"machine={machine_name()}; "
             "copy the same data set there"
         )
-    if first:
-        folder.describe(_description(trial, split, job.key))
-    point("network", rank)
-    training = Training(trial, dataset, split, job.device, job.data_workers)
-    _resume(training, folder, first)
-    device = job.device
-    report({"step": training.step, "total_steps": training.total_steps, "device": device})
-    note(job.key, "training", first)
-    started = time.time()
-    metrics = _fit(job, training, folder, report, interrupted)
-    return _row(job, trial, split, training, metrics) | {
-        "run.attempts": attempt,
-        "run.seconds": training.seconds,
-        "run.device_seconds": training.seconds * training.world,
-        "run.finished_at": time.time(),
-        "run.final_attempt_seconds": time.time() - started,
-    }
+
+
+def is_unwritable(error: Exception) -> bool:
+    """Return whether the store's disk refuses: no fault of a trial, which can go on another day."""
+    return isinstance(error, StoreError) and isinstance(error.__cause__, OSError)
 
 
 @lru_cache(maxsize=2)
 def _dataset(name: str, root: str) -> DataSet:
     """Return a data set, the same for trials that follow each other: it knows what it has read."""
     return open_dataset(name, Path(root))
-
-
-def _fit(
-    job: Job,
-    training: Training,
-    folder: TrialFolder,
-    report: Report,
-    interrupted: Callable[[], bool],
-) -> dict[str, Any]:
-    """Train to the end, or to the rung at which the job's search stops the trial; see `halving`."""
-    first = distributed.world()[0] == 0
-    rungs = None
-    if job.halving and first:
-        rungs = Rungs(job.halving, Store.open(job.store), folder)
-        rungs.place(training.evaluation_steps(), training.total_steps)
-    if not job.halving or not distributed.share(_stopped_before(rungs, folder)):
-        said = listener(rungs, report, STOP)
-        metrics = fit(training, folder, said, interrupted=interrupted)
-        if metrics is not None:
-            return dict(metrics)
-    return dict(distributed.share(_budget(training, rungs, folder) if first else None))
-
-
-def _stopped_before(rungs: Rungs | None, folder: TrialFolder) -> bool:
-    """Return whether a rung that the trial has passed already stops it; it is judged where new."""
-    return rungs is not None and any(rungs.judge(row) for row in folder.read_history())
 
 
 def _budget(training: Training, rungs: Rungs | None, folder: TrialFolder) -> dict[str, Any]:
@@ -231,16 +259,6 @@ def _budget(training: Training, rungs: Rungs | None, folder: TrialFolder) -> dic
         "stopped.rung": rung,
         "stopped.reason": reason,
     } | {f"last.{name}": value for name, value in row.items() if name.startswith(part)}
-
-
-def _resume(training: Training, folder: TrialFolder, first: bool) -> None:
-    checkpoint = distributed.share(folder.read_checkpoint() if first else None)
-    step = 0
-    if checkpoint is not None:
-        step, data = checkpoint
-        training.restore(from_bytes(data))
-    if first:
-        folder.rewind(step)
 
 
 def _description(trial: Trial, split: Split, key: str) -> dict[str, Any]:
@@ -269,14 +287,6 @@ def _row(
     if reserved := peak_reserved(job.device):
         row["run.peak_reserved_bytes"] = reserved
     return row | dict(metrics) | provenance(trial.method) | machine(job.device)
-
-
-def _failed(job: Job, folder: TrialFolder, attempt: int, error: SemisweepError) -> Outcome:
-    """Keep why a trial failed, in one line."""
-    text = str(error)
-    folder.fail({"key": job.key, "error": text, "attempts": attempt, "trial": job.trial})
-    note(job.key, "failed")
-    return Outcome(job.key, "failed", text, unexpected=distributed.world()[1] > 1)
 
 
 def note(key: str, event: str, first: bool = True) -> None:

@@ -116,7 +116,6 @@ def _work(config: dict[str, Any], rank: int, world: int) -> None:
     point("import", rank)
     import timm  # noqa: F401  the imports that take longest, before anybody counts on this slot
 
-    from semisweep.cluster.job import Job
     from semisweep.cluster.trial_execution import execute
     from semisweep.training.process_state import ProcessState
 
@@ -131,23 +130,21 @@ def _work(config: dict[str, Any], rank: int, world: int) -> None:
     state = ProcessState.capture()
     while True:
         point("take", rank)
-        message = ray.get(dispatcher.take.remote(slot, rank))
-        if message is None:
+        job = ray.get(dispatcher.take.remote(slot, rank))
+        if job is None:
             break
         point("decode", rank)
-        job = Job(**message)
-        point("prepare", rank)
         job = _prepare(job, device)
+        point("prepare", rank)
 
         def report(said: Mapping[str, Any], key: str = job.key) -> None:
             if rank == 0:
-                dispatcher.tell.remote(slot, {"key": key, **said})
+                dispatcher.tell.remote(slot, key, dict(said))
 
         outcome = execute(job, report, interrupted=notice.is_set)
         point("report", rank)
         if rank == 0 or outcome.unexpected:
-            said = {"key": job.key, "status": outcome.status, "error": outcome.error}
-            ray.get(dispatcher.tell.remote(slot, said))
+            ray.get(dispatcher.finish.remote(slot, outcome))
         if outcome.unexpected or config["fresh"] or notice.leaves:
             raise GroupRenewed(f"trial {job.key} {outcome.status}; its processes are not reused")
         state.restore()

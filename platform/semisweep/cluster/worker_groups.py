@@ -116,13 +116,11 @@ class WorkerGroups:
         with suppress(self.ray.exceptions.RayError):  # a dispatcher that is gone knows of none
             view = self.ray.get(self.dispatcher.view.remote(self.seen), timeout=ANSWER_SECONDS)
             stay = [
-                slot
-                for slot, said in view["slots"].items()
-                if said["joined"] and said["closed_seconds"]
+                slot for slot, state in view.slots.items() if state.joined and state.closed_seconds
             ]
             text = "it did not end when it was let go, and was killed"
             late = [Fault(slot=slot, text=text, what="at the end") for slot in stay]
-            return [*view["faults"], *(late if grace_seconds else [])]
+            return [*view.faults, *(late if grace_seconds else [])]
         return []
 
     def _join(self, seconds: float) -> bool:

@@ -10,7 +10,7 @@ from semisweep.report.axes import Axis, number, setting_axis, value_axis
 from semisweep.report.figure import Figure
 from semisweep.report.svg import Plot, bars, swatch
 from semisweep.search import sampling
-from semisweep.search.trial_outcome import Outcome
+from semisweep.search.trial_outcome import Observation
 from semisweep.store.snapshot import Snapshot
 
 Study = Mapping[str, Any]
@@ -54,8 +54,8 @@ def importances(study: Study, trials: Sequence[Found]) -> dict[str, float]:
     return sampling.importances(study, _outcomes(trials))
 
 
-def _outcomes(trials: Sequence[Found]) -> dict[str, Outcome]:
-    return {trial.key: Outcome("finished", trial.values) for trial in trials}
+def _outcomes(trials: Sequence[Found]) -> dict[str, Observation]:
+    return {trial.key: Observation("finished", trial.values) for trial in trials}
 
 
 def figures(study: Study, stored: Snapshot) -> Iterator[Figure]:

@@ -57,7 +57,7 @@ def debug_trial(
     initialise(device)
     begin_measuring(device)
     outcome = execute(job, report, raise_errors=True)
-    say(f"{outcome.status}: {outcome_note(store, key, preset.metric, outcome.error)}")
+    say(f"{outcome.status}: {outcome_note(store, outcome, preset.metric)}")
 
 
 def place(study: Study, scale: str, row: str, column: str | None) -> tuple[Row, Column]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from semisweep.cluster.job import Job
+from semisweep.cluster.job import Job, Outcome
 from semisweep.cluster.machine_data import known_digest
 from semisweep.cluster.progress import SweepProgress
 from semisweep.store.store import Store
@@ -44,28 +44,29 @@ class JobList:
         self._jobs: Iterator[Job] = iter(jobs)
         self._trials = {job.key: job.trial for job in jobs}
 
-    def next(self) -> dict[str, Any] | None:
+    def next(self) -> Job | None:
         """Return the next job, or None when there are no more."""
-        job = next(self._jobs, None)
-        return None if job is None else job.as_dict()
+        return next(self._jobs, None)
 
-    def done(self, key: str, status: str, error: str) -> None:
+    def done(self, outcome: Outcome) -> None:
         """Show the outcome of a job."""
-        if status == "failed":
-            keep_failure(self.store, key, error, self._trials[key])
-        self.progress.finished(key, status, outcome_note(self.store, key, self.metrics[key], error))
+        key = outcome.key
+        if outcome.status == "failed":
+            keep_failure(self.store, outcome, self._trials[key])
+        note = outcome_note(self.store, outcome, self.metrics[key])
+        self.progress.finished(key, outcome.status, note)
 
 
-def keep_failure(store: Store, key: str, error: str, trial: Mapping[str, Any]) -> None:
+def keep_failure(store: Store, outcome: Outcome, trial: Mapping[str, Any]) -> None:
     """Write the failure of a trial whose worker could not do so itself."""
-    folder = store.trial(key)
+    key, error, folder = outcome.key, outcome.error, store.trial(outcome.key)
     if not folder.finished and (folder.failure() or {}).get("error") != error:
         folder.fail({"key": key, "error": error, "attempts": folder.attempts, "trial": trial})
 
 
-def outcome_note(store: Store, key: str, metric: str, error: str) -> str:
+def outcome_note(store: Store, outcome: Outcome, metric: str) -> str:
     """Return the score of a finished trial, or the error of a failed one, in one line."""
-    row = store.trial(key).result()
+    row, error = store.trial(outcome.key).result(), outcome.error
     if row is None:
         return error.strip().splitlines()[-1] if error.strip() else "no result"
     return f"{metric} {100 * float(row[metric]):.2f}  {float(row['run.seconds']):.0f} s"

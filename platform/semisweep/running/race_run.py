@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from semisweep.cluster.connection import Connection
-from semisweep.cluster.job import WAIT
+from semisweep.cluster.job import WAIT, Job, Outcome, Wait
 from semisweep.cluster.progress import SweepProgress
 from semisweep.cluster.sweep import sweep
 from semisweep.core.errors import ConfigError
@@ -75,27 +75,28 @@ class Race:
         self._advance()
         self.total = len(self._wanted() - self.ended)
 
-    def next(self) -> dict[str, Any] | None:
+    def next(self) -> Job | Wait | None:
         """Return the next job; `WAIT` until a round is over, None when the race is."""
         for column in self.columns:
             for key in column.round():
                 if key not in self.ended and key not in self.handed:
                     self.handed.add(key)
                     trial = self.resolved.trials[key]
-                    return job_for(key, trial, self.store, self.splits, self.request).as_dict()
+                    return job_for(key, trial, self.store, self.splits, self.request)
         return None if all(column.over for column in self.columns) else WAIT
 
-    def done(self, key: str, status: str, error: str) -> None:
+    def done(self, outcome: Outcome) -> None:
         """Take the outcome of a job, look where a round is over, and show it."""
-        if status == "failed":
-            keep_failure(self.store, key, error, self.resolved.trials[key].encoded())
+        key = outcome.key
+        if outcome.status == "failed":
+            keep_failure(self.store, outcome, self.resolved.trials[key].encoded())
         self.ended.add(key)
         before = len(self._wanted())
         self._advance()
         if self.progress:
             self.progress.total -= before - len(self._wanted())
-            note = outcome_note(self.store, key, self.resolved.table["metric"], error)
-            self.progress.finished(key, status, note)
+            note = outcome_note(self.store, outcome, self.resolved.table["metric"])
+            self.progress.finished(key, outcome.status, note)
 
     def table(self) -> dict[str, Any]:
         """Return the study's table: of rows that were stopped only what was wanted until then."""

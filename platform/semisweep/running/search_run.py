@@ -11,6 +11,7 @@ at its rungs, and the Pareto front where there are several objectives.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from semisweep.cluster.connection import Connection
-from semisweep.cluster.job import WAIT
+from semisweep.cluster.job import WAIT, Job, Outcome, Wait
 from semisweep.cluster.progress import SweepProgress
 from semisweep.cluster.prometheus import SweepMetrics
 from semisweep.cluster.sweep import sweep
@@ -26,7 +27,7 @@ from semisweep.core.config import digest, replace
 from semisweep.running.job_sources import job_for, keep_failure, outcome_note
 from semisweep.running.preparation import Say
 from semisweep.search import sampling
-from semisweep.search.trial_outcome import Outcome, outcome_of, outcomes, rungs_of
+from semisweep.search.trial_outcome import Observation, outcome_of, outcomes, rungs_of
 from semisweep.store import stopped_trial
 from semisweep.store.store import Store
 from semisweep.study.declaration import Search
@@ -153,32 +154,33 @@ class Suggestions:
         values = (f"{path.rpartition('.')[2]}={_short(v)}" for path, v in entry["params"].items())
         return f"#{entry['number']} " + " ".join(values)
 
-    def next(self) -> dict[str, Any] | None:
+    def next(self) -> Job | Wait | None:
         """Return the next job: first what an earlier run left, then new suggestions.
 
         `WAIT` while a suggestion must see a trial that has not ended yet.
         """
         entry = self.waiting.pop(0) if self.waiting else self._suggest()
-        if not entry:
+        if entry is None or isinstance(entry, Wait):
             return entry
         key, label = entry["key"], f"{self.search.name}: {self.name(entry)}"
         job = job_for(key, self.trials[key], self.store, self.splits, self.request, label)
-        return job.as_dict() | {"halving": self._halving(entry["number"])}
+        return dataclasses.replace(job, halving=self._halving(entry["number"]))
 
-    def done(self, key: str, status: str, error: str) -> None:
+    def done(self, outcome: Outcome) -> None:
         """Take note of the outcome of a job, and show it."""
+        key, status = outcome.key, outcome.status
         if status == "failed":
-            keep_failure(self.store, key, error, self.trials[key].encoded())
+            keep_failure(self.store, outcome, self.trials[key].encoded())
         self.pending.discard(key)
         self.outcomes[key] = outcome_of(self.table, self.store.trial(key))
         if self.search.halving or self.search.also:
             self._keep_table(key)
         if self.progress:
             stopped = stopped_trial.stopped(self.store.trial(key)) if status == "stopped" else None
-            note = outcome_note(self.store, key, self.search.metric, error)
+            note = outcome_note(self.store, outcome, self.search.metric)
             self.progress.finished(key, status, stopped["stopped.reason"] if stopped else note)
 
-    def _suggest(self) -> dict[str, Any] | None:
+    def _suggest(self) -> dict[str, Any] | Wait | None:
         while len(self.entries) < self.limit:
             number = len(self.entries)
             sight = self._sight(number)
@@ -205,7 +207,7 @@ class Suggestions:
     def _known(self, key: str) -> None:
         """Take a suggestion that is trained already, here or for another study."""
         if key not in self.pending:
-            self.done(key, "known", "")
+            self.done(Outcome(key, "known"))
         elif self.progress:
             self.progress.finished(key, "known", "is being trained")
         self._write_table()
@@ -214,7 +216,7 @@ class Suggestions:
         """Return how many trials, from the first, a suggestion may know the end of."""
         return max(0, number - self.lag + 1) if self.lag else number
 
-    def _seen(self) -> dict[str, Outcome]:
+    def _seen(self) -> dict[str, Observation]:
         """Return how trials ended, by key; of those being trained, if the store has the result."""
         for key in self.pending if not self.lag else ():
             if self.store.trial(key).finished:  # which this sweep has yet to hear of

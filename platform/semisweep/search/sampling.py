@@ -19,7 +19,7 @@ from typing import Any
 from semisweep.core.config import encode
 from semisweep.core.errors import ConfigError
 from semisweep.core.seeding import derive
-from semisweep.search.trial_outcome import Outcome
+from semisweep.search.trial_outcome import Observation
 from semisweep.study.search_space import Bundle, Space, holds, unfold
 
 STARTUP_TRIALS = 5  # of TPE, drawn at random
@@ -27,7 +27,7 @@ IMPORTANCE_TRIALS = 4  # the fewest finished ones that say anything
 GRID_POINTS = 100_000
 
 Table = Mapping[str, Any]
-Outcomes = Mapping[str, Outcome]  # by key; trials without one are running
+Outcomes = Mapping[str, Observation]  # by key; trials without one are running
 
 
 def describe(space: Space) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def directions(table: Table) -> list[Any]:
 def _frozen(entry: Mapping[str, Any], distributions: Mapping[str, Any], outcomes: Outcomes) -> Any:
     import optuna
 
-    outcome = outcomes.get(entry["key"], Outcome("running"))
+    outcome = outcomes.get(entry["key"], Observation("running"))
     names = {
         "finished": optuna.trial.TrialState.COMPLETE,
         "stopped": optuna.trial.TrialState.PRUNED,

@@ -16,7 +16,7 @@ from semisweep.store.trial_folder import TrialFolder
 Table = Mapping[str, Any]
 
 
-class Outcome(NamedTuple):
+class Observation(NamedTuple):
     """How a trial ended: one value an objective if it finished, and those of its rungs by step."""
 
     state: Literal["finished", "stopped", "failed", "running"]
@@ -24,7 +24,7 @@ class Outcome(NamedTuple):
     on_the_way: Mapping[int, float] = {}
 
 
-def outcomes(store: Store, table: Table) -> dict[str, Outcome]:
+def outcomes(store: Store, table: Table) -> dict[str, Observation]:
     """Return the outcomes of those trials of a search that have ended, by key."""
     keys = list(dict.fromkeys(entry["key"] for entry in table["trials"]))
     finished = results(store, keys)
@@ -37,13 +37,13 @@ def outcomes(store: Store, table: Table) -> dict[str, Outcome]:
     return {key: outcome for key, outcome in found.items() if outcome.state != "running"}
 
 
-def outcome_of(table: Table, folder: TrialFolder) -> Outcome:
+def outcome_of(table: Table, folder: TrialFolder) -> Observation:
     """Return the outcome of one trial of a search."""
     row = folder.result(metrics(table))
     return of_unfinished(table, folder) if row is None else _checked(table, folder, row)
 
 
-def of_row(table: Table, key: str, row: Mapping[str, Any]) -> Outcome:
+def of_row(table: Table, key: str, row: Mapping[str, Any]) -> Observation:
     """Return the outcome that a result is; a number that is not finite makes it a failure.
 
     Raises `ConfigError` for an objective that the result does not have.
@@ -57,18 +57,18 @@ def of_row(table: Table, key: str, row: Mapping[str, Any]) -> Outcome:
             )
     values = tuple(float(row[metric]) for metric in metrics(table))
     whole = all(math.isfinite(value) for value in values)
-    return Outcome("finished", values) if whole else Outcome("failed")
+    return Observation("finished", values) if whole else Observation("failed")
 
 
-def of_unfinished(table: Table, folder: TrialFolder) -> Outcome:
+def of_unfinished(table: Table, folder: TrialFolder) -> Observation:
     """Return the outcome of a trial without a result: stopped by this search, failed or neither."""
     if folder.failure() is not None:
-        return Outcome("failed")
+        return Observation("failed")
     decisions = rungs_of(table, folder)
     if any(row["stop"] for row in decisions) and stopped_trial.stopped(folder) is not None:
         values = {int(row["step"]): float(row["value"]) for row in decisions}
-        return Outcome("stopped", (), values)
-    return Outcome("running")
+        return Observation("stopped", (), values)
+    return Observation("running")
 
 
 def rungs_of(table: Table, folder: TrialFolder) -> list[dict[str, Any]]:
@@ -83,7 +83,7 @@ def metrics(table: Table) -> list[str]:
     return [table["metric"], *(item["metric"] for item in table.get("also", ()))]
 
 
-def _checked(table: Table, folder: TrialFolder, row: Mapping[str, Any]) -> Outcome:
+def _checked(table: Table, folder: TrialFolder, row: Mapping[str, Any]) -> Observation:
     if any(metric not in row for metric in metrics(table)):
         row = folder.result() or {}  # all of its names, for the error
     return of_row(table, folder.key, row)

@@ -8,7 +8,7 @@ from typing import Any
 
 from semisweep.core.markdown import grid
 from semisweep.core.safe_text import one_line
-from semisweep.search.trial_outcome import Outcome, metrics, outcomes
+from semisweep.search.trial_outcome import Observation, metrics, outcomes
 from semisweep.store.store import Store
 
 NOTHING = "–"
@@ -32,7 +32,7 @@ def search_to_markdown(study: Table, store: Store | None) -> str:
     return heading + grid(lines) + "\n" + _counts(study, found) + notes + "\n"
 
 
-def _in_order(study: Table, found: Mapping[str, Outcome]) -> list[Mapping[str, Any]]:
+def _in_order(study: Table, found: Mapping[str, Observation]) -> list[Mapping[str, Any]]:
     """Return the suggestions: finished ones by their score, then the furthest of stopped ones."""
     sign = -1 if study["direction"] == "maximize" else 1
 
@@ -49,7 +49,7 @@ def _in_order(study: Table, found: Mapping[str, Outcome]) -> list[Mapping[str, A
 
 
 def _scores(
-    columns: Sequence[str], entry: Mapping[str, Any], outcome: Outcome | None
+    columns: Sequence[str], entry: Mapping[str, Any], outcome: Observation | None
 ) -> Iterator[str]:
     """Yield the score of a trial for each objective, or why there is none."""
     if outcome is not None and outcome.state == "finished":
@@ -64,7 +64,7 @@ def _scores(
     yield from (text, *[NOTHING] * (len(columns) - 1))
 
 
-def _counts(study: Table, found: Mapping[str, Outcome]) -> str:
+def _counts(study: Table, found: Mapping[str, Observation]) -> str:
     states = {key: outcome.state for key, outcome in found.items()}
     keys = {entry["key"] for entry in study["trials"]}
     finished = sum(states.get(key) == "finished" for key in keys)
@@ -76,7 +76,7 @@ def _counts(study: Table, found: Mapping[str, Outcome]) -> str:
 
 
 def _notes(
-    study: Table, entries: Sequence[Mapping[str, Any]], found: Mapping[str, Outcome]
+    study: Table, entries: Sequence[Mapping[str, Any]], found: Mapping[str, Observation]
 ) -> Iterator[str]:
     if not entries or "space" not in study:
         return
