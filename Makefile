@@ -12,7 +12,7 @@ quickstart: $(VENV)/installed
 # Whatever starts Ray has the machine to itself: the rest shares it.
 test: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "not ray and not gpu" --numprocesses 2 --dist loadfile
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "ray and not cluster and not gpu"
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "ray and not cluster and not gpu and not faults"
 
 # On one GPU, five minutes; skipped where there is none. PYTHON=python3 takes that interpreter as it
 # is and installs nothing: what it lacks may lie on PYTHONPATH. SEMISWEEP_TEST_DEVICE=cpu runs what a
@@ -47,9 +47,11 @@ smoke: $(VENV)/installed
 	folder=$$(mktemp -d) && SEMISWEEP_DATA=$$folder $(ONE_THREAD) \
 		$(BIN)/semisweep run all --smoke --store $$folder/store && rm -r $$folder
 
-# Every point of a worker's life x {raises, killed, hangs} x {one worker, two}; an hour.
+# Each of Ray's own processes killed in mid-sweep, and every point of a worker's life x {raises,
+# killed, hangs} x {one worker, two}; an hour.
 test-faults: $(VENV)/installed
-	$(ONE_THREAD) $(BIN)/python tests/crash/fault_matrix.py
+	$(ONE_THREAD) $(BIN)/python -m pytest -m faults
+	$(ONE_THREAD) PYTHONPATH=tests/crash $(BIN)/python tests/crash/fault_matrix.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
