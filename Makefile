@@ -51,7 +51,7 @@ smoke: $(VENV)/installed
 # killed, hangs} x {one worker, two}; an hour.
 test-faults: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python -m pytest -m faults
-	$(ONE_THREAD) PYTHONPATH=tests/crash $(BIN)/python tests/crash/fault_matrix.py
+	$(ONE_THREAD) $(BIN)/python tests/crash/fault_matrix.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
