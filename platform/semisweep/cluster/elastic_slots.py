@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from semisweep.cluster.connection import Connection, places
+from semisweep.cluster.ray_internals import draining_nodes
 
 MOST_SLOTS = 256  # of a sweep on a cluster that may grow
 
@@ -47,7 +48,7 @@ class Room:
         if not self.connection.resources.address:
             return  # a cluster of our own stays as it is
         nodes = [node for node in self.connection.ray.nodes() if node["Alive"]]
-        leaving = draining(self.connection.ray)
+        leaving = draining_nodes(self.connection.ray)
         staying = [node["Resources"] for node in nodes if node["NodeID"] not in leaving]
         fit = places(staying, self.connection.worker)
         fit //= self.connection.resources.workers
@@ -69,9 +70,3 @@ class Room:
 def places_of(said: Mapping[str, Any]) -> set[str]:
     """Return the nodes that the workers of a slot are on."""
     return {node for node, _ in said["processes"]}
-
-
-def draining(ray: Any) -> set[str]:
-    """Return the nodes that will be taken away, as spot machines are; none where Ray cannot say."""
-    ask = getattr(ray._private.state.state, "get_draining_nodes", dict)
-    return set(ask() or {})
