@@ -86,6 +86,32 @@ def test_methods_and_studies_take_public_names_from_the_top(package: str) -> Non
         assert not deep, f"{path.name}: from semisweep import {', '.join(deep)}"
 
 
+def private_parts_of_ray(path: Path) -> list[str]:
+    """Return the private names of Ray that a file imports, asks for, or has as a text."""
+    private = re.compile(r"^ray\.(.*\.)?_|^ray\.train\.v2\b")
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Attribute):
+            found.append(f"ray.{node.attr}" if node.attr in ("_private", "_raylet") else "")
+            found.append(ast.unparse(node))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append(node.value)
+    return [name for name in found if private.match(name)]
+
+
+def test_private_names_of_ray_are_in_one_file() -> None:
+    home = PLATFORM / "cluster" / "ray_internals.py"
+
+    assert len(set(private_parts_of_ray(home))) > 20
+    assert {path: private_parts_of_ray(path) for path in EVERY_FILE if path != home} == {
+        path: [] for path in EVERY_FILE if path != home
+    }
+
+
 def test_imports_are_absolute() -> None:
     for path in EVERY_FILE:
         for node in ast.walk(ast.parse(path.read_text())):

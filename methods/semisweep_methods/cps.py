@@ -104,6 +104,7 @@ class CPS(Method):
     """Equal networks side by side, trained together."""
 
     Config: ClassVar[type[CPSConfig]] = CPSConfig
+    name = "semisweep_methods.cps:CPS"
 
     def __init__(self, config: CPSConfig, classes: int, seed: int = 0) -> None:
         super().__init__(config, classes, seed)

@@ -158,6 +158,7 @@ class CSS(Method):
     """A student, a teacher that follows it, and a prototype of each class."""
 
     Config: ClassVar[type[CSSConfig]] = CSSConfig
+    name = "semisweep_methods.css:CSS"
 
     def __init__(self, config: CSSConfig, classes: int, seed: int = 0) -> None:
         super().__init__(config, classes, seed)

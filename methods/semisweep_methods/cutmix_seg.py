@@ -45,6 +45,7 @@ class CutMixSeg(MeanTeacher):
     """Mean Teacher with CutMix."""
 
     Config = CutMixSegConfig
+    name = "semisweep_methods.cutmix_seg:CutMixSeg"
 
     @classmethod
     def same_as(cls, config: Any) -> tuple[type[Method], Any]:

@@ -58,6 +58,7 @@ class FixMatch(Method):
     """One network that is its own teacher."""
 
     Config: ClassVar[type[FixMatchConfig]] = FixMatchConfig
+    name = "semisweep_methods.fixmatch:FixMatch"
 
     def __init__(self, config: FixMatchConfig, classes: int, seed: int = 0) -> None:
         super().__init__(config, classes, seed)

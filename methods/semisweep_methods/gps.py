@@ -120,6 +120,7 @@ class GPS(CPS):
     """Two students and a teacher."""
 
     Config = GPSConfig
+    name = "semisweep_methods.gps:GPS"
     caught_up: Tensor  # []   r / E
     losses: Tensor  # [2]     L_sup of the students (mean) and of the teacher, summed over an epoch
     epoch: Tensor  # []       which one

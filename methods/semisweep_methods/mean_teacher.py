@@ -106,6 +106,7 @@ class MeanTeacher(Method):
     """A student, and its average as a teacher."""
 
     Config: ClassVar[type[MeanTeacherConfig]] = MeanTeacherConfig
+    name = "semisweep_methods.mean_teacher:MeanTeacher"
 
     def __init__(self, config: MeanTeacherConfig, classes: int, seed: int = 0) -> None:
         super().__init__(config, classes, seed)

@@ -114,6 +114,7 @@ class RankMatch(UniMatch):
     """UniMatch with one more term; the teacher is the network itself on the weak view."""
 
     Config = RankMatchConfig
+    name = "semisweep_methods.rankmatch:RankMatch"
     orders: Tensor  # [ranked!, ranked]
 
     def __init__(self, config: RankMatchConfig, classes: int, seed: int = 0) -> None:

@@ -144,6 +144,7 @@ class SegKC(Method):
     """Two networks; the senior reads the junior's features, and the junior is what remains."""
 
     Config = SegKCConfig
+    name = "semisweep_methods.segkc:SegKC"
 
     def __init__(self, config: SegKCConfig, classes: int, seed: int = 0) -> None:
         super().__init__(config, classes, seed)

@@ -116,6 +116,7 @@ class STPG(Method):
     """Two students and their averages; `network` is the general student, which is reported."""
 
     Config = STPGConfig
+    name = "semisweep_methods.stpg:STPG"
 
     def __init__(self, config: STPGConfig, classes: int, seed: int = 0) -> None:
         super().__init__(config, classes, seed)

@@ -28,6 +28,7 @@ class Supervised(Method):
     """One network, trained on the labelled images."""
 
     Config = SupervisedConfig
+    name = "semisweep_methods.supervised:Supervised"
     uses_unlabelled = False
     views = 0
 

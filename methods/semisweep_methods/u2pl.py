@@ -94,6 +94,7 @@ class U2PL(Method):
     """A student, and its average as a teacher."""
 
     Config: ClassVar[type[U2PLConfig]] = U2PLConfig
+    name = "semisweep_methods.u2pl:U2PL"
 
     def __init__(self, config: U2PLConfig, classes: int, seed: int = 0) -> None:
         super().__init__(config, classes, seed)

@@ -113,6 +113,7 @@ class UniMatch(Method):
     """One network that is its own teacher."""
 
     Config: ClassVar[type[UniMatchConfig]] = UniMatchConfig
+    name = "semisweep_methods.unimatch:UniMatch"
 
     def __init__(self, config: UniMatchConfig, classes: int, seed: int = 0) -> None:
         super().__init__(config, classes, seed)

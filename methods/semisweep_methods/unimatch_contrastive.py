@@ -54,6 +54,7 @@ class UniMatchContrastive(UniMatch):
     """UniMatch with one more term and a head for it."""
 
     Config = UniMatchContrastiveConfig
+    name = "semisweep_methods.unimatch_contrastive:UniMatchContrastive"
 
     def __init__(self, config: UniMatchContrastiveConfig, classes: int, seed: int = 0) -> None:
         super().__init__(config, classes, seed)

@@ -89,6 +89,7 @@ class UniMatchV2(Method):
     """A student and the average of its weights, which labels what the student sees."""
 
     Config = UniMatchV2Config
+    name = "semisweep_methods.unimatch_v2:UniMatchV2"
 
     def __init__(self, config: UniMatchV2Config, classes: int, seed: int = 0) -> None:
         super().__init__(config, classes, seed)

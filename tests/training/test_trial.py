@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,19 @@ from semisweep import DataConfig, Method, OptimizerConfig, TrainingConfig, Trial
 from semisweep.core.config import identity, replace
 from semisweep.core.errors import ConfigError
 from semisweep.data.splits import Split
+from semisweep.study.catalogue import find_method, method_names
 from semisweep.study.request import Roots
 from semisweep.study.resolve import Splits
 from semisweep.training.trial import (
     TRAINER_VERSION,
     decode_trial,
     method_class,
+    method_name,
     method_path,
     trial_identity,
     trial_key,
 )
+from semisweep_methods import MOVED
 from semisweep_methods.rankmatch import RankMatch
 from semisweep_methods.supervised import Supervised
 from semisweep_methods.unimatch import UniMatch
@@ -276,6 +281,96 @@ def test_a_method_is_found_by_the_text_that_names_it() -> None:
     for path in ("semisweep_methods.rankmatch:Rankmatch", "semisweep_methods.nope:X", "nope"):
         with pytest.raises(ConfigError, match="got method="):
             method_class(path)
+
+
+KEY_OF = """
+import json, sys
+from semisweep.data.splits import Split
+from semisweep.training.trial import decode_trial, trial_key
+
+trial = decode_trial(json.loads(sys.argv[1]) | {"method": sys.argv[2]})
+print(trial_key(trial, Split(("a", "b"), tuple("cdefghijklmnopqrst"))))
+"""
+MINE = """
+from semisweep_methods.supervised import Supervised
+
+class Mine(Supervised):
+    name = {name!r}
+"""
+
+
+def key_elsewhere(home: Path, path: str) -> subprocess.CompletedProcess[str]:
+    """Make the key of a trial of a method that lies in `home`, in a process of its own."""
+    command = [sys.executable, "-c", KEY_OF, json.dumps(trial(Supervised).encoded()), path]
+    return subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
+
+
+def test_a_method_that_moves_keeps_its_keys_by_its_name(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for home, text in (
+        (here / "old_home.py", MINE.replace("name = {name!r}", "pass")),
+        (there / "new_home.py", MINE.format(name="old_home:Mine")),
+    ):
+        home.parent.mkdir()
+        home.write_text(text)
+
+    before, after = key_elsewhere(here, "old_home:Mine"), key_elsewhere(there, "new_home:Mine")
+
+    assert len(before.stdout.strip()) == 20, before.stderr
+    assert after.stdout == before.stdout, after.stderr
+    assert before.stdout.strip() != trial_key(trial(Supervised), SPLIT)
+
+
+def test_a_copy_of_a_method_that_kept_its_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "copied.py").write_text(MINE.format(name=Supervised.name))
+
+    said = key_elsewhere(tmp_path, "copied:Mine").stderr
+
+    assert said.splitlines()[-1].endswith(
+        "two methods must not have one name, got copied:Mine and "
+        "semisweep_methods.supervised:Supervised with "
+        "name='semisweep_methods.supervised:Supervised'; give the newer one another"
+    )
+
+
+def test_two_methods_with_one_new_name_are_refused() -> None:
+    class First(Supervised):
+        name = "the name of two"
+
+    class Second(Supervised):
+        name = "the name of two"
+
+    assert method_name(First) == "the name of two"
+    with pytest.raises(ConfigError, match=r"must not have one name, got .*Second and .*First"):
+        method_name(Second)
+
+
+def test_a_class_that_states_no_name_has_its_own_and_not_its_parents() -> None:
+    class Child(Supervised):
+        pass
+
+    assert method_name(Child) == method_path(Child) != Supervised.name
+
+
+def test_every_shipped_method_states_its_name_and_is_found_by_it() -> None:
+    for short in method_names():
+        kind = find_method(short)
+        assert "name" in vars(kind)
+        assert method_name(kind) == kind.name
+        assert method_class(kind.name) is kind
+
+
+def test_a_stored_trial_of_a_shipped_method_that_has_moved_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old = "semisweep_methods.before:Supervised"
+    data = trial(Supervised).encoded() | {"method": old}
+    with pytest.raises(ConfigError, match="must be importable"):
+        decode_trial(data)
+
+    monkeypatch.setitem(MOVED, old, method_path(Supervised))
+
+    assert decode_trial(data) == trial(Supervised)
 
 
 def test_steps_or_epochs_are_given_but_not_both() -> None:

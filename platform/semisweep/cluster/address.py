@@ -10,8 +10,8 @@ import os
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
+from semisweep.cluster import ray_internals
 from semisweep.core.errors import ClusterError
 
 AUTH_MODE = "RAY_AUTH_MODE"
@@ -110,16 +110,12 @@ def is_loopback(address: str) -> bool:
 
 def _found_here() -> str:
     """Return the cluster that `ray start` started here last, or the only one that runs here."""
-    import ray._private.services
-
-    services: Any = ray._private.services
-    services.find_gcs_addresses.cache_clear()
-    last = services.find_bootstrap_address(None)
+    last = ray_internals.last_head()
     if last and _answers(last):
-        return str(last)
-    found = [other for other in sorted(services.find_gcs_addresses()) if _answers(other)]
+        return last
+    found = [other for other in ray_internals.heads_here() if _answers(other)]
     if len(found) == 1:
-        return str(found[0])
+        return found[0]
     raise ClusterError(
         "one Ray cluster must run on this machine, got address='auto' and "
         f"{' and '.join(found) or 'none'}; start one with `ray start --head`, name one by "
@@ -136,13 +132,10 @@ def _answers(address: str) -> bool:
 
 def _token() -> str:
     """Return the user's token, wherever Ray looks for it, or nothing."""
-    import ray._raylet
     from ray.exceptions import AuthenticationError
 
-    raylet: Any = ray._raylet
-    loader = raylet.AuthenticationTokenLoader.instance()
     try:
-        return str(loader.get_raw_token(ignore_auth_mode=True))
+        return ray_internals.token()
     except AuthenticationError as error:  # such as for a file that is named and not there
         raise ClusterError(f"a token must be readable: {str(error).partition('. ')[0]}") from None
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from semisweep.cluster import address as addresses
-from semisweep.cluster import head_watch
+from semisweep.cluster import head_watch, ray_internals
 from semisweep.cluster.head_watch import HeadWatch
 from semisweep.cluster.signals import Signals
 from semisweep.cluster.worker_groups import WorkerGroups
@@ -87,7 +87,7 @@ class Connection:
     def _leave(self) -> None:
         if self._head_watch is not None:
             self._head_watch.stop()
-            _replace_printing(self._printing)
+            ray_internals.replace_printing(self._printing)
         if self.groups is not None:
             self._show(self.groups.close(*([0.0] if self._hurried else [])))
         self.ray.shutdown()
@@ -130,7 +130,7 @@ class Connection:
             ) from None
         self._head_watch = self._watch()
         self._head_watch.start()
-        self._printing = _replace_printing(self._print)
+        self._printing = ray_internals.replace_printing(self._print)
         self._begin()
 
     def confirm(self) -> None:
@@ -211,11 +211,8 @@ def _joined(address: str) -> str:
     found = addresses.find(address)
     _set_mode(addresses.fitting_mode(found))
     if addresses.is_loopback(found):  # of which Ray would make this machine's address otherwise
-        import ray._private.ray_constants
-
         os.environ[LOOPBACK_SWITCH] = "0"
-        constants: Any = ray._private.ray_constants
-        constants.ENABLE_RAY_CLUSTER = False  # what it has already read from there
+        ray_internals.reach_loopback_only()
     return found
 
 
@@ -225,19 +222,7 @@ def _set_mode(mode: str | None) -> None:
         os.environ.pop(addresses.AUTH_MODE, None)
     else:
         os.environ[addresses.AUTH_MODE] = mode
-    import ray._raylet
-
-    raylet: Any = ray._raylet
-    raylet.Config.initialize("")  # Ray reads its variables once, and again so
-
-
-def _replace_printing(print_reports: Any) -> Any:
-    """Let Ray print what its processes report in a certain way; return the one that it had."""
-    import ray._private.worker
-
-    worker: Any = ray._private.worker
-    before, worker.print_to_stdstream = worker.print_to_stdstream, print_reports
-    return before
+    ray_internals.read_settings_again()
 
 
 def _end_all(code: int) -> None:
@@ -255,6 +240,8 @@ def _import_heavy() -> None:
     from ray import tune  # noqa: F401
 
     import semisweep.cluster.slot_trainer  # noqa: F401
+
+    ray_internals.check()
 
 
 def node_resources(ray: Any) -> list[dict[str, float]]:

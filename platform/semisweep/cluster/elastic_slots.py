@@ -10,10 +10,10 @@ fits the machines that are there now; a slot gets its workers when it first has 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from semisweep.cluster.connection import Connection, places
 from semisweep.cluster.mailbox import SlotState
+from semisweep.cluster.ray_internals import draining_nodes
 
 MOST_SLOTS = 256  # of a sweep on a cluster that may grow
 
@@ -48,7 +48,7 @@ class Room:
         if not self.connection.resources.address:
             return  # a cluster of our own stays as it is
         nodes = [node for node in self.connection.ray.nodes() if node["Alive"]]
-        leaving = draining(self.connection.ray)
+        leaving = draining_nodes(self.connection.ray)
         staying = [node["Resources"] for node in nodes if node["NodeID"] not in leaving]
         fit = places(staying, self.connection.worker)
         fit //= self.connection.resources.workers
@@ -65,9 +65,3 @@ class Room:
                     else self.connection.dispatcher.let_go
                 )
                 way.remote(slot)
-
-
-def draining(ray: Any) -> set[str]:
-    """Return the nodes that will be taken away, as spot machines are; none where Ray cannot say."""
-    ask = getattr(ray._private.state.state, "get_draining_nodes", dict)
-    return set(ask() or {})

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from semisweep.cluster import ray_internals
+
 HANDLED = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -47,15 +49,11 @@ class Signals:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep a signal that comes in the body until its end, and let Ray set no handler there."""
-        import ray._private.utils as ray_utils
-
-        own = ray_utils.set_sigterm_handler
-        ray_utils.set_sigterm_handler = lambda handler: None
         self._held = True
         try:
-            yield
+            with ray_internals.without_sigterm_handler():
+                yield
         finally:
-            ray_utils.set_sigterm_handler = own
             self.take()  # below Python Ray has put a handler for SIGTERM in place, which aborts
             self._held = False
         if self._kept:

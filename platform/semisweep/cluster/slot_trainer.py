@@ -5,7 +5,7 @@ starts its workers. What is left out: the cleaner of placement groups (a slot's 
 its driver, whereupon Ray takes the group back), the manager of Ray data sets (a slot has none), and
 the autoscaling coordinator: a placement group that waits for room is what makes a cluster grow.
 
-Together with `worker` the only place that imports `ray.train`; imported by nothing else.
+Together with `worker` and `ray_internals` the only place that imports `ray.train`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,21 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayError
-from ray.train.v2._internal.constants import get_env_vars_to_propagate
-from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
-from ray.train.v2._internal.execution.callback import WorkerGroupCallback
-from ray.train.v2._internal.execution.controller import TrainController
-from ray.train.v2._internal.execution.failure_handling import FailureDecision, FailurePolicy
-from ray.train.v2._internal.execution.scaling_policy.fixed import FixedScalingPolicy
-from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
-from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from semisweep.cluster.job import GroupRenewed
+from semisweep.cluster.ray_internals import (
+    ControllerError,
+    DataParallelTrainer,
+    FailureDecision,
+    FailurePolicy,
+    FixedScalingPolicy,
+    TrainController,
+    WorkerGroupCallback,
+    WorkerGroupError,
+    WorkerGroupStartupTimeoutError,
+    get_env_vars_to_propagate,
+)
 
 UNUSED_CALLBACKS = ("PlacementGroupCleanerCallback", "DatasetsCallback")
 ANSWER_SECONDS = 60.0  # that the dispatcher may take to say what comes of a fault

@@ -13,7 +13,7 @@ from typing import Any
 
 from semisweep.core.config import encode, flatten, identity
 from semisweep.core.errors import ConfigError, unknown
-from semisweep.training.trial import Trial, method_class
+from semisweep.training.trial import Trial, method_class, method_name
 
 METHOD = "method"
 RATE = "rate"  # a learning rate that a method's own updates bring
@@ -116,7 +116,7 @@ def training_identity(trial: Trial) -> dict[str, Any]:
     """Return what determines a trial's weights, given the images that its data names."""
     method, config = method_class(trial.method).same_as(trial.config)
     return {
-        "method": f"{method.__module__}:{method.__qualname__}",
+        "method": method_name(method),
         "config": identity(config),
         "data": encode(trial.data),
         "training": identity(trial.training),

@@ -83,15 +83,24 @@ class MethodConfig:
 class Method(nn.Module, ABC):
     """A training algorithm. Everything it remembers is a parameter or a buffer.
 
-    `Config`: its configuration class. `version`: raise it whenever equal configurations would no
+    `Config`: its configuration class. `name`: what keys of trials hold, "package.module:Class" of
+    this very class unless it says otherwise; a class that moves or is renamed keeps its old one, so
+    that finished trials stay its own. `version`: raise it whenever equal configurations would no
     longer give equal weights. `uses_unlabelled`: whether it looks at unlabelled images at all.
     `views`: how many strongly augmented views of them it asks for.
     """
 
     Config: ClassVar[type[MethodConfig]]
+    name: ClassVar[str]
     version: ClassVar[int] = 1
     uses_unlabelled: ClassVar[bool] = True
     views: int = 1
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Give a class that states no name its own path: a parent's would mix up their trials."""
+        super().__init_subclass__(**options)
+        if "name" not in vars(cls):
+            cls.name = f"{cls.__module__}:{cls.__qualname__}"
 
     def __init__(self, config: Any, classes: int, seed: int = 0) -> None:
         super().__init__()

@@ -111,7 +111,7 @@ class TrainingConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One training, completely described; `method` is the text of an import path."""
+    """One training, completely described; `method` is the text of its import path."""
 
     method: str
     config: Any
@@ -128,29 +128,65 @@ FIELDS = ("method", "config", "data", "training", "seed")
 
 
 def decode_trial(data: dict[str, Any]) -> Trial:
-    """Return the trial that `Trial.encoded` described; imports its method."""
-    method = method_class(data["method"])
+    """Return the trial that `Trial.encoded` described; imports its method, where that is now."""
+    path = current_path(data["method"])
     return Trial(
-        method=data["method"],
-        config=decode(method.Config, data["config"]),
+        method=path,
+        config=decode(method_class(path).Config, data["config"]),
         data=decode(DataConfig, data["data"]),
         training=decode(TrainingConfig, data["training"]),
         seed=int(data["seed"]),
     )
 
 
+def current_path(path: str) -> str:
+    """Return where the method of a stored trial is now: shipped ones may have moved."""
+    moved: dict[str, str] = resolve_name("semisweep_methods:MOVED")
+    return moved.get(path, path)
+
+
 def method_class(path: str) -> type[Method]:
-    """Return the method that "package.module:Class" names."""
+    """Return the method that "package.module:Class" names, or named before it moved."""
     try:
-        found = resolve_name(path)
+        found = resolve_name(current_path(path))
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"a method must be importable, got method={path!r}: {error}") from None
     return found  # type: ignore[no-any-return]
 
 
 def method_path(method: type[Method]) -> str:
-    """Return the text that names a method wherever it is installed."""
+    """Return the text by which any process imports a method; keys hold `method_name`."""
     return f"{method.__module__}:{method.__qualname__}"
+
+
+def method_name(method: type[Method]) -> str:
+    """Return the name of a method that keys hold.
+
+    Raises `ConfigError` where another class has it: each would take the other's results for its
+    own.
+    """
+    path = method_path(method)
+    other = _NAMED.setdefault(method.name, path)
+    if other == path != method.name:
+        other = _owner(method)
+    if other != path:
+        raise ConfigError(
+            f"two methods must not have one name, got {path} and {other} with "
+            f"name={method.name!r}; give the newer one another"
+        )
+    return method.name
+
+
+_NAMED: dict[str, str] = {}  # name of a method and its path, of those that this process has seen
+
+
+def _owner(method: type[Method]) -> str:
+    """Return the path of the class that stands where a method's name says, or else its own."""
+    try:
+        found = method_class(method.name)
+    except ConfigError:  # it has moved
+        return method_path(method)
+    return method_path(found) if isinstance(found, type) else method_path(method)
 
 
 def trial_identity(trial: Trial, split: Split) -> dict[str, Any]:
@@ -171,7 +207,7 @@ def trial_identity(trial: Trial, split: Split) -> dict[str, Any]:
             name: value for name, value in training["augmentation"].items() if name in seen
         }
     return {
-        "method": method_path(method),
+        "method": method_name(method),
         "method_version": method.version,
         "trainer_version": TRAINER_VERSION,
         "config": identity(config),
