@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -153,7 +153,7 @@ class Machine:
         known = driving.environment(HERE, self.ledger, OMP_NUM_THREADS="1")
         return {name: known[name] for name in known if not name.startswith("RAY_")} | more
 
-    def start(self, token: str, folder: Path) -> Head:
+    def start(self, token: str, folder: Path, ray: Sequence[str] = (RAY,)) -> Head:
         """Start a head as a user does, but that it listens on loopback only."""
         with ExitStack() as stack:
             held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
@@ -162,7 +162,7 @@ class Machine:
         arguments = ["--head", "--num-cpus=2", f"--port={port}", "--include-dashboard=false"]
         arguments += [f"--ray-client-server-port={client}", "--disable-usage-stats"]
         started = subprocess.run(
-            [RAY, "start", *arguments], env=self.variables(more), capture_output=True, text=True
+            [*ray, "start", *arguments], env=self.variables(more), capture_output=True, text=True
         )
         assert started.returncode == 0, started.stdout + started.stderr
         return Head(f"127.0.0.1:{port}", folder, token)
@@ -277,3 +277,31 @@ def test_the_mode_that_fits_is_the_clusters(
     assert is_refused(secret.address)
     assert is_refused(secret.address, secret.token[:-1])
     assert not is_refused(secret.address, secret.token)
+
+
+OTHER_VERSION = """
+import sys
+import ray
+ray.__version__ = "2.0.0"
+from ray.scripts.scripts import main
+main()
+"""
+
+
+@pytest.mark.ray
+def test_a_cluster_of_another_version_is_one_line_with_both(
+    heads: tuple[Machine, Head, Head],
+) -> None:
+    machine, _, free = heads
+    folder = free.folder / "other"
+    folder.mkdir()
+    other = machine.start("", folder, [sys.executable, "-c", OTHER_VERSION])
+    done = machine.run(other.address, machine.home(""))
+
+    assert done.returncode == 2, done.stderr
+    assert "error: a Ray cluster must have the driver's versions, got address=" in done.stderr
+    assert "Ray: 2.0.0" in done.stderr
+    assert [line for line in done.stderr.splitlines() if "error" in line] == [
+        done.stderr.splitlines()[-1]
+    ]
+    assert done.seconds < SECONDS

@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
     def variables(self) -> dict[str, str]:
         """Return the variables of a driver and its cluster."""
-        more = {"STEPS": str(self.steps), "STEP_SECONDS": "0.2", "OMP_NUM_THREADS": "1"}
+        more = {"STEPS": str(self.steps), "STEP_SECONDS": "0.1", "OMP_NUM_THREADS": "1"}
         return environment(HERE, self.ledger, **more, **{PATIENCE_OF_RAY: "10"})
 
     def start(self, address: str | None) -> Driver:

@@ -177,7 +177,8 @@ class HeadWatch(logging.Handler):
         if not self._ends.acquire(blocking=False):
             time.sleep(LAST_SECONDS)  # in which another thread ends this process
             return
-        say_lost(one)
+        gone = [other for other in self.watched if state(other.address) == REFUSES]
+        say_lost((gone or [one])[0])  # the head, where it is lost with this machine's part
         self.end(1)
 
     def _failed(self, error: BaseException) -> None:
