@@ -24,7 +24,7 @@ from semisweep.core.provenance import machine, provenance
 from semisweep.data.base import DataSet
 from semisweep.data.registry import open_dataset
 from semisweep.data.splits import Split, make_split
-from semisweep.search.halving import Rungs, listener
+from semisweep.search.halving import RungRule, Rungs, listener
 from semisweep.store import stopped_trial
 from semisweep.store.store import Store
 from semisweep.store.trial_folder import TrialFolder
@@ -205,7 +205,7 @@ def _fit(
     first = distributed.world()[0] == 0
     rungs = None
     if job.halving and first:
-        rungs = Rungs(job.halving, Store.open(job.store), folder)
+        rungs = Rungs(RungRule(**job.halving), Store.open(job.store), folder)
         rungs.place(training.evaluation_steps(), training.total_steps)
     if not job.halving or not distributed.share(_stopped_before(rungs, folder)):
         said = listener(rungs, report, STOP)
