@@ -176,19 +176,13 @@ def kept_store(tmp_path: Path) -> Iterator[Path]:
     assert contents(made.root) == before
 
 
-def one_cell(trials: dict[str, str]) -> dict[str, object]:
+def one_cell(trials: dict[str, str]) -> Any:
     """Return a resolved study of one cell."""
-    return {
-        "format": 1,
-        "kind": "table",
-        "name": "quickstart",
-        "title": "A table of tests",
-        "scale": "paper",
-        "metric": "last.test.miou",
-        "rows": [{"name": "ours", "label": "ours"}],
-        "columns": [{"name": "one", "label": "one"}],
-        "cells": [{"row": "ours", "column": "one", "published": 71.6, "trials": trials}],
-    }
+    from resolved import cell, table
+
+    return table(
+        cell(trials, published=71.6), name="quickstart", title="A table of tests", scale="paper"
+    )
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:

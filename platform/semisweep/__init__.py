@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from semisweep.evaluation.rescoring import evaluations
     from semisweep.networks.network import NetworkConfig
     from semisweep.store.query import export, history, load
+    from semisweep.store.resolved_search import Halving, Objective
     from semisweep.store.store import Store
     from semisweep.study.declaration import Column, Row, Search, Study
     from semisweep.study.scales import Preset
-    from semisweep.study.search_space import Bundle, Halving, Objective, When
+    from semisweep.study.search_space import Bundle, When
     from semisweep.tables.training_curves import curves
     from semisweep.training.method import (
         Batch,
@@ -40,11 +41,11 @@ _MODULES = {
     "Bundle": "study.search_space",
     "Column": "study.declaration",
     "DataConfig": "data.splits",
-    "Halving": "study.search_space",
+    "Halving": "store.resolved_search",
     "Method": "training.method",
     "MethodConfig": "training.method",
     "NetworkConfig": "networks.network",
-    "Objective": "study.search_space",
+    "Objective": "store.resolved_search",
     "OptimizerConfig": "training.trial",
     "Preset": "study.scales",
     "Progress": "training.method",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from semisweep import Column, Row, Study
-from semisweep.study.declaration import Place
+from semisweep.store.resolved_study import Place
 from semisweep_studies.gps import GPS_PAPER
 
 TRAINING_IMAGES = {"voc2012": 10_582, "cityscapes": 2_975}

@@ -7,7 +7,7 @@ from functools import cache
 
 from semisweep import Column, NetworkConfig, Study
 from semisweep.data import cityscapes, shapes, voc_folder
-from semisweep.study.declaration import Place
+from semisweep.store.resolved_study import Place
 from semisweep.study.resolve import make_trial, preset_of
 
 PARAMETERS = Column(name="params (M)", set={"mini": {}, "paper": {}}, unit="M parameters")

@@ -48,20 +48,18 @@ def first_losses(trial: Trial, splits: Splits) -> list[float]:
 
 def rows(generator_seed: int, store: Path, data: Path, first: bool) -> list[dict[str, Any]]:
     """Return the golden rows of one data set; every trial must have finished."""
-    table = Store.open(store).read_study(STUDY, "mini")
+    table = Store.open(store).read_table(STUDY, "mini")
     assert table is not None, f"{STUDY} must have been run in {store}"
     results = semisweep.load(store, study=f"{STUDY}@mini").set_index("key")
     splits = Splits(Roots(data.parent, {"shapes": data}))
     resolved = resolve(find_study(STUDY), "mini", splits)
     found = []
-    for cell in table["cells"]:
-        for replicate, key in cell["trials"].items():
+    for cell in table.cells:
+        for replicate, key in cell.trials.items():
             seed = int(replicate.partition("/")[2])
-            anew = first and seed == 0 and cell["row"] in TRAINED_ANEW
-            row = {"generator_seed": generator_seed, "row": cell["row"], "seed": seed, "key": key}
-            row |= {
-                name: float(results.at[key, name]) for name in ("last.val.miou", table["metric"])
-            }
+            anew = first and seed == 0 and cell.row in TRAINED_ANEW
+            row = {"generator_seed": generator_seed, "row": cell.row, "seed": seed, "key": key}
+            row |= {name: float(results.at[key, name]) for name in ("last.val.miou", table.metric)}
             trial = dataclasses.replace(resolved.trials[key], seed=seed)
             row["first_losses"] = first_losses(trial, splits) if anew else None
             found.append(row)

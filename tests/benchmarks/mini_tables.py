@@ -18,11 +18,11 @@ import pyarrow.parquet
 
 from semisweep import Store, Study
 from semisweep.store.query import results
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.study.catalogue import find_study
 from semisweep.study.request import Roots
 from semisweep.study.resolve import Splits, resolve
 from semisweep.tables.markdown_csv import to_markdown
-from semisweep.tables.rendering import keys_of
 from semisweep.tables.table_builder import build
 
 STUDIES = ("segkc_losses", "stpg_selection", "gps_losses", "css_sources", "rankmatch_components")
@@ -33,7 +33,7 @@ VOLATILE = ("run.", "source.", "library.")
 Rows = Mapping[str, Mapping[str, Any]]
 
 
-def resolved_tables(splits: Splits) -> list[Mapping[str, Any]]:
+def resolved_tables(splits: Splits) -> list[ResolvedStudy]:
     """Return the tables as their studies are now, with the keys of their trials."""
     found = []
     for name in STUDIES:
@@ -43,9 +43,9 @@ def resolved_tables(splits: Splits) -> list[Mapping[str, Any]]:
     return found
 
 
-def keys_of_all(tables: list[Mapping[str, Any]]) -> set[str]:
+def keys_of_all(tables: list[ResolvedStudy]) -> set[str]:
     """Return the keys that some tables want."""
-    return {key for own in tables for key in keys_of(own)}
+    return {key for own in tables for key in own.keys}
 
 
 def kept_rows() -> Rows:
@@ -53,7 +53,7 @@ def kept_rows() -> Rows:
     return {row["key"]: row for row in pa.parquet.read_table(RESULTS).to_pylist()}
 
 
-def render(tables: list[Mapping[str, Any]], rows: Rows) -> str:
+def render(tables: list[ResolvedStudy], rows: Rows) -> str:
     """Return the tables as Markdown."""
     return "\n".join(to_markdown(build(own, rows, {})) for own in tables)
 

@@ -78,13 +78,13 @@ def test_without_the_check_the_table_says_so_for_good(request_here: Request) -> 
     row = Row(name="same", method=RankMatch, set={"config.rank_weight": 0.1})
 
     first, _ = prepared(study(row), request_here, check=False)
-    assert UNCHECKED in first.table["notes"]
+    assert UNCHECKED in first.table.notes
     store = Store.open(request_here.store)
     for key in first.missing:
         store.trial(key).complete({"last.test.miou": 0.5})
     again, _ = prepared(study(row), request_here)
     assert again.missing == ()
-    assert UNCHECKED in again.table["notes"]
+    assert UNCHECKED in again.table.notes
 
 
 def test_a_top_up_adds_to_what_is_inconclusive_and_a_run_keeps_it(request_here: Request) -> None:
@@ -98,16 +98,16 @@ def test_a_top_up_adds_to_what_is_inconclusive_and_a_run_keeps_it(request_here: 
         return found
 
     first = run(lambda trial, number: 0.5 + 0.01 * (number % 4))
-    assert "look" not in first.table
+    assert first.table.looks == 1
     second = run(lambda trial, number: 0.5, top_up=True)
-    added = [len(cell["trials"]) for cell in second.table["cells"]]
-    assert (second.table["look"], second.table["looks"]) == (2, 3)
+    added = [len(cell.trials) for cell in second.table.cells]
+    assert (second.table.look, second.table.looks) == (2, 3)
     assert added[0] == added[1] > 3
     assert len(second.missing) == 2 * (added[0] - 3)
     kept = run(lambda trial, number: 0.5)
     assert kept.missing == ()
-    assert kept.table["look"] == 2
-    assert [len(cell["trials"]) for cell in kept.table["cells"]] == added
+    assert kept.table.look == 2
+    assert [len(cell.trials) for cell in kept.table.cells] == added
     with pytest.raises(ConfigError, match="must get its replicates by --top-up"):
         prepared(own, request_here, seeds=9)
 

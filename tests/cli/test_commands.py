@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from resolved import cell, table
 
 from semisweep import Store, load
 from semisweep.store.compaction import compact
@@ -87,17 +88,9 @@ def test_a_table_from_parts_imports_no_more(described_store: Store, tmp_path: Pa
     """Of two trials in a part one is wanted, so that the other has to be filtered out."""
     compact(described_store)
     described_store.trial("newer").complete({"seed": 1, "miou": 0.5})
-    cells = {
-        "row": "a",
-        "column": "b",
-        "published": None,
-        "trials": {"0/0": "aa11", "1/0": "newer"},
-    }
-    named = {"format": 1, "name": "quickstart", "title": "t", "scale": "paper", "kind": "table"}
-    axes = {"rows": [{"name": "a", "label": "a"}], "columns": [{"name": "b", "label": "b"}]}
-    described_store.write_study(
-        "quickstart", "paper", {**named, **axes, "metric": "miou", "cells": [cells]}
-    )
+    own = cell({"0/0": "aa11", "1/0": "newer"})
+    kept = table(own, name="quickstart", scale="paper", metric="miou")
+    described_store.write_study("quickstart", "paper", kept)
     options = ("--scale", "paper", "--store", str(described_store.root))
 
     assert not imported("table", "quickstart", *options, folder=tmp_path) & {
@@ -246,7 +239,7 @@ def test_gc_frees_what_no_study_wants_and_only_says_so_when_dry(
 ) -> None:
     options = ("--store", described_store.root)
     weights = sorted(described_store.root.glob("trials/*/weights-*"))
-    described_store.write_study("mine", "mini", one_cell("aa11"))
+    described_store.write_study("mine", "mini", table(cell(["aa11"])))
 
     dry = call("gc", "--dry-run", *options)
     assert sorted(described_store.root.glob("trials/*/weights-*")) == weights
@@ -258,10 +251,6 @@ def test_gc_frees_what_no_study_wants_and_only_says_so_when_dry(
     assert "study mine@mini" in said.out
     assert sorted(described_store.root.glob("trials/*/weights-*")) == weights[:1]
     assert len(load(described_store)) == 2
-
-
-def one_cell(key: str) -> dict[str, Any]:
-    return {"cells": [{"row": "a", "column": "b", "trials": {"0": key}}]}
 
 
 def test_reading_a_store_imports_neither_torch_nor_ray(

@@ -6,7 +6,6 @@ waited for, and ended by its process id.
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections import Counter
@@ -359,19 +358,18 @@ def test_an_interrupted_search_suggests_what_an_undisturbed_one_does(
         outcome = execute(job, lambda said: None)
         source.done(outcome)
 
-    expected = store.read_study("rates", "mini")
+    expected = store.read_search("rates", "mini")
     assert expected is not None
-    assert len(expected["trials"]) == 7
-    found = place.store("search").read_study("rates", "mini")
-    assert json.dumps(found) == json.dumps(expected)
+    assert len(expected.trials) == 7
+    assert place.store("search").read_study("rates", "mini") == expected
 
 
 def test_no_trial_of_the_search_was_finished_twice(place: Place, searched: tuple[Any, ...]) -> None:
     finished = Counter(place.keys("finished"))
-    table = place.store("search").read_study("rates", "mini")
-    assert table is not None
+    search = place.store("search").read_search("rates", "mini")
+    assert search is not None
 
-    assert [finished[entry["key"]] for entry in table["trials"]] == [1] * 7
+    assert [finished[entry.key] for entry in search.trials] == [1] * 7
 
 
 def test_a_search_that_waits_for_its_turn_has_no_workers_and_then_goes_on(place: Place) -> None:
@@ -413,7 +411,7 @@ def test_two_slots_repeat_a_deterministic_search_and_stop_what_one_process_does(
         source.done(outcome)
 
     found = place.store("halved").read_study("halved", "mini")
-    assert json.dumps(found) == json.dumps(store.read_study("halved", "mini"))
+    assert found == store.read_study("halved", "mini")
     stopped = place.store("halved").stopped()
     assert stopped.keys() == store.stopped().keys()
     assert 1 <= len(stopped) < 8

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from resolved import decoded
 
 from semisweep import DataConfig
 from semisweep.core.errors import ConfigError, DataError
@@ -28,6 +29,7 @@ from semisweep.data.split_lists import (
 )
 from semisweep.data.split_report import split_lines, split_notes, splits_here
 from semisweep.data.splits import Split, ids_digest, make_split
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.tables.footnotes import mixture_notes
 from semisweep.tables.markdown_csv import to_markdown
 from semisweep.tables.table_builder import build
@@ -275,7 +277,7 @@ def test_the_commands_import_and_show(
     assert "such as labeled.txt" in empty.error
 
 
-def mixing(digests: dict[str, str], base: str = "base") -> tuple[dict[str, object], dict]:
+def mixing(digests: dict[str, str], base: str = "base") -> tuple[ResolvedStudy, dict]:
     """Return a resolved study of a row for each digest, with three results each."""
     results, cells = {}, []
     for index, (row, digest) in enumerate(digests.items()):
@@ -293,7 +295,7 @@ def mixing(digests: dict[str, str], base: str = "base") -> tuple[dict[str, objec
         "rows": [{"name": row} for row in digests],
         "columns": [{"name": "c"}],
     }
-    return study, results
+    return decoded(study), results
 
 
 def test_cells_are_compared_only_within_one_digest_and_a_mixture_is_told() -> None:

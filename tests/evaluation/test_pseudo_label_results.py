@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
+import resolved
 import torch
+from resolved import cell
 
 from semisweep import DataConfig, OptimizerConfig, Store, TrainingConfig, Trial
 from semisweep.cluster.job import Job
@@ -15,6 +16,7 @@ from semisweep.data.registry import open_dataset
 from semisweep.data.shapes import CLASSES, make
 from semisweep.data.splits import make_split
 from semisweep.evaluation.pseudo_label_results import label_row, measure
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.study.request import Request, Roots
 from semisweep.tables.rendering import make_table
 from semisweep.training.method_fixtures import tiny_network
@@ -37,16 +39,10 @@ TRIAL = Trial(
 )
 
 
-def table_of(key: str, source: str) -> dict[str, Any]:
+def table_of(key: str, source: str) -> ResolvedStudy:
     metrics = {"mean": f"labels.{source}.miou", "share": f"labels.{source}.coverage"}
-    cells = [
-        {"row": "one", "column": name, "trials": {"0/0": key}, "metric": metric}
-        for name, metric in metrics.items()
-    ]
-    heading = {"format": 1, "kind": "table", "name": "labels", "title": "Labels", "scale": "mini"}
-    columns = [{"name": name} for name in metrics]
-    return heading | {"metric": "miou", "rows": [{"name": "one"}], "columns": columns,
-                      "cells": cells}  # fmt: skip
+    cells = [cell([key], "one", name, metric=metric) for name, metric in metrics.items()]
+    return resolved.table(*cells, name="labels", metric="miou")
 
 
 @pytest.fixture(scope="module")

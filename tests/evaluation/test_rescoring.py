@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from resolved import cell, table
 
 from semisweep import (
     DataConfig,
@@ -207,8 +208,8 @@ def test_a_frame_of_evaluations_has_protocols_and_joins_with_trials(copied: Trai
     assert (joined["last.val.miou"] == joined["miou"])[joined["weights"].eq("last")].iloc[0]
 
     assert evaluations(copied.store, keys=["absent"]).empty
-    copied.store.write_study("mine", "mini", {"cells": [{"trials": {"0/0": copied.key}}]})
-    copied.store.write_study("other", "mini", {"cells": [{"trials": {"0/0": "absent"}}]})
+    copied.store.write_study("mine", "mini", table(cell([copied.key])))
+    copied.store.write_study("other", "mini", table(cell(["absent"])))
     assert len(evaluations(copied.store, study="mine@mini")) == 4
     assert evaluations(copied.store, study="other").empty
     with pytest.raises(ConfigError, match="did you mean mine@mini"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -13,15 +14,15 @@ from typing import Any
 
 import pytest
 from report_store import fill_search, fill_table
+from resolved import search
 
-from semisweep import Store
+from semisweep import Objective, Store
 from semisweep.report import curve_plots, page, search_figures
 from semisweep.report.sections import Section, notes
 from semisweep.statistics.intervals import interval, mean_std
 from semisweep.store.query import results
 from semisweep.store.snapshot import Snapshot
 from semisweep.study.request import Request, Roots
-from semisweep.tables.rendering import keys_of
 from semisweep.tables.table_builder import build
 from semisweep.tables.table_values import Label
 
@@ -94,14 +95,14 @@ def test_a_page_loads_nothing_and_runs_nothing(root: Path, tiny_shapes: Path) ->
 
 def test_every_cell_stands_with_its_numbers_keys_and_command(root: Path) -> None:
     _, text = made(root)
-    study = Store.open(root).read_study("rankmatch_agents", "mini")
+    study = Store.open(root).read_table("rankmatch_agents", "mini")
     assert study is not None
     shown = Checked(text).text
 
-    for cell in study["cells"]:
-        for key in cell["trials"].values():
+    for cell in study.cells:
+        for key in cell.trials.values():
             assert key in shown
-        assert f"{cell['published']:g}" in shown
+        assert f"{cell.published:g}" in shown
     table = build(study, results(root, Store.open(root).keys()), {})
     for built in table.cells.values():
         assert f"{built.mean:.1f} ± {built.std:.1f} (3)" in shown
@@ -112,14 +113,17 @@ def test_every_cell_stands_with_its_numbers_keys_and_command(root: Path) -> None
 
 def test_text_of_any_origin_is_escaped(root: Path) -> None:
     store = Store.open(root)
-    study = store.read_study("rankmatch_agents", "mini")
+    study = store.read_table("rankmatch_agents", "mini")
     assert study is not None
-    key = study["cells"][0]["trials"]["0/0"]
+    key = study.cells[0].trials["0/0"]
     (store.trial(key).path / "result.parquet").unlink()
     store.trial(key).fail({"key": key, "error": f"broke {EVIL}", "attempts": 1, "trial": {}})
-    study["title"] = study["notes"][0] = study["rows"][1]["label"] = f"{EVIL} & more"
-    study["columns"][0]["label"] = f'"{EVIL}'
-    store.write_study("rankmatch_agents", "mini", study)
+    text = f"{EVIL} & more"
+    rows = (study.rows[0], study.rows[1]._replace(label=text), *study.rows[2:])
+    columns = (study.columns[0]._replace(label=f'"{EVIL}'),)
+    notes = (text, *study.notes[1:])
+    evil = dataclasses.replace(study, title=text, notes=notes, rows=rows, columns=columns)
+    store.write_study("rankmatch_agents", "mini", evil)
 
     _, text = made(root)
 
@@ -152,7 +156,7 @@ def test_a_study_that_never_ran_shows_its_published_curve(tmp_path: Path) -> Non
 def test_notes_are_those_of_the_markdown_table(root: Path) -> None:
     from semisweep.tables.markdown_csv import to_markdown
 
-    study = Store.open(root).read_study("rankmatch_agents", "mini")
+    study = Store.open(root).read_table("rankmatch_agents", "mini")
     assert study is not None
     table = build(study, results(root, Store.open(root).keys()), {})
 
@@ -223,13 +227,8 @@ def test_classes_have_student_intervals_of_the_trials_that_show_them() -> None:
 def test_the_front_is_what_no_other_trial_beats() -> None:
     values = [(0.7, 5.0), (0.6, 3.0), (0.6, 4.0), (0.5, 3.0), (0.9, 9.0), (0.7, 5.0)]
     trials = [search_figures.Found(i, {}, pair, f"k{i}") for i, pair in enumerate(values)]
-    study = {
-        "metric": "a",
-        "direction": "maximize",
-        "also": [{"metric": "b", "direction": "minimize"}],
-        "space": {},
-        "trials": [{"number": t.number, "params": {}, "key": t.key, "saw": []} for t in trials],
-    }
+    also = (Objective(metric="b", direction="minimize"),)
+    study = search([trial.key for trial in trials], metric="a", also=also, space={})
 
     assert [trial.number for trial in search_figures.front(study, trials)] == [0, 1, 4, 5]
 
@@ -245,9 +244,9 @@ def test_a_search_shows_its_course_front_importances_and_slices(
     assert [caption.split()[1] for caption in captions[:2]] == ["course", "Pareto"]
     assert any(caption.startswith("Importance") for caption in captions)
     assert sum(caption.startswith("Score over") for caption in captions) == 3
-    study = Store.open(tmp_path / "store").read_study("rankmatch_search", "mini")
+    study = Store.open(tmp_path / "store").read_search("rankmatch_search", "mini")
     assert study is not None
-    trials = search_figures.found(study, Snapshot(Store.open(tmp_path / "store"), keys_of(study)))
+    trials = search_figures.found(study, Snapshot(Store.open(tmp_path / "store"), study.keys))
     best = max(trials, key=lambda trial: trial.values[0])
     assert sections[0].body[0][1] == best.key
     shares = search_figures.importances(study, trials)

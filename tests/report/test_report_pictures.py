@@ -78,14 +78,14 @@ def request_(tmp_path_factory: pytest.TempPathFactory, tiny_shapes: Path) -> Req
 
 def found_arms(request: Request) -> tuple[Store, list[Arm]]:
     store = Store.open(request.store)
-    study = store.read_study("pictures", "mini")
+    study = store.read_table("pictures", "mini")
     assert study is not None
     return store, arms(study, "8", store)
 
 
 def test_strips_show_what_kept_weights_see(request_: Request) -> None:
     store, found = found_arms(request_)
-    study = store.read_study("pictures", "mini")
+    study = store.read_table("pictures", "mini")
     assert study is not None
 
     (figure,) = strips(study, store, request_.roots, 2)
@@ -141,7 +141,7 @@ def test_a_page_with_pictures_has_one_part_for_each_kind(request_: Request) -> N
 
 def test_arms_without_weights_are_left_out(request_: Request, tmp_path: Path) -> None:
     store, found = found_arms(request_)
-    study = store.read_study("pictures", "mini")
+    study = store.read_table("pictures", "mini")
     assert study is not None
     assert [arm.label for arm in found] == ["supervised", "UniMatch"]
 

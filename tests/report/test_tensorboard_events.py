@@ -32,7 +32,7 @@ def test_tensorboard_reads_histories_and_scores_at_their_steps(root: Path, tmp_p
     count = export(Store.open(root), "rankmatch_agents", "mini", tmp_path / "events")
 
     found = read(tmp_path / "events" / "agents=128" / "1-16 (92)" / "replicate 0-1")
-    key = Store.open(root).read_study("rankmatch_agents", "mini")["cells"][1]["trials"]["0/1"]
+    key = Store.open(root).read_table("rankmatch_agents", "mini").cells[1].trials["0/1"]
     own = history(root, [key])
     row = load(root, keys=[key]).iloc[0]
     curve = found.Scalars("val.miou")
@@ -58,7 +58,7 @@ def test_settings_are_there_for_the_page_of_hyper_parameters(root: Path, tmp_pat
 
 def test_running_trials_are_shown_as_far_as_they_are(root: Path, tmp_path: Path) -> None:
     store = Store.open(root)
-    key = store.read_study("rankmatch_agents", "mini")["cells"][0]["trials"]["0/0"]
+    key = store.read_table("rankmatch_agents", "mini").cells[0].trials["0/0"]
     (store.trial(key).path / "result.parquet").unlink()
 
     export(store, "rankmatch_agents", "mini", tmp_path / "events")

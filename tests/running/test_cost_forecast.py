@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from report_store import fill_search, fill_table
+from resolved import cell, search, table
 
 from semisweep import Store
 from semisweep.running.cost_estimate import Estimate, Range
@@ -79,11 +80,11 @@ def test_a_search_is_estimated_by_the_trials_it_may_still_choose(
 
 
 def test_trainings_between_studies_are_told_from_those_within_one() -> None:
-    first = {"cells": [{"trials": {"0/0": "a"}}, {"trials": {"0/0": "a", "0/1": "b"}}]}
-    second = {"cells": [{"trials": {"0/0": "b"}}], "trials": [{"key": "c"}]}
+    first = table(cell(["a"]), cell(["a", "b"], row="other"))
+    second, third = table(cell(["b"])), search(["c"])
 
-    assert between([first, second]) == 1
-    assert between([first, first, second]) == 3
+    assert between([first, second, third]) == 1
+    assert between([first, first, second, third]) == 3
     assert between([]) == 0
 
 

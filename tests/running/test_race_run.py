@@ -18,6 +18,7 @@ from semisweep.core.errors import ConfigError
 from semisweep.running.race_run import Race, behind
 from semisweep.statistics.alpha_spending import level_at_look
 from semisweep.statistics.verdicts import judge
+from semisweep.store.resolved_study import ResolvedStudy, StoppedRow
 from semisweep.study.plan import plan
 from semisweep.study.request import Request, Roots
 from semisweep.study.resolve import Splits, resolve
@@ -70,9 +71,9 @@ class Place:
         splits = Splits(self.request.roots)
         self.resolved = resolve(raced, "mini", splits, {}, self.request.seeds)
         self.places = {
-            key: (cell["row"], replicate)
-            for cell in self.resolved.table["cells"]
-            for replicate, key in cell["trials"].items()
+            key: (cell.row, replicate)
+            for cell in self.resolved.table.cells
+            for replicate, key in cell.trials.items()
         }
         self.race = Race(self.resolved, self.store, splits, self.request)
         self.trained: list[tuple[str, str]] = []
@@ -101,8 +102,15 @@ class Place:
         self.store.trial(key).complete({"last.test.miou": score, "run.seconds": 1.0})
         self.race.done(Outcome(key, "finished"))
 
-    def table(self) -> dict[str, Any]:
-        return self.store.read_study("raced", "mini") or {}
+    def table(self) -> ResolvedStudy:
+        found = self.store.read_table("raced", "mini")
+        assert found is not None
+        return found
+
+    def stopped(self) -> tuple[StoppedRow, ...]:
+        race = self.table().race
+        assert race is not None
+        return race.stopped
 
     def replicates(self) -> dict[str, int]:
         """Return how many replicates each row got."""
@@ -119,11 +127,11 @@ def test_rows_that_are_clearly_worse_get_no_further_replicates(
 
     assert counts["base"] == counts["good"] == counts["close"] == 6
     assert 3 <= counts["bad"] < 6
-    (stopped,) = place.table()["race"]["stopped"]
-    assert (stopped["row"], stopped["best"], stopped["column"]) == ("bad", "good", "8")
-    assert stopped["replicates"] == stopped["n"] == counts["bad"]
-    assert stopped["p"] <= stopped["level"] == level_at_look(counts["bad"] - 1, 5)
-    assert stopped["delta"] == pytest.approx(-20, abs=1)
+    (stopped,) = place.stopped()
+    assert (stopped.row, stopped.best, stopped.column) == ("bad", "good", "8")
+    assert stopped.replicates == stopped.n == counts["bad"]
+    assert stopped.p <= stopped.level == level_at_look(counts["bad"] - 1, 5)
+    assert stopped.delta == pytest.approx(-20, abs=1)
 
 
 def test_a_race_goes_replicate_by_replicate(tiny_shapes: Path, tmp_path: Path) -> None:
@@ -140,12 +148,12 @@ def test_what_is_stopped_depends_on_results_alone(tiny_shapes: Path, tmp_path: P
     for seed in range(3):
         place = Place(tiny_shapes, tmp_path / f"{seed}", study())
         place.run(slots=1 + seed, seed=seed)
-        tables.append(json.dumps(place.table()))
+        tables.append(json.dumps(place.table().encoded()))
     for _ in range(6):
         Place(tiny_shapes, tmp_path / "killed", study()).run(trials=3)
     place = Place(tiny_shapes, tmp_path / "killed", study())
     place.run()
-    tables.append(json.dumps(place.table()))
+    tables.append(json.dumps(place.table().encoded()))
 
     assert len(set(tables)) == 1
     assert Place(tiny_shapes, tmp_path / "killed", study()).race.total == 0
@@ -187,8 +195,8 @@ def test_every_draw_comes_before_any_second_seed_and_draws_are_counted(
 
     order = list(dict.fromkeys(replicate for _, replicate in place.trained))
     assert order == ["0/0", "1/0", "2/0", "3/0", "0/1", "1/1", "2/1", "3/1"]
-    for stopped in place.table()["race"]["stopped"]:
-        assert stopped["n"] == min(4, stopped["replicates"])
+    for stopped in place.stopped():
+        assert stopped.n == min(4, stopped.replicates)
     assert place.replicates()["bad"] < 8
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from semisweep.cluster.job import WAIT, Outcome, Wait
 from semisweep.core.errors import ConfigError
 from semisweep.data.shapes import make
 from semisweep.running.search_run import Suggestions, turn
+from semisweep.store.resolved_search import Suggestion
 from semisweep.study.request import Request, Roots
 from semisweep.tables.rendering import render
 from semisweep.training.method_fixtures import tiny_network
@@ -82,24 +83,24 @@ class Place:
         self.request = Request(roots=roots, store=str(folder), **more)
         self.source = Suggestions(search, self.request, self.store, lag)
 
-    def next(self) -> dict[str, Any] | Wait | None:
-        """Return the parameters and key of the next trial."""
+    def next(self) -> Any:
+        """Return the next suggestion, or what the source says instead."""
         job = self.source.next()
         if isinstance(job, Wait) or job is None:
             return job
-        (entry,) = [entry for entry in self.source.entries if entry["key"] == job.key]
+        (entry,) = [entry for entry in self.source.entries if entry.key == job.key]
         return entry
 
-    def finish(self, entry: Mapping[str, Any]) -> None:
+    def finish(self, entry: Suggestion) -> None:
         """Complete a trial with a score that has a maximum inside the space."""
-        values = entry["params"]
+        values = entry.params
         score = 1 - (values.get("config.threshold", 0.5) - 0.8) ** 2
         score -= (math.log(values.get("config.rank_weight", 0.5) / 0.1) / 10) ** 2
         score -= (math.log(values.get("config.agents", 4) / 20) / 10) ** 2
         size = 1000 + 10 * values.get("config.agents", 4)
         row = {"last.val.miou": score, "parameters": size, "run.seconds": 1.0}
-        self.store.trial(entry["key"]).complete(row)
-        self.source.done(Outcome(entry["key"], "finished"))
+        self.store.trial(entry.key).complete(row)
+        self.source.done(Outcome(entry.key, "finished"))
 
     def run(self, trials: int = 10**6) -> int:
         """Run so many trials, one at a time, or all that are left; return how many it were."""
@@ -112,28 +113,28 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def undisturbed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Sequence[Suggestion]:
     """Return what a search suggests that nothing interrupts."""
     place = Place(root, tmp_path_factory.mktemp("undisturbed"))
     assert place.run() == 12
     return place.source.entries
 
 
-def test_suggestions_lie_in_the_space_and_differ(undisturbed: list[dict[str, Any]]) -> None:
-    assert [entry["number"] for entry in undisturbed] == list(range(12))
+def test_suggestions_lie_in_the_space_and_differ(undisturbed: Sequence[Suggestion]) -> None:
+    assert [entry.number for entry in undisturbed] == list(range(12))
     for name in SPACE:
-        values = [entry["params"][name] for entry in undisturbed]
+        values = [entry.params[name] for entry in undisturbed]
         assert len(set(values)) > 6
         assert all(SPACE[name]._contains(SPACE[name].to_internal_repr(v)) for v in values)
 
 
-def test_each_suggestion_records_the_trials_it_saw(undisturbed: list[dict[str, Any]]) -> None:
-    assert [entry["saw"] for entry in undisturbed] == [list(range(n)) for n in range(12)]
+def test_each_suggestion_records_the_trials_it_saw(undisturbed: Sequence[Suggestion]) -> None:
+    assert [entry.saw for entry in undisturbed] == [tuple(range(n)) for n in range(12)]
 
 
 @pytest.mark.parametrize("moment", ["a trial ended", "a trial was begun"])
 def test_a_search_stopped_after_any_trial_goes_on_as_if_it_had_not_been(
-    root: Path, tmp_path: Path, undisturbed: list[dict[str, Any]], moment: str
+    root: Path, tmp_path: Path, undisturbed: Sequence[Suggestion], moment: str
 ) -> None:
     for _ in range(12):
         place = Place(root, tmp_path)
@@ -148,15 +149,15 @@ def test_a_search_stopped_after_any_trial_goes_on_as_if_it_had_not_been(
 
 
 def test_scores_guide_the_suggestions(
-    root: Path, tmp_path: Path, undisturbed: list[dict[str, Any]]
+    root: Path, tmp_path: Path, undisturbed: Sequence[Suggestion]
 ) -> None:
     """With other scores the random start is the same, and what follows is not."""
     place = Place(root, tmp_path)
     while (entry := place.next()) is not None:
-        row = {"last.val.miou": -entry["params"]["config.threshold"], "run.seconds": 1.0}
-        place.store.trial(entry["key"]).complete(row)
-    found = [entry["params"] for entry in place.source.entries]
-    expected = [entry["params"] for entry in undisturbed]
+        row = {"last.val.miou": -entry.params["config.threshold"], "run.seconds": 1.0}
+        place.store.trial(entry.key).complete(row)
+    found = [entry.params for entry in place.source.entries]
+    expected = [entry.params for entry in undisturbed]
 
     assert found[:5] == expected[:5]
     assert all(a != b for a, b in zip(found[6:], expected[6:], strict=True))
@@ -173,8 +174,8 @@ def test_several_at_a_time_are_different_and_record_what_was_finished(
     later = place.next()
 
     assert later is not None
-    assert later["saw"] == [0, 1]
-    keys = {entry["key"] for entry in (*running, later) if entry is not None}
+    assert later.saw == (0, 1)
+    keys = {entry.key for entry in (*running, later) if entry is not None}
     assert len(keys) == 4
 
 
@@ -184,7 +185,7 @@ def test_the_same_values_are_not_run_twice(root: Path, tmp_path: Path) -> None:
     place = Place(root, tmp_path, search)
     ran = 0
     while (entry := place.next()) is not None:
-        place.store.trial(entry["key"]).complete({"last.val.miou": 0.5, "run.seconds": 1.0})
+        place.store.trial(entry.key).complete({"last.val.miou": 0.5, "run.seconds": 1.0})
         ran += 1
 
     assert ran == 2
@@ -197,12 +198,12 @@ def test_a_failed_trial_is_kept_as_one_and_run_again_only_when_asked_for(
     place = Place(root, tmp_path)
     entry = place.next()
     assert entry is not None
-    place.source.done(Outcome(entry["key"], "failed", "the worker group has ended"))
+    place.source.done(Outcome(entry.key, "failed", "the worker group has ended"))
 
-    failure = place.store.trial(entry["key"]).failure()
+    failure = place.store.trial(entry.key).failure()
     assert failure is not None
     assert failure["error"] == "the worker group has ended"
-    assert failure["trial"]["config"]["agents"] == entry["params"]["config.agents"]
+    assert failure["trial"]["config"]["agents"] == entry.params["config.agents"]
     again = Place(root, tmp_path)
     assert again.source.total == 11
     assert again.next() != entry
@@ -215,7 +216,7 @@ def test_a_changed_space_begins_anew(root: Path, tmp_path: Path) -> None:
     space = {"mini": {**SPACE, "config.agents": IntDistribution(4, 8)}}
     changed = Place(root, tmp_path, dataclasses.replace(SEARCH, space=space))
 
-    assert changed.source.entries == []
+    assert changed.source.entries == ()
     assert changed.source.total == 12
 
 
@@ -257,10 +258,9 @@ def test_whatever_the_sampler_a_stopped_search_goes_on_as_if_it_had_not_been(
     last = Place(root, tmp_path / "stopped", SEARCHES[name])
     last.run()
 
-    assert json.dumps(last.source.table) == json.dumps(whole.source.table)
+    assert json.dumps(last.source.resolved.encoded()) == json.dumps(whole.source.resolved.encoded())
     assert len(whole.source.entries) == whole.source.limit >= 12
-    stored = last.store.read_study("weights", "mini")
-    assert stored == json.loads(json.dumps(last.source.table))
+    assert last.store.read_study("weights", "mini") == last.source.resolved
 
 
 def test_no_sampler_suggests_what_another_does(root: Path, tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_no_sampler_suggests_what_another_does(root: Path, tmp_path: Path) -> No
     for name, search in SEARCHES.items():
         place = Place(root, tmp_path / name, search)
         place.run(8)
-        found[name] = json.dumps([entry["params"] for entry in place.source.entries])
+        found[name] = json.dumps([dict(entry.params) for entry in place.source.entries])
 
     assert len(set(found.values())) == len(SEARCHES)
 
@@ -278,9 +278,9 @@ def test_a_grid_has_each_point_once_and_none_that_no_condition_allows(
 ) -> None:
     place = Place(root, tmp_path, SEARCHES["grid"])
     place.run()
-    points = [entry["params"] for entry in place.source.entries]
+    points = [entry.params for entry in place.source.entries]
 
-    expected: list[dict[str, Any]] = []
+    expected: Sequence[Suggestion] = []
     for threshold in (0.5, 0.7, 0.9):
         expected.append({"config.consistency": "kl", "config.threshold": threshold})
         start = {"config.consistency": "rank", "config.threshold": threshold}
@@ -301,7 +301,7 @@ def test_a_name_under_a_condition_is_suggested_where_it_holds_and_nowhere_else(
 ) -> None:
     place = Place(root, tmp_path, SEARCHES["conditional"])
     place.run()
-    found = [entry["params"] for entry in place.source.entries]
+    found = [entry.params for entry in place.source.entries]
 
     assert {values["config.consistency"] for values in found} == {"kl", "rank"}
     for values in found:
@@ -347,12 +347,12 @@ def test_a_deterministic_search_repeats_itself_however_long_its_trials_take(
     for seed in range(4):
         place = Place(root, tmp_path / f"{seed}", SEARCHES[name], lag=3)
         waits += parallel(place, 3, seed)
-        tables.append(json.dumps(place.source.table))
+        tables.append(json.dumps(place.source.resolved.encoded()))
 
     assert len(set(tables)) == 1
     assert waits > 0
     for entry in place.source.entries:
-        assert entry["saw"] == list(range(max(0, entry["number"] - 2)))
+        assert entry.saw == tuple(range(max(0, entry.number - 2)))
 
 
 def test_without_it_what_is_suggested_depends_on_what_has_ended(root: Path, tmp_path: Path) -> None:
@@ -360,7 +360,7 @@ def test_without_it_what_is_suggested_depends_on_what_has_ended(root: Path, tmp_
     for seed in range(4):
         place = Place(root, tmp_path / f"{seed}")
         assert parallel(place, 3, seed) == 0
-        found.add(json.dumps(place.source.entries))
+        found.add(json.dumps(place.source.resolved.encoded()))
 
     assert len(found) > 1
 
@@ -377,27 +377,30 @@ def test_a_deterministic_search_is_resumed_by_its_own_lag(root: Path, tmp_path: 
     again.run()
 
     assert again.source.lag == 3
-    assert json.dumps(again.source.table) == json.dumps(whole.source.table)
+    assert json.dumps(again.source.resolved.encoded()) == json.dumps(
+        whole.source.resolved.encoded()
+    )
 
 
 def test_the_pareto_front_is_what_nothing_beats_and_is_stored(root: Path, tmp_path: Path) -> None:
     place = Place(root, tmp_path, SEARCHES["two objectives"])
     place.run()
-    stored = place.store.read_study("weights", "mini")
+    stored = place.store.read_search("weights", "mini")
     assert stored is not None
+    assert stored.front is not None
     scores = {}
-    for entry in stored["trials"]:
-        row = place.store.trial(entry["key"]).result() or {}
-        scores[entry["number"]] = (row["last.val.miou"], -row["parameters"])
+    for entry in stored.trials:
+        row = place.store.trial(entry.key).result() or {}
+        scores[entry.number] = (row["last.val.miou"], -row["parameters"])
 
     def beaten(own: tuple[float, float]) -> bool:
         others = (other for other in scores.values() if other != own)
         return any(other[0] >= own[0] and other[1] >= own[1] for other in others)
 
-    assert stored["front"] == [n for n, own in scores.items() if not beaten(own)]
-    assert 1 <= len(stored["front"]) < 12
+    assert list(stored.front) == [n for n, own in scores.items() if not beaten(own)]
+    assert 1 <= len(stored.front) < 12
     shown = render(["weights"], place.request)
-    told = ", ".join(f"#{number}" for number in stored["front"])
+    told = ", ".join(f"#{number}" for number in stored.front)
     assert f"Pareto front (last.val.miou high, parameters low): {told}." in shown
 
 
@@ -429,15 +432,15 @@ def test_a_search_with_changes_is_shown_where_they_are_asked_for(
 
 
 def test_a_table_written_before_there_were_samplers_is_gone_on_with(
-    root: Path, tmp_path: Path, undisturbed: list[dict[str, Any]]
+    root: Path, tmp_path: Path, undisturbed: Sequence[Suggestion]
 ) -> None:
     place = Place(root, tmp_path)
     place.run(4)
-    stored = place.store.read_study("weights", "mini")
-    assert stored is not None
+    path = place.store.root / "studies" / "weights@mini.json"
+    stored = json.loads(path.read_bytes())
     for name in ("sampler", "also", "halving", "identity"):
         del stored[name]
-    place.store.write_study("weights", "mini", stored)
+    path.write_text(json.dumps(stored))
     again = Place(root, tmp_path)
     again.run()
 
@@ -459,12 +462,12 @@ def test_a_score_that_is_no_number_is_no_score(root: Path, tmp_path: Path) -> No
     place = Place(root, tmp_path)
     entry = place.next()
     assert entry is not None
-    place.store.trial(entry["key"]).complete({"last.val.miou": math.nan, "run.seconds": 1.0})
-    place.source.done(Outcome(entry["key"], "finished"))
+    place.store.trial(entry.key).complete({"last.val.miou": math.nan, "run.seconds": 1.0})
+    place.source.done(Outcome(entry.key, "finished"))
     later = place.next()
 
     assert later is not None
-    assert later["saw"] == []
+    assert later.saw == ()
     assert "failed" in render(["weights"], place.request)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from optuna.distributions import FloatDistribution
+from resolved import cell, table
 
 import semisweep
 from semisweep import (
@@ -31,6 +31,7 @@ from semisweep.search.halving import falls_behind, rung_steps
 from semisweep.search.sampling import as_study
 from semisweep.search.trial_outcome import outcomes
 from semisweep.store import stopped_trial
+from semisweep.store.resolved_search import ResolvedSearch, RungDecision
 from semisweep.study.plan import plan
 from semisweep.study.request import Request, Roots
 from semisweep.tables.rendering import render
@@ -97,9 +98,11 @@ class Place:
 
         return execute(job, report)
 
-    def table(self) -> dict[str, Any]:
-        """Return the search's table as the store has it."""
-        return self.store.read_study("rates", "mini") or {}
+    def search(self) -> ResolvedSearch:
+        """Return the search as the store has it."""
+        found = self.store.read_search("rates", "mini")
+        assert found is not None
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -114,13 +117,10 @@ def whole(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place
 
 
-def stopped_of(place: Place) -> dict[str, dict[str, Any]]:
+def stopped_of(place: Place) -> dict[str, RungDecision]:
     """Return the decision that stopped a trial, by key."""
     return {
-        entry["key"]: row
-        for entry in place.table()["trials"]
-        for row in entry["rungs"]
-        if row["stop"]
+        entry.key: row for entry in place.search().trials for row in entry.rungs or () if row.stop
     }
 
 
@@ -128,35 +128,36 @@ def test_some_trials_are_stopped_and_marked_with_their_budget(whole: Place) -> N
     stopped = stopped_of(whole)
 
     assert 2 <= len(stopped) <= 7
-    assert {row["step"] for row in stopped.values()} <= {2, 4}
-    assert set(whole.store.finished()) == {e["key"] for e in whole.source.entries} - set(stopped)
+    assert {row.step for row in stopped.values()} <= {2, 4}
+    assert set(whole.store.finished()) == {e.key for e in whole.source.entries} - set(stopped)
     for key, decision in stopped.items():
         folder = whole.store.trial(key)
         row = stopped_trial.stopped(folder) or {}
         assert not folder.finished
-        assert (row["budget.steps"], row["budget.total_steps"]) == (decision["step"], 6)
-        assert row["stopped.rung"] == decision["rung"]
-        assert row["stopped.reason"].startswith(f"val.miou {decision['value']:.4f} was not among")
-        assert row["last.val.miou"] == decision["value"] == folder.read_history()[-1]["val.miou"]
+        assert (row["budget.steps"], row["budget.total_steps"]) == (decision.step, 6)
+        assert row["stopped.rung"] == decision.rung
+        assert row["stopped.reason"].startswith(f"val.miou {decision.value:.4f} was not among")
+        assert row["last.val.miou"] == decision.value == folder.read_history()[-1]["val.miou"]
         assert row[RATE] > 0
         found = folder.read_checkpoint()
         assert found is not None
-        assert found[0] == decision["step"]
+        assert found[0] == decision.step
 
 
 def test_a_decision_is_taken_against_what_it_says_it_was(whole: Place) -> None:
     """And against all that had been as far, stopped trials included."""
     seen: dict[int, dict[str, float]] = {2: {}, 4: {}}
-    entries = whole.table()["trials"]
-    assert sum(len(entry["rungs"]) for entry in entries) > 12
+    entries = whole.search().trials
+    assert sum(len(entry.rungs or ()) for entry in entries) > 12
     for entry in entries:
-        assert [row["step"] for row in entry["rungs"]] == [2, 4][: len(entry["rungs"])]
-        for row in entry["rungs"]:
-            assert row["against"] == seen[row["step"]]
-            ranked = sorted([*row["against"].values(), row["value"]], reverse=True)
-            behind = row["value"] < ranked[max(1, len(ranked) // 2) - 1]
-            assert row["stop"] == (behind and len(row["against"]) >= 2)
-            seen[row["step"]][entry["key"]] = row["value"]
+        rungs = entry.rungs or ()
+        assert [row.step for row in rungs] == [2, 4][: len(rungs)]
+        for row in rungs:
+            assert row.against == seen[row.step]
+            ranked = sorted([*row.against.values(), row.value], reverse=True)
+            behind = row.value < ranked[max(1, len(ranked) // 2) - 1]
+            assert row.stop == (behind and len(row.against) >= 2)
+            seen[row.step][entry.key] = row.value
 
 
 @pytest.mark.parametrize("lag", [0, 1])
@@ -173,7 +174,7 @@ def test_a_search_killed_at_any_rung_stops_and_suggests_the_same(
     last = Place(root, tmp_path, lag)
     last.run()
 
-    assert json.dumps(last.table()["trials"]) == json.dumps(whole.table()["trials"])
+    assert last.search().trials == whole.search().trials
     assert export(last.store) == export(whole.store)
     assert last.store.stopped().keys() == whole.store.stopped().keys()
 
@@ -183,11 +184,11 @@ def test_a_decision_that_was_not_acted_upon_is_acted_upon_later(
 ) -> None:
     """The process dies after its checkpoint of the rung, before the trial is marked as stopped."""
     key, decision = next(iter(stopped_of(whole).items()))
-    number = next(e["number"] for e in whole.table()["trials"] if e["key"] == key)
+    number = next(e.number for e in whole.search().trials if e.key == key)
     place = Place(root, tmp_path)
     place.run(number)
     with pytest.raises(Died):
-        place.run(1, die_at=decision["step"])
+        place.run(1, die_at=decision.step)
     assert stopped_trial.stopped(place.store.trial(key)) is None
     again = Place(root, tmp_path)
     (outcome,) = again.run(1)
@@ -215,14 +216,14 @@ def test_stopped_trials_are_loaded_when_asked_for_and_marked(whole: Place) -> No
 
 
 def test_the_sampler_is_told_of_stopped_trials_what_they_reached(whole: Place) -> None:
-    study = as_study(whole.table(), outcomes(whole.store, whole.table()))
+    study = as_study(whole.search(), outcomes(whole.store, whole.search()))
     stopped = stopped_of(whole)
 
     for trial in study.get_trials():
         key = trial.user_attrs["key"]
         assert trial.state.name == ("PRUNED" if key in stopped else "COMPLETE")
         if key in stopped:
-            assert trial.intermediate_values[stopped[key]["step"]] == stopped[key]["value"]
+            assert trial.intermediate_values[stopped[key].step] == stopped[key].value
 
 
 def test_the_report_tells_of_rungs_and_of_what_was_stopped(whole: Place) -> None:
@@ -231,8 +232,8 @@ def test_the_report_tells_of_rungs_and_of_what_was_stopped(whole: Place) -> None
     assert "- Rungs at 0.333, 0.667 of the steps: the best 1/2 by val.miou go on" in shown
     for key, decision in stopped_of(whole).items():
         line = next(line for line in shown.splitlines() if key in line)
-        assert f"at step {decision['step']}, stopped" in line
-        assert f"stopped at step {decision['step']} (rung {decision['rung']:.3g})" in shown
+        assert f"at step {decision.step}, stopped" in line
+        assert f"stopped at step {decision.step} (rung {decision.rung:.3g})" in shown
     assert f"{len(stopped_of(whole))} stopped at a rung" in shown
 
 
@@ -252,7 +253,7 @@ def test_a_stopped_trial_is_continued_to_the_end_under_its_key(
     for key, decision in stopped.items():
         folder = again.store.trial(key)
         steps = [step for own, step in again.reported if own == key]
-        assert steps == list(range(decision["step"] + 1, 7))
+        assert steps == list(range(decision.step + 1, 7))
         assert [row["step"] for row in folder.read_history()] == [1, 2, 3, 4, 5, 6]
         assert stopped_trial.stopped(folder) is None
         assert stopped_trial.stopped_path(folder) is not None
@@ -267,11 +268,11 @@ def test_a_table_that_wants_a_stopped_trial_trains_it_to_the_end(
     place = Place(root, tmp_path)
     place.run(7)
     key = next(iter(stopped_of(place)))
-    table = {"cells": [{"trials": {"0/0": key}}]}
-    search = place.table()
-    assert plan([table], place.store).missing == (key,)
+    whole_table = table(cell([key]))
+    search = place.search()
+    assert plan([whole_table], place.store).missing == (key,)
     assert key in plan([search], place.store).stopped
-    assert plan([search, table], place.store).missing == (key,)
+    assert plan([search, whole_table], place.store).missing == (key,)
 
     job = job_for(key, place.source.trials[key], place.store, place.source.splits, place.request)
     fresh = Store.open(tmp_path / "fresh", create=True)
@@ -294,15 +295,16 @@ def test_another_search_judges_at_rungs_that_a_trial_has_passed(root: Path, tmp_
         place.train(dataclasses.replace(job, halving=None), die_at=3)
     place.reported.clear()
     value = place.store.trial(job.key).read_history()[1]["val.miou"]
-    others = [entry["rungs"][0]["value"] for entry in place.table()["trials"][:3]]
+    others = [(entry.rungs or ())[0].value for entry in place.search().trials[:3]]
     assert value not in others
     losing = "minimize" if value > min(others) else "maximize"
-    strict = {**(job.halving or {}), "direction": losing, "peers": 1, "reduction": 4}
+    assert job.halving is not None
+    strict = dataclasses.replace(job.halving, direction=losing, peers=1, reduction=4)
 
     assert place.train(dataclasses.replace(job, halving=strict)) == Outcome(job.key, "stopped")
     assert place.reported == []
     (decision,) = stopped_trial.read_rungs(place.store.trial(job.key))
-    assert (decision["step"], sorted(decision["against"].values())) == (2, sorted(others))
+    assert (decision.step, sorted(decision.against.values())) == (2, sorted(others))
     row = stopped_trial.stopped(place.store.trial(job.key)) or {}
     assert (row["budget.steps"], row["stopped.rung"]) == (3, 1 / 3)
 

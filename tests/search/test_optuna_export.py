@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from resolved import search, table
 
-from semisweep import Store, When
+from semisweep import Objective, Store, When
 from semisweep.search.sampling import describe
+from semisweep.store.resolved_search import Suggestion
 
 Call = Callable[..., Any]
 Check = Callable[..., None]
@@ -37,25 +40,16 @@ def store(tmp_path: Path) -> Store:
     made.trial("k0").complete({"last.val.miou": 0.5, "parameters": 10})
     made.trial("k1").complete({"last.val.miou": 0.7, "parameters": 20})
     made.trial("k2").fail({"key": "k2", "error": "no"})
-    table = {
-        "format": 1,
-        "kind": "search",
-        "name": "mine",
-        "title": "A search of tests",
-        "scale": "mini",
-        "metric": "last.val.miou",
-        "direction": "maximize",
-        "also": [],
-        "space": describe(SPACE),
-        "trials": [
-            {"number": number, "key": f"k{number}", "params": params}
-            for number, params in enumerate(PARAMS)
-        ],
-    }
-    made.write_study("mine", "mini", table)
-    more = [{"metric": "parameters", "direction": "minimize"}]
-    made.write_study("two", "mini", {**table, "name": "two", "also": more})
-    made.write_study("table", "mini", {"kind": "table", "cells": []})
+    suggested = tuple(
+        Suggestion(number=number, key=f"k{number}", params=params)
+        for number, params in enumerate(PARAMS)
+    )
+    mine = search((), name="mine", title="A search of tests", space=describe(SPACE))
+    mine = dataclasses.replace(mine, trials=suggested)
+    made.write_study("mine", "mini", mine)
+    more = (Objective(metric="parameters", direction="minimize"),)
+    made.write_study("two", "mini", dataclasses.replace(mine, name="two", also=more))
+    made.write_study("table", "mini", table())
     return made
 
 

@@ -8,8 +8,9 @@ import random
 from pathlib import Path
 from typing import Any
 
-from semisweep import Search, Store, Study, Trial
+from semisweep import Objective, Search, Store, Study, Trial
 from semisweep.core.config import flatten, replace
+from semisweep.store.resolved_search import ResolvedSearch, Suggestion
 from semisweep.study.catalogue import find_study
 from semisweep.study.request import Roots
 from semisweep.study.resolve import Splits, make_trial, preset_of, resolve
@@ -73,9 +74,9 @@ def fill_table(root: Path, name: str, data: Path, seeds: int = 3, **changed: Any
     resolved = resolve(study, "mini", Splits(Roots(data)), None, seeds)
     store, numbers = Store.open(root, create=True), random.Random(name)
     levels: dict[str, float] = {}
-    for cell in resolved.table["cells"]:
-        level = levels.setdefault(cell["row"], 0.66 + 0.08 * numbers.random())
-        for replicate, key in cell["trials"].items():
+    for cell in resolved.table.cells:
+        level = levels.setdefault(cell.row, 0.66 + 0.08 * numbers.random())
+        for replicate, key in cell.trials.items():
             shared = 0.02 * random.Random(replicate).random()
             score = level + shared + 0.004 * numbers.random()
             if not store.trial(key).finished:
@@ -86,7 +87,7 @@ def fill_table(root: Path, name: str, data: Path, seeds: int = 3, **changed: Any
 
 def fill_search(root: Path, data: Path, trials: int = 12, also: bool = False) -> None:
     """Write the search over RankMatch's settings with made-up scores."""
-    from optuna.distributions import distribution_to_json
+    from semisweep.search.sampling import describe
 
     study = find_study("rankmatch_search")
     assert isinstance(study, Search)
@@ -106,10 +107,15 @@ def fill_search(root: Path, data: Path, trials: int = 12, also: bool = False) ->
         score = 0.7 - 0.3 * (params["config.threshold"] - 0.9) ** 2 + 0.005 * numbers.random()
         key = splits.key(trial)
         fill(store, key, trial, score, numbers)
-        entries.append({"number": number, "params": params, "key": key, "saw": []})
-    space = {path: distribution_to_json(item) for path, item in study.space["mini"].items()}
-    table = {"format": 1, "kind": "search", "name": study.name, "title": study.title}
-    table |= {"scale": "mini", "metric": study.metric, "direction": study.direction}
-    table |= {"space": space, "changes": {}, "trials": entries}
-    table |= {"also": [{"metric": "run.seconds", "direction": "minimize"}]} if also else {}
-    store.write_study(study.name, "mini", table)
+        entries.append(Suggestion(number=number, params=params, key=key, saw=()))
+    search = ResolvedSearch(
+        name=study.name,
+        title=study.title,
+        scale="mini",
+        metric=study.metric,
+        direction=study.direction,
+        space=describe(study.space["mini"]),
+        trials=tuple(entries),
+        also=(Objective(metric="run.seconds", direction="minimize"),) if also else (),
+    )
+    store.write_study(study.name, "mini", search)

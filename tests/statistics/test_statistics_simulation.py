@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from resolved import decoded
 from scipy import stats
 
 from semisweep.statistics.alpha_spending import Spending, level_at_look
@@ -225,4 +226,4 @@ def built(values: Numbers) -> Any:
         "columns": [{"name": "only"}],
         "cells": cells,
     }
-    return build(study, results, {}).cells
+    return build(decoded(study), results, {}).cells

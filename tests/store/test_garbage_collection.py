@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from resolved import cell, table
 
 from semisweep import Store, export, history
 from semisweep.store.garbage_collection import examine, free, summary
@@ -30,9 +31,8 @@ def store(tmp_path: Path) -> Store:
             folder.complete({"seed": 1})
             folder.write_checkpoint(5, b"left by a process killed just before it went")
     made.trial("wanted-failed").fail({"error": "no"})
-    trials = {"0": "wanted", "1": "wanted-unfinished", "2": "wanted-failed", "3": "absent"}
-    cells = [{"row": "a", "column": "b", "trials": trials}]
-    made.write_study("mine", "mini", {"cells": cells})
+    keys = ["wanted", "wanted-unfinished", "wanted-failed", "absent"]
+    made.write_study("mine", "mini", table(cell(keys)))
     return made
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import resolved
+from resolved import cell
 
 import semisweep
 from semisweep import Store
@@ -46,18 +48,8 @@ def stranger(tmp_path: Path) -> Path:
 
 def write_study(store: Path, name: str, trials: dict[str, str]) -> None:
     """Write a table of one cell whose names are all `name`."""
-    label = {"name": name, "label": name}
-    study = {
-        "format": 1,
-        "kind": "table",
-        "name": "quickstart",
-        "title": name,
-        "scale": "paper",
-        "metric": "last.test.miou",
-        "rows": [label],
-        "columns": [label],
-        "cells": [{"row": name, "column": name, "published": 71.6, "trials": trials}],
-    }
+    own = cell(trials, name, name, published=71.6)
+    study = resolved.table(own, name="quickstart", title=name, scale="paper")
     Store.open(store).write_study("quickstart", "paper", study)
 
 

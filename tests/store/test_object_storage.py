@@ -26,6 +26,7 @@ from semisweep.store.object_storage import ObjectPath
 
 if TYPE_CHECKING:
     from object_storage import ObjectStorage
+from resolved import cell, table
 
 
 @pytest.fixture
@@ -524,21 +525,6 @@ def test_parts_and_queries_answer_as_on_a_disk(store: Store, tmp_path: Path) -> 
 # The command line
 
 
-def one_cell(key: str) -> dict[str, object]:
-    """Return a resolved study that wants one trial."""
-    return {
-        "format": 1,
-        "kind": "table",
-        "name": "mine",
-        "title": "A table of tests",
-        "scale": "mini",
-        "metric": "last.test.miou",
-        "rows": [{"name": "ours", "label": "ours"}],
-        "columns": [{"name": "one", "label": "one"}],
-        "cells": [{"row": "ours", "column": "one", "published": 71.6, "trials": {"0/0": key}}],
-    }
-
-
 def test_every_command_works_on_object_storage_as_on_a_disk(
     s3: ObjectStorage, call: Callable[..., Any], tiny_shapes: Path, tmp_path: Path
 ) -> None:
@@ -560,7 +546,9 @@ def test_every_command_works_on_object_storage_as_on_a_disk(
         lines = ask("evaluate", *keys, *data, "--device", "cpu").split("\n")
         again = ask("evaluate", *keys, *data, "--device", "cpu").split("\n")
         assert [f"{line}  (known)" if line else "" for line in lines] == again
-        Store.open(str(store)).write_study("mine", "mini", one_cell(keys[0]))
+        Store.open(str(store)).write_study(
+            "mine", "mini", table(cell([keys[0]], published=71.6), name="mine")
+        )
         return [
             *lines,
             ask("status"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from resolved import cell, search, table
 
 from semisweep import Store, export, history, load
 from semisweep.core.errors import ConfigError, StoreError
@@ -182,9 +183,8 @@ def filled(store: Store, request: pytest.FixtureRequest) -> Store:
         trial.complete(row(seed=index % 3, method=f"m:{index % 2}", **{f"m{index % 2}": index}))
     store.trial("failed").fail({"error": "no", "trial": TRIAL})
     for name, scale, keys in (("one", "mini", ["k1", "k7"]), ("one", "paper", ["k2", "failed"])):
-        cells = [{"row": "a", "column": "b", "trials": dict(enumerate(keys))}]
-        store.write_study(name, scale, {"cells": cells})
-    store.write_study("search", "mini", {"trials": [{"key": "k3"}, {"key": "absent"}]})
+        store.write_study(name, scale, table(cell(keys)))
+    store.write_study("search", "mini", search(["k3", "absent"]))
     if request.param == "parts":
         compact(store)
     return store

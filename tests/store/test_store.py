@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from resolved import cell, table
 
 from semisweep import Store
 from semisweep.core.errors import StoreError
@@ -191,10 +192,10 @@ def test_a_new_file_is_seen_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_studies_are_kept_by_name_and_scale(store: Store) -> None:
-    first = {"rows": [{"name": "b"}, {"name": "a"}], "published": 67.4}
-    store.write_study("components", "mini", {"old": True})
+    first = table(cell(["k1"], "b", published=67.4), cell(["k2"], "a"))
+    store.write_study("components", "mini", table())
     path = store.write_study("components", "mini", first)
-    store.write_study("my_package.my_studies:table@1/x", "paper", {})
+    store.write_study("my_package.my_studies:table@1/x", "paper", table())
 
     assert path == store.root / "studies" / "components@mini.json"
     assert store.read_study("components", "mini") == first

@@ -26,7 +26,7 @@ def tables(tmp_path_factory):
 def test_the_results_are_those_of_the_studies_as_they_are(tables):
     """A method of another version has other keys: its trials are to be trained anew."""
     assert kept_rows().keys() == keys_of_all(tables)
-    assert len({own["paper"] for own in tables}) == 5
+    assert len({own.paper for own in tables}) == 5
 
 
 def test_the_tables_are_what_the_results_say(tables):
@@ -37,7 +37,7 @@ def test_the_report_shows_every_cell(tables, tmp_path):
     rows = kept_rows()
     store = Store.open(tmp_path / "store", create=True)
     for own in tables:
-        store.write_study(own["name"], "mini", own)
+        store.write_study(own.name, "mini", own)
     for key, row in rows.items():
         row = {name: value for name, value in row.items() if value is not None}
         store.trial(key).complete(row | {"run.seconds": 60.0, "run.device": "cpu"})
@@ -45,7 +45,7 @@ def test_the_report_shows_every_cell(tables, tmp_path):
     text = unescape(page.page(page.sections_for(page.studies_for((), request), request), "store"))
 
     for own in tables:
-        assert own["title"] in text
+        assert own.title in text
         for cell in build(own, rows, {}).cells.values():
             assert f"{cell.mean:.1f}" in text
             if cell.published is not None:

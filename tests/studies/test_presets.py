@@ -144,11 +144,11 @@ def test_every_study_of_a_paper_resolves_where_its_data_are(
     trained = {row.name for row in study.rows if row.method is not None}
     counted = {column.name for column in study.columns if column.unit}
 
-    for cell in resolved.table["cells"]:
-        is_trained = cell["row"] in trained and cell["column"] not in counted
+    for cell in resolved.table.cells:
+        is_trained = cell.row in trained and cell.column not in counted
         wanted = study.draws if is_trained else 0
-        assert len(cell["trials"]) == wanted, cell["row"]
-    assert {key for cell in resolved.table["cells"] for key in cell["trials"].values()} == set(
+        assert len(cell.trials) == wanted, cell.row
+    assert {key for cell in resolved.table.cells for key in cell.trials.values()} == set(
         resolved.trials
     )
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import itertools
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from resolved import through_json
 
 from semisweep import Study, Trial
 from semisweep.core.config import canonical
@@ -137,7 +137,7 @@ def test_the_table_of_images_counts_what_the_paper_prints() -> None:
 
 def test_labels_are_measured_class_by_class_where_each_row_has_its_own() -> None:
     shown = resolve(css_labels.labels, "paper", None).table
-    metrics = {(cell["row"], cell["column"]): cell["metric"] for cell in shown["cells"]}
+    metrics = {(cell.row, cell.column): cell.metric for cell in shown.cells}
 
     assert metrics["representation", "chair"] == "labels.representations.iou.chair"
     assert metrics["mix", "mIoU"] == "labels.mix.miou"
@@ -165,14 +165,14 @@ def test_every_study_resolves_at_its_scales(study: Study, scale: str) -> None:
     columns = [column for column in study.columns if scale in column.set]
     trained = [row for row in study.rows if row.method is not None]
 
-    assert len(shown["cells"]) == len(study.rows) * len(columns) > 0
+    assert len(shown.cells) == len(study.rows) * len(columns) > 0
     assert len(cells(study, scale)) == len(trained) * len(columns)
     assert len({row.name for row in study.rows}) == len(study.rows)
     assert study.base in {row.name for row in trained}
     assert set(study.published) <= {
         (row.name, column.name) for row in study.rows for column in study.columns
     }
-    assert json.loads(json.dumps(shown)) == shown
+    assert through_json(shown) == shown
 
 
 def test_all_studies_but_those_of_data_that_is_not_embedded_have_both_scales() -> None:

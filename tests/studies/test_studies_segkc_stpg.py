@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from resolved import through_json
 
 from semisweep import Column, Row, Search, Study, Trial
 from semisweep.checks.validation import sample_trials
@@ -143,11 +143,11 @@ def test_every_study_resolves_at_both_scales(study: Study, scale: str) -> None:
     counted = [column for column in columns if column.unit]
     trained = [row for row in study.rows if row.method is not None]
 
-    assert len(shown["cells"]) == len(study.rows) * len(columns) > 0
+    assert len(shown.cells) == len(study.rows) * len(columns) > 0
     assert len(cells(study, scale)) == len(trained) * (len(columns) - len(counted))
     assert len({row.name for row in study.rows}) == len(study.rows)
     assert study.base in {row.name for row in trained}
-    assert json.loads(json.dumps(shown)) == shown
+    assert through_json(shown) == shown
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
@@ -383,7 +383,7 @@ def test_a_row_without_a_method_shows_its_published_number_and_trains_nothing() 
     shown = to_markdown(build(resolved.table, {}, {}))
 
     assert found == []
-    assert [cell["published"] for cell in resolved.table["cells"]] == [70.5, 60.0]
+    assert [cell.published for cell in resolved.table.cells] == [70.5, 60.0]
     assert "theirs (published only)" in shown
     assert "70.5" in shown
 
@@ -396,7 +396,7 @@ def test_only_rows_with_a_method_are_checked_and_run(tiny_shapes: Path) -> None:
     trials = list(sample_trials(COMPARISON, Request(roots=Roots(tiny_shapes.parent))))
 
     assert len(resolved.trials) == 2
-    assert [len(cell["trials"]) for cell in resolved.table["cells"]] == [0, 2]
+    assert [len(cell.trials) for cell in resolved.table.cells] == [0, 2]
     assert [method_class(trial.method) for trial in trials] == [Supervised]
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
+from resolved import cell, search, table
 
 from semisweep import Store
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.study.plan import plan
 
 
-def table(*cells: dict[str, str]) -> dict[str, Any]:
-    return {"cells": [{"trials": trials} for trials in cells]}
+def wanting(*cells: dict[str, str]) -> ResolvedStudy:
+    return table(*(cell(trials, row=f"row {index}") for index, trials in enumerate(cells)))
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_trials_are_finished_failed_or_missing(store: Store) -> None:
-    found = plan([table({"0/0": "a", "0/1": "b"}, {"0/0": "c", "0/1": "d", "0/2": "e"})], store)
+    found = plan([wanting({"0/0": "a", "0/1": "b"}, {"0/0": "c", "0/1": "d", "0/2": "e"})], store)
 
     assert (found.wanted, found.distinct, found.shared) == (5, 5, 0)
     assert found.finished == ("a", "c")
@@ -38,8 +39,8 @@ def test_trials_are_finished_failed_or_missing(store: Store) -> None:
 
 
 def test_equal_trials_run_once_for_all_cells_and_studies(store: Store) -> None:
-    first = table({"0/0": "a", "0/1": "d"}, {"0/0": "d", "0/1": "a"})
-    second = table({"0/0": "e", "0/1": "d"})
+    first = wanting({"0/0": "a", "0/1": "d"}, {"0/0": "d", "0/1": "a"})
+    second = wanting({"0/0": "e", "0/1": "d"})
 
     found = plan([first, second], store)
 
@@ -48,12 +49,12 @@ def test_equal_trials_run_once_for_all_cells_and_studies(store: Store) -> None:
 
 
 def test_without_a_store_everything_is_missing() -> None:
-    found = plan([table({"0/0": "a", "0/1": "b"})], None)
+    found = plan([wanting({"0/0": "a", "0/1": "b"})], None)
 
     assert (found.finished, found.failed, found.missing) == ((), (), ("a", "b"))
 
 
 def test_a_search_wants_what_it_has_suggested(store: Store) -> None:
-    found = plan([{"trials": [{"key": "a"}, {"key": "e"}, {"key": "e"}]}], store)
+    found = plan([search(["a", "e", "e"])], store)
 
     assert (found.wanted, found.finished, found.missing) == (3, ("a",), ("e",))

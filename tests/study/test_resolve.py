@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from resolved import through_json
 
 from semisweep import Column, DataConfig, Preset, Row, Search, Study, TrainingConfig, Trial
 from semisweep.core.errors import ConfigError, DataError
@@ -105,15 +106,15 @@ def test_every_study_resolves_without_images(study: Study, scale: str) -> None:
     resolved = resolve(study, scale, None)
     shown = resolved.table
 
-    places = {(cell["row"], cell["column"]) for cell in shown["cells"]}
-    rows, columns = ([item["name"] for item in shown[part]] for part in ("rows", "columns"))
+    places = {(cell.row, cell.column) for cell in shown.cells}
+    rows, columns = ([item.name for item in labels] for labels in (shown.rows, shown.columns))
     assert scale in SCALES
     assert places == {(row, column) for row in rows for column in columns}
-    assert len(shown["cells"]) == len(places) > 0
-    assert all(cell["trials"] == {} for cell in shown["cells"])
+    assert len(shown.cells) == len(places) > 0
+    assert all(cell.trials == {} for cell in shown.cells)
     assert resolved.trials == {}
     assert study.base in rows
-    assert json.loads(json.dumps(shown)) == shown
+    assert through_json(shown) == shown
 
 
 @pytest.mark.parametrize(("study", "scale"), [pytest.param(*t, id=t[0].name) for t in searches()])
@@ -149,10 +150,10 @@ def test_published_numbers_stand_in_places_that_exist(study: Study, scale: str) 
     columns = {column.name for column in study.columns}
 
     assert set(study.published) <= {(row, column) for row in rows for column in columns}
-    for cell in resolve(study, scale, None).table["cells"]:
-        place = (cell["row"], cell["column"])
-        assert cell["published"] == study.published.get(place)
-        assert cell["published_std"] == study.published_std.get(place)
+    for cell in resolve(study, scale, None).table.cells:
+        place = (cell.row, cell.column)
+        assert cell.published == study.published.get(place)
+        assert cell.published_std == study.published_std.get(place)
 
 
 @pytest.mark.parametrize(("study", "scale"), [pytest.param(*t, id=t[0].name) for t in tables()])
@@ -229,9 +230,8 @@ def test_equal_cells_of_different_studies_have_equal_keys(tiny_shapes: Path) -> 
     resolved = {name: resolve(table(name), "mini", splits) for name in names}
 
     def keys(name: str, row: str) -> dict[str, str]:
-        cells = {cell["row"]: cell["trials"] for cell in resolved[name].table["cells"]}
-        found: dict[str, str] = cells[row]
-        return found
+        cells = {cell.row: cell.trials for cell in resolved[name].table.cells}
+        return dict(cells[row])
 
     ours = keys("rankmatch_weight", "lambda=0.1")
     for name, row in (
@@ -294,8 +294,8 @@ def test_a_field_applies_to_the_arms_that_have_it(tiny_shapes: Path) -> None:
 def test_the_table_says_what_the_user_changed(tiny_shapes: Path) -> None:
     changes = {"training.steps": 5}
 
-    assert resolve(SMALL, "mini", None, changes).table["changes"] == changes
-    assert resolve(SMALL, "mini", None).table["changes"] == {}
+    assert resolve(SMALL, "mini", None, changes).table.changes == changes
+    assert resolve(SMALL, "mini", None).table.changes == {}
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_a_proxy_freezes_transformers_and_says_so() -> None:
     assert small.config["senior"].frozen
     assert small.config["junior"].frozen
     assert "encoders of transformers frozen" in small.notes[-1]
-    assert small.notes[-1] in resolve(segkc.losses, PROXY, None).table["notes"]
+    assert small.notes[-1] in resolve(segkc.losses, PROXY, None).table.notes
 
 
 @pytest.mark.parametrize("study", at_paper_scale(), ids=lambda study: study.name)
@@ -113,9 +113,9 @@ def test_every_study_has_a_proxy_on_the_same_images(study: Study | Search) -> No
         assert preset_of(study, PROXY).data == preset_of(study, "paper").data
         return
     table, paper = (resolve(study, scale, None).table for scale in (PROXY, "paper"))
-    assert [cell["column"] for cell in table["cells"]] == [c["column"] for c in paper["cells"]]
-    assert table["columns"] == paper["columns"]
-    assert any(note.startswith("Proxy: ") for note in table["notes"])
+    assert [cell.column for cell in table.cells] == [c.column for c in paper.cells]
+    assert table.columns == paper.columns
+    assert any(note.startswith("Proxy: ") for note in table.notes)
     for row, column, trial in cells(study, PROXY):
         whole = cell_trial(study, "paper", row, column, {})
         share = 1.0 if study is gps_figures.first_epoch else 0.1
@@ -147,13 +147,13 @@ def test_the_warm_up_of_css_is_reduced_with_its_schedule() -> None:
 
 def test_a_column_has_the_preset_of_its_data_set_and_the_metric_of_the_table() -> None:
     trials = {(row.name, column.name): trial for row, column, trial in cells(TWO, "paper")}
-    notes = resolve(TWO, "paper", None).table["notes"]
+    notes = resolve(TWO, "paper", None).table.notes
 
     assert trials["a", "voc"].training == WHOLE
     assert trials["b", "streets"].training.crop_pixels == 800
     assert trials["b", "streets"].data == DataConfig(name="cityscapes", labelled=186)
     assert column_preset(TWO, "paper", TWO.columns[1]).metric == "best.val.miou"
-    assert notes == ["a note", "of streets"]
+    assert notes == ("a note", "of streets")
     request = Request(scale="paper", roots=Roots(Path("nowhere")))
     assert {t.data.name for t in sample_trials(TWO, request)} == {"voc", "cityscapes"}
     assert {t.training.schedule_share for _, _, t in cells(TWO, PROXY)} == {0.1}

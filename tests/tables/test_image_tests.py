@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from resolved import cell, table
 
 from semisweep import Store
 from semisweep.store.query import results
@@ -14,21 +14,12 @@ from semisweep.tables.image_tests import image_tests
 from semisweep.tables.markdown_csv import to_markdown
 from semisweep.tables.table_builder import Outside, build
 
-STUDY: dict[str, Any] = {
-    "format": 1,
-    "name": "example",
-    "title": "T",
-    "scale": "mini",
-    "base": "base",
-    "metric": "last.test.miou",
-    "rows": [{"name": "base"}, {"name": "row"}, {"name": "same"}],
-    "columns": [{"name": "one"}],
-    "cells": [
-        {"row": "base", "column": "one", "trials": {"0/0": "a0", "0/1": "a1"}},
-        {"row": "row", "column": "one", "trials": {"0/0": "b0", "0/1": "b1"}},
-        {"row": "same", "column": "one", "trials": {"0/0": "a0", "0/1": "a1"}},
-    ],
-}
+STUDY = table(
+    cell(["a0", "a1"], row="base"),
+    cell(["b0", "b1"], row="row"),
+    cell(["a0", "a1"], row="same"),
+    base="base",
+)
 
 
 @pytest.fixture

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import resolved
+from resolved import cell
 
 from semisweep.core.errors import ConfigError
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.tables.interim_analysis import (
     LOOKS,
     MOST_ADDED,
@@ -25,16 +28,10 @@ Call = Callable[..., Any]
 Check = Callable[..., None]
 
 
-def stored(values: Mapping[str, list[float]], **more: Any) -> dict[str, Any]:
+def stored(values: Mapping[str, list[float]], **more: Any) -> ResolvedStudy:
     """Return a resolved study of one column; a row's numbers stand for its keys."""
-    rows = [{"name": row, "label": row} for row in values]
-    cells = [
-        {"row": row, "column": "one", "trials": {f"0/{s}": f"{row}-{s}" for s in range(len(own))}}
-        for row, own in values.items()
-    ]
-    heading = {"format": 1, "name": "example", "title": "T", "scale": "mini", "base": "base"}
-    columns = [{"name": "one", "label": "one"}]
-    return heading | {"metric": "miou", "rows": rows, "columns": columns, "cells": cells} | more
+    cells = [cell([f"{row}-{s}" for s in range(len(own))], row) for row, own in values.items()]
+    return resolved.table(*cells, **{"base": "base", "metric": "miou", **more})
 
 
 def table(values: Mapping[str, list[float]], **more: Any) -> Any:
@@ -98,7 +95,7 @@ def test_nothing_inconclusive_is_no_further_look() -> None:
     decided = {"base": [60.0, 61.0, 62.0], "clear": [70.0, 71.1, 72.0]}
 
     found = look_again(stored(decided), table(decided), None, missing=False)
-    assert (found.look, found.stated()) == (1, {})
+    assert (found.look, found.looks) == (1, 1)
 
 
 def test_looks_are_as_many_as_were_planned() -> None:
@@ -114,8 +111,9 @@ def test_a_run_keeps_the_look_and_its_replicates() -> None:
     kept = kept_look(stored(VALUES, look=2, looks=3), None)
 
     assert kept.units == {(row, "one"): 3 for row in VALUES}
-    assert kept.stated() == {"look": 2, "looks": 3}
-    assert kept_look(None, None).stated() == {}
+    assert (kept.look, kept.looks) == (2, 3)
+    assert kept.stated(stored(VALUES)) == stored(VALUES, look=2, looks=3)
+    assert kept_look(None, None).stated(stored(VALUES)) == stored(VALUES)
     assert kept_look(None, 2) == InterimAnalysis(looks=2)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import resource
 import subprocess
@@ -13,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from resolved import decoded, through_json
 
 from semisweep import Store
-from semisweep.core.errors import ConfigError, StoreError
+from semisweep.core.errors import ConfigError
 from semisweep.tables.markdown_csv import to_csv, to_markdown
 from semisweep.tables.table_builder import Outside, build
 from semisweep.tables.table_values import Table
@@ -95,8 +95,13 @@ def example_study(**more: Any) -> tuple[Any, Any, Any]:
     return study, results, failures
 
 
+def built(study: dict[str, Any], *found: Any) -> Table:
+    """Return the table of a study that a store holds with these fields."""
+    return build(decoded(study), *found)
+
+
 def one(rows: Rows, **more: Any) -> Table:
-    return build(*make_study(rows, **more))
+    return built(*make_study(rows, **more))
 
 
 def grid(markdown: str) -> dict[str, list[str]]:
@@ -107,14 +112,14 @@ def grid(markdown: str) -> dict[str, list[str]]:
 
 
 def test_the_example_table_is_as_committed() -> None:
-    assert (GOLDEN / "table_example.md").read_text() == to_markdown(build(*example_study()))
+    assert (GOLDEN / "table_example.md").read_text() == to_markdown(built(*example_study()))
 
 
 def test_a_table_of_two_columns_has_a_grid_for_each() -> None:
     rows: Rows = {"baseline": [0.4, 0.42], "other": [0.45, 0.43]}
     study = make_study(rows, {"1/16 (92)": "16 labelled", "full": "all labelled"})
 
-    markdown = to_markdown(build(*study))
+    markdown = to_markdown(built(*study))
 
     assert (GOLDEN / "table_two_columns.md").read_text() == markdown
     first, second = markdown.split("### all labelled")
@@ -124,7 +129,7 @@ def test_a_table_of_two_columns_has_a_grid_for_each() -> None:
 
 
 def test_the_lines_of_a_table_are_equally_wide() -> None:
-    lines = to_markdown(build(*example_study())).splitlines()
+    lines = to_markdown(built(*example_study())).splitlines()
 
     assert len({len(line) for line in lines if line.startswith("|")}) == 1
 
@@ -156,7 +161,7 @@ def test_an_error_is_shown_by_its_last_line_and_only_a_few_are() -> None:
 def test_a_finished_trial_that_failed_before_is_finished() -> None:
     study, results, _ = make_study({"a": [0.5, 0.6]}, base="")
 
-    table = build(study, results, {"a-0-0": {"error": "the first time"}})
+    table = built(study, results, {"a-0-0": {"error": "the first time"}})
 
     assert table.cells["a", "1/16 (92)"].failed == 0
     assert not table.errors
@@ -186,7 +191,7 @@ def test_a_row_that_is_the_base_rows_trials_says_so() -> None:
     study, results, failures = make_study({"baseline": [0.4, 0.5], "weight 0": [0.1, 0.1]})
     study["cells"][1]["trials"] = study["cells"][0]["trials"]
 
-    assert grid(to_markdown(build(study, results, failures)))["weight 0"][3] == "same trials"
+    assert grid(to_markdown(built(study, results, failures)))["weight 0"][3] == "same trials"
 
 
 def test_draws_are_the_unit_where_a_cell_has_several() -> None:
@@ -199,7 +204,7 @@ def test_draws_are_the_unit_where_a_cell_has_several() -> None:
         for seed in range(2)
     }
 
-    table = build(study, results, {})
+    table = built(study, results, {})
     cell = table.cells["a", "1/16 (92)"]
 
     assert (cell.n, cell.wanted, len(cell.keys)) == (3, 6, 6)
@@ -217,7 +222,7 @@ def test_one_draw_of_several_planned_gives_no_interval() -> None:
         cell["trials"] = {name: f"{cell['row']} {name}" for name in names}
     results = {f"{row} 0/{seed}": {METRIC: 0.4 + 0.01 * seed} for row in rows for seed in range(3)}
 
-    cell = build(study, results, {}).cells["other", "1/16 (92)"]
+    cell = built(study, results, {}).cells["other", "1/16 (92)"]
 
     assert cell.n == 1
     assert cell.mean == pytest.approx(41)
@@ -237,7 +242,7 @@ def test_published_numbers_keep_their_decimals() -> None:
         cell["published"] = number
     study["cells"][2]["published_std"] = 0.35
 
-    shown = grid(to_markdown(build(study, results, failures)))
+    shown = grid(to_markdown(built(study, results, failures)))
 
     assert [shown[row][0] for row in "abc"] == ["80.0", "74.19", "71.6 ± 0.35"]
 
@@ -252,7 +257,7 @@ def test_labels_cannot_break_the_table() -> None:
     study, results, failures = make_study({"a": [0.5]}, base="")
     study["rows"][0]["label"] = "a|b\nc"
 
-    assert "| a\\|b c |" in to_markdown(build(study, results, failures))
+    assert "| a\\|b c |" in to_markdown(built(study, results, failures))
 
 
 def test_results_of_different_source_are_pointed_out() -> None:
@@ -260,30 +265,20 @@ def test_results_of_different_source_are_pointed_out() -> None:
     results["a-0-0"]["source.digest"] = "one"
     results["a-0-1"]["source.digest"] = "two"
 
-    assert "2 versions of the source code" in to_markdown(build(study, results, failures))
+    assert "2 versions of the source code" in to_markdown(built(study, results, failures))
 
 
 def test_a_metric_that_results_lack_is_refused_with_the_nearest() -> None:
     study, results, failures = make_study({"a": [0.5]}, metric="last.test.mious")
 
     with pytest.raises(ConfigError, match=r"metric='last.test.mious'.*did you mean last.test.miou"):
-        build(study, results, failures)
-
-
-def test_a_study_of_another_format_is_refused() -> None:
-    with pytest.raises(StoreError, match="format=2"):
-        one({"a": [0.5]}, format=2)
-
-
-def test_a_search_has_no_table() -> None:
-    with pytest.raises(ConfigError, match="search"):
-        one({"a": [0.5]}, kind="search")
+        built(study, results, failures)
 
 
 def test_csv_holds_every_cell_in_percent() -> None:
     study, results, failures = example_study()
 
-    lines = list(csv.DictReader(io.StringIO(to_csv([build(study, results, failures)] * 2))))
+    lines = list(csv.DictReader(io.StringIO(to_csv([built(study, results, failures)] * 2))))
 
     assert len(lines) == 14
     assert lines[1]["published"] == "67.4"
@@ -307,15 +302,14 @@ def test_a_table_is_made_quickly_and_without_heavy_imports(tmp_path: Path) -> No
     for key, row in results.items():
         iou = {f"last.test.iou.{index}": 0.5 for index in range(80)}
         store.trial(key).complete({**row, **iou})
-    store.write_study("components", "mini", study)
+    store.write_study("components", "mini", decoded(study))
     code = """
 import sys
 from semisweep.store import query, store
 from semisweep.tables import markdown_csv, table_builder
 opened = store.Store.open(sys.argv[1])
 study = opened.read_study("components", "mini")
-keys = [key for cell in study["cells"] for key in cell["trials"].values()]
-found = query.results(opened, keys)
+found = query.results(opened, study.keys)
 print(markdown_csv.to_markdown(table_builder.build(study, found, opened.failures())))
 heavy = {"torch", "ray", "pandas", "pydantic", "scipy.stats"} & set(sys.modules)
 assert not heavy, heavy
@@ -332,12 +326,10 @@ assert not heavy, heavy
     assert seconds < 2
 
 
-def test_a_study_that_went_through_the_store_gives_the_same_table() -> None:
-    study, results, failures = example_study()
+def test_a_study_that_went_through_the_store_is_the_same() -> None:
+    study, _, _ = example_study()
 
-    assert build(study, results, failures) == build(
-        json.loads(json.dumps(study)), results, failures
-    )
+    assert through_json(decoded(study)) == decoded(study)
 
 
 def test_a_cell_may_have_a_metric_of_its_own() -> None:
@@ -348,7 +340,7 @@ def test_a_cell_may_have_a_metric_of_its_own() -> None:
     for cell in study["cells"]:
         cell["metric"] = "last.test.iou.pole"
 
-    made = build(study, results, failures)
+    made = built(study, results, failures)
 
     assert made.cells["row", "1/16 (92)"].delta == pytest.approx(20)
     assert "`last.test.iou.pole`" in to_markdown(made)
@@ -361,11 +353,11 @@ def test_results_of_other_source_than_now_are_flagged() -> None:
     study, results, failures = make_study({"old": [0.4, 0.5], "new": [0.5, 0.6]})
     for key, row in results.items():
         row |= {"method": "a:A", "source.digest": "then" if key.startswith("old") else "now"}
-    shown = to_markdown(build(study, results, failures, Outside(current=lambda method: "now")))
+    shown = to_markdown(built(study, results, failures, Outside(current=lambda method: "now")))
 
     assert shown.count("(2)†") == 1
     assert "† Stale: 2 trials were made by other source code" in shown
-    assert "†" not in to_markdown(build(study, results, failures))
+    assert "†" not in to_markdown(built(study, results, failures))
 
 
 def test_published_numbers_of_columns_that_a_scale_lacks_are_in_the_csv_alone() -> None:
@@ -373,7 +365,7 @@ def test_published_numbers_of_columns_that_a_scale_lacks_are_in_the_csv_alone() 
     study["elsewhere"] = [
         {"row": "row", "column": "full", "published": 80.1, "published_std": 0.4, "trials": {}}
     ]
-    made = build(study, results, failures)
+    made = built(study, results, failures)
     last = list(csv.DictReader(to_csv([made]).splitlines()))[-1]
 
     assert (last["column"], last["published"], last["published_std"], last["mean"], last["n"]) == (
@@ -393,7 +385,7 @@ def test_what_is_counted_is_shown_in_its_unit_and_never_compared() -> None:
     study["cells"] += [
         {"row": "row", "column": "params", "published": 59.5, "value": 59.4683, "trials": {}}
     ]
-    made = build(study, results, failures)
+    made = built(study, results, failures)
     last = list(csv.DictReader(to_csv([made]).splitlines()))[-1]
 
     assert "published, M parameters" in to_markdown(made)

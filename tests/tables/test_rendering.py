@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from resolved import search
 
 from semisweep import Store
 from semisweep.core.markdown import grid
+from semisweep.store.resolved_search import Direction
 from semisweep.study.request import Request, Roots
 from semisweep.tables.rendering import failures, provenance_table, render, resolved_study, write
 from semisweep_methods.rankmatch import RankMatch
@@ -25,25 +27,13 @@ def request(store: Path, **more: Any) -> Request:
     return Request(roots=Roots(store / "no data"), store=str(store), **more)
 
 
-def search_with(store: Store, direction: str = "maximize") -> dict[str, Any]:
+def search_with(store: Store, direction: Direction = "maximize") -> None:
     """Keep a search of three suggestions, of which the last has no result yet."""
     for key, score in (("aaaa", 0.4), ("bbbb", 0.6)):
         store.trial(key).complete({METRIC: score})
-    entries = [
-        {"number": number, "key": key, "params": {"config.threshold": 0.5 + number / 10}}
-        for number, key in enumerate(("aaaa", "bbbb", "cccc"))
-    ]
-    table = {
-        "format": 1,
-        "kind": "search",
-        "name": "rankmatch_search",
-        "title": "A search of tests",
-        "metric": METRIC,
-        "direction": direction,
-        "trials": entries,
-    }
-    store.write_study("rankmatch_search", "mini", table)
-    return table
+    named = {"name": "rankmatch_search", "title": "A search of tests"}
+    kept = search(["aaaa", "bbbb", "cccc"], metric=METRIC, direction=direction, **named)
+    store.write_study("rankmatch_search", "mini", kept)
 
 
 def order(text: str) -> list[str]:
@@ -55,7 +45,7 @@ def order(text: str) -> list[str]:
     [("maximize", ["#1", "#0", "#2"]), ("minimize", ["#0", "#1", "#2"])],
 )
 def test_a_search_shows_the_best_first_and_what_is_missing_last(
-    store: Store, direction: str, expected: list[str]
+    store: Store, direction: Direction, expected: list[str]
 ) -> None:
     search_with(store, direction)
 
@@ -94,9 +84,9 @@ def test_what_was_run_is_shown_as_it_was_run(kept_store: Path) -> None:
         "quickstart", request(kept_store, scale="paper", changes={"training.epochs": 3})
     )
 
-    assert stored["title"] == "A table of tests"
-    assert changed["title"].startswith("Quickstart")
-    assert changed["changes"] == {"training.epochs": 3}
+    assert stored.title == "A table of tests"
+    assert changed.title.startswith("Quickstart")
+    assert changed.changes == {"training.epochs": 3}
 
 
 def test_failures_are_those_of_the_study(kept_store: Path) -> None:

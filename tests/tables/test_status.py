@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from resolved import cell, table
 
 from semisweep import Store
 from semisweep.tables.status import duration, status_lines, study_status
 
-TABLE = {
-    "cells": [{"row": "ours", "column": "one", "trials": {f"0/{n}": f"k{n}" for n in range(6)}}]
-}
+TABLE = table(cell([f"k{n}" for n in range(6)]))
 NOW = 1_000_000.0
 TRAINER = """
 import sys
@@ -97,9 +96,9 @@ def test_the_end_is_estimated_from_what_trials_took(
 def test_before_any_trial_has_finished_the_pace_of_running_ones_counts(
     store: Store, training: subprocess.Popen[str]
 ) -> None:
-    table = {"cells": [{"row": "ours", "column": "one", "trials": {"0/4": "k4", "0/5": "k5"}}]}
+    two = table(cell({"0/4": "k4", "0/5": "k5"}))
 
-    assert study_status(store, table, NOW).seconds_left == pytest.approx(0.8 * 50 + 50)
+    assert study_status(store, two, NOW).seconds_left == pytest.approx(0.8 * 50 + 50)
 
 
 def test_a_killed_trainer_leaves_a_trial_that_waits(

@@ -6,13 +6,14 @@ that they are about, so that running again costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from semisweep.checks.arm_integrity import Checker, Finding, Problem, check_arms, refuse
 from semisweep.core.config import digest
 from semisweep.core.provenance import source
 from semisweep.store import files
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.store import Store
 from semisweep.study.declaration import Study
 from semisweep.study.factor import Probe
@@ -81,6 +82,6 @@ def check_before(
     return findings
 
 
-def carried_note(table: Mapping[str, Any] | None) -> list[str]:
+def carried_note(table: ResolvedStudy | None) -> list[str]:
     """Return the note of a table whose arms were not checked when they were trained."""
-    return [UNCHECKED] if table is not None and UNCHECKED in table.get("notes", ()) else []
+    return [UNCHECKED] if table is not None and UNCHECKED in table.notes else []

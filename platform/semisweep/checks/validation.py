@@ -129,7 +129,7 @@ def check_search(search: Search, request: Request) -> None:
         if direction not in ("maximize", "minimize"):
             raise unknown("direction", direction, ("maximize", "minimize"))
     if search.sampler == "grid":
-        grid_size({"space": describe(space)})
+        grid_size(describe(space))
     elif (search.trials or request.trials or 0) < 1:
         raise ConfigError(
             f"a search must have a number of trials, got trials={search.trials}, "

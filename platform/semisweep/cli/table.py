@@ -13,6 +13,8 @@ import click
 from semisweep.cli.options import Study, make_request, shared, store_option
 
 if TYPE_CHECKING:
+    from semisweep.store.resolved_search import StudyOrSearch
+    from semisweep.store.resolved_study import ResolvedStudy
     from semisweep.study.request import Request
 
 FORMATS = ("terminal", "markdown", "latex", "html", "csv")
@@ -111,9 +113,10 @@ def _request(store: str, scale: str) -> Request:
     return make_request(scale=scale, store=store, data=(), seeds=None, changes=())
 
 
-def _table_of(study: Any, name: str) -> Any:
+def _table_of(study: StudyOrSearch, name: str) -> ResolvedStudy:
     from semisweep.core.errors import ConfigError
+    from semisweep.store.resolved_study import ResolvedStudy
 
-    if study["kind"] != "table":
+    if not isinstance(study, ResolvedStudy):
         raise ConfigError(f"numbers must be of a table, got study={name}, which is a search")
     return study

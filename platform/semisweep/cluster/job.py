@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from semisweep.search.halving import RungRule
 
 
 class GroupRenewed(RuntimeError):
@@ -37,7 +40,7 @@ class Job:
     threads: int = 1
     data_workers: int = 0
     label: str = ""  # study, row and replicate, for people
-    halving: dict[str, Any] | None = None  # where a search may stop it
+    halving: RungRule | None = None  # where a search may stop it
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ The digest is that of the kept weights. It is no part of a trial's key or result
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from semisweep.core.errors import StoreError
 from semisweep.store import files
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.result_file import encode_row, read_row
 from semisweep.store.store import Store
 from semisweep.store.trial_folder import TrialFolder
@@ -33,21 +34,19 @@ def label_row(folder: TrialFolder) -> dict[str, Any]:
     return {name: value for name, value in (row or {}).items() if name.startswith(MEASURED)}
 
 
-def measured_keys(study: Mapping[str, Any]) -> list[str]:
+def measured_keys(study: ResolvedStudy) -> list[str]:
     """Return the keys of a resolved study whose pseudo-labels a metric asks for."""
     return list(
         dict.fromkeys(
             key
-            for cell in study["cells"]
-            if str(cell.get("metric", "")).startswith(MEASURED)
-            for key in cell["trials"].values()
+            for cell in study.cells
+            if (cell.metric or "").startswith(MEASURED)
+            for key in cell.trials.values()
         )
     )
 
 
-def measure(
-    study: Mapping[str, Any], store: Store, roots: Roots, say: Callable[[str], None]
-) -> int:
+def measure(study: ResolvedStudy, store: Store, roots: Roots, say: Callable[[str], None]) -> int:
     """Measure the pseudo-labels that a table asks for and that were not; return how many trials.
 
     Trials without a result wait; those whose weights are gone are told and left out.
@@ -60,7 +59,7 @@ def measure(
         try:
             _measure(folder, roots)
         except StoreError as error:
-            say(f"warning: {study['name']}: pseudo-labels not measured: {error}")
+            say(f"warning: {study.name}: pseudo-labels not measured: {error}")
             continue
         done += 1
     return done

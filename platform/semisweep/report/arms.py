@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from semisweep.core.errors import ConfigError, StoreError
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.store import Store
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 PARTS = ("test", "val")  # the first that a data set has
 WEIGHTS = ("last", "best")
-Study = Mapping[str, Any]
 
 
 class Arm(NamedTuple):
@@ -26,16 +26,13 @@ class Arm(NamedTuple):
     weights: str
 
 
-def arms(study: Study, column: str, store: Store) -> list[Arm]:
+def arms(study: ResolvedStudy, column: str, store: Store) -> list[Arm]:
     """Return the arms of a column that have a finished trial with kept weights, in order.
 
     Of each arm the first such trial in the order of its replicates, so that all show one seed.
     """
-    cells = {cell["row"]: cell["trials"] for cell in study["cells"] if cell["column"] == column}
-    found = (
-        _arm(row.get("label") or row["name"], cells.get(row["name"], {}), store)
-        for row in study["rows"]
-    )
+    cells = {cell.row: cell.trials for cell in study.cells if cell.column == column}
+    found = (_arm(row.label, cells.get(row.name, {}), store) for row in study.rows)
     return [arm for arm in found if arm is not None]
 
 
@@ -72,7 +69,6 @@ def shown_images(dataset: DataSet, count: int) -> list[str]:
     return [ids[(2 * index + 1) * len(ids) // (2 * count)] for index in range(count)]
 
 
-def columns_of(study: Study) -> Iterator[tuple[str, str]]:
+def columns_of(study: ResolvedStudy) -> Iterator[tuple[str, str]]:
     """Yield name and label of each column of a table."""
-    columns: Sequence[Mapping[str, str]] = study["columns"]
-    yield from ((column["name"], column.get("label") or column["name"]) for column in columns)
+    yield from ((column.name, column.label) for column in study.columns)

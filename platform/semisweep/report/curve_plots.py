@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from semisweep.report.axes import setting_axis, value_axis
 from semisweep.report.figure import Figure, legend
 from semisweep.report.svg import Plot, bars, swatch
+from semisweep.store.resolved_study import Label, Place
 from semisweep.store.snapshot import Snapshot
-from semisweep.tables.table_values import Cell, Label, Table
+from semisweep.tables.table_values import Cell, Table
 
 if TYPE_CHECKING:
     from semisweep.store.snapshot import Numbers
@@ -134,7 +135,7 @@ def _published_curve(plot: Plot, ordered: Sequence[tuple[float, Cell]], index: i
         plot.mark(point, index, f"published {point[1]:g}", hollow=True)
 
 
-def learning(table: Table, stored: Snapshot, trials: Mapping[tuple[str, str], Mapping[str, str]]) -> Iterator[Figure]:  # fmt: skip  # noqa: E501
+def learning(table: Table, stored: Snapshot, trials: Mapping[Place, Mapping[str, str]]) -> Iterator[Figure]:  # fmt: skip  # noqa: E501
     """Yield the validation score over training, one figure a column, and the losses if few."""
     names = stored.histories.names
     wanted = ["val.miou"] if "val.miou" in names else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from semisweep.report.arms import arms, columns_of, opened, shown_images
@@ -10,6 +10,7 @@ from semisweep.report.axes import Axis
 from semisweep.report.figure import Figure
 from semisweep.report.picture_strips import class_legend, colour_text
 from semisweep.report.svg import Plot
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.store import Store
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ Place = tuple[str, int, int, int]  # image, row, column, class
 
 
 def embeddings(
-    study: Mapping[str, Any], store: Store, roots: Roots, device: str = "cpu"
+    study: ResolvedStudy, store: Store, roots: Roots, device: str = "cpu"
 ) -> Iterator[Figure]:
     """Yield a map of features for each arm with kept weights, of the same pixels for all.
 

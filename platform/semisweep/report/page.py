@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from semisweep.report.sections import Part, Section, section
 from semisweep.store.files import replacing
+from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
 from semisweep.store.store import Store
 from semisweep.study.request import Request
 from semisweep.tables.rendering import read, resolved_study
@@ -16,7 +16,7 @@ from semisweep.tables.rendering import read, resolved_study
 HERE = Path(__file__).parent
 
 
-def studies_for(names: Sequence[str], request: Request) -> list[Mapping[str, Any]]:
+def studies_for(names: Sequence[str], request: Request) -> list[StudyOrSearch]:
     """Return the resolved studies of a report: those that are named, or all that the store has."""
     if names:
         return [resolved_study(name, request) for name in names]
@@ -28,7 +28,7 @@ def studies_for(names: Sequence[str], request: Request) -> list[Mapping[str, Any
 
 
 def sections_for(
-    studies: Sequence[Mapping[str, Any]],
+    studies: Sequence[StudyOrSearch],
     request: Request,
     *,
     images: int = 0,
@@ -52,14 +52,14 @@ def sections_for(
 
 
 def _seen(
-    study: Mapping[str, Any],
+    study: StudyOrSearch,
     store: Store,
     request: Request,
     images: int,
     features: bool,
     device: str,
 ) -> Iterator[Part]:
-    if study["kind"] == "search":
+    if isinstance(study, ResolvedSearch):
         return
     if images:
         from semisweep.report.picture_strips import strips

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from semisweep.report.arms import Arm, arms, columns_of, opened, shown_images
 from semisweep.report.figure import Figure
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.store import Store
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ CHOICE = "The images stand evenly spaced in their part's list; none was chosen b
 
 
 def strips(
-    study: Mapping[str, Any], store: Store, roots: Roots, count: int, device: str = "cpu"
+    study: ResolvedStudy, store: Store, roots: Roots, count: int, device: str = "cpu"
 ) -> Iterator[Figure]:
     """Yield one strip of pictures for each column that has arms with kept weights.
 

@@ -16,15 +16,16 @@ from semisweep.report.axes import number, value_axis
 from semisweep.report.figure import Figure
 from semisweep.report.provenance_facts import facts
 from semisweep.report.svg import interval
+from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch, Value
+from semisweep.store.resolved_study import Label
 from semisweep.store.snapshot import Snapshot
 from semisweep.tables.cell_texts import notes as table_notes
 from semisweep.tables.footnotes import NO_VERDICT, verdict
 from semisweep.tables.rendering import tabulate
-from semisweep.tables.table_values import Cell, Label, Table
+from semisweep.tables.table_values import Cell, Table
 
 NOTHING = "–"
 TRIALS_SHOWN = 60  # of a search
-Study = Mapping[str, Any]
 
 
 @dataclass(kw_only=True)
@@ -74,16 +75,17 @@ class Section:
     run: str = ""
 
 
-def section(study: Study, stored: Snapshot, store_path: str, data: Sequence[str] = ()) -> Section:
+def section(
+    study: StudyOrSearch, stored: Snapshot, store_path: str, data: Sequence[str] = ()
+) -> Section:
     """Return the section of a resolved study; `data` are the options that say where images lie."""
-    if study["kind"] == "search":
+    if isinstance(study, ResolvedSearch):
         return _search(study, stored, store_path)
-    trials = {(cell["row"], cell["column"]): cell["trials"] for cell in study["cells"]}
-    keys = list(dict.fromkeys(key for cell in trials.values() for key in cell.values()))
-    results = {key: stored.results[key] for key in keys if key in stored.results}
+    trials = {place: cell.trials for place, cell in study.at.items()}
+    results = {key: stored.results[key] for key in study.keys if key in stored.results}
     table = tabulate(study, stored)
     made = Section(
-        **_heading(study, keys, stored),
+        **_heading(study, stored),
         summary=_summary(table),
         grids=[
             (column.label, list(_lines(table, column, trials, store_path, data)))
@@ -112,14 +114,14 @@ def _parts(
         yield Part(title="Losses", figures=losses, closed=True)
 
 
-def _heading(study: Study, keys: Sequence[str], stored: Snapshot) -> dict[str, Any]:
-    title, scale = str(study.get("title") or study["name"]), str(study.get("scale") or "")
+def _heading(study: StudyOrSearch, stored: Snapshot) -> dict[str, Any]:
+    keys = study.keys
     return {
-        "anchor": re.sub(r"[^\w-]+", "-", f"{study['name']}-{scale}"),
-        "title": title,
-        "name": study["name"],
-        "scale": scale,
-        "kind": study["kind"],
+        "anchor": re.sub(r"[^\w-]+", "-", f"{study.name}-{study.scale}"),
+        "title": study.title or study.name,
+        "name": study.name,
+        "scale": study.scale,
+        "kind": "search" if isinstance(study, ResolvedSearch) else "table",
         "finished": sum(key in stored.results for key in keys),
         "failed": sum(key in stored.failures for key in keys),
         "wanted": len(keys),
@@ -243,32 +245,29 @@ def notes(table: Table) -> list[Markup]:
     return [Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(text))) for text in texts]
 
 
-def _search(study: Study, stored: Snapshot, store_path: str) -> Section:
+def _search(study: ResolvedSearch, stored: Snapshot, store_path: str) -> Section:
     found = search_figures.found(study, stored)
-    goals = search_figures.objectives(study)
-    sign = -1 if goals[0][1] == "maximize" else 1
+    sign = -1 if study.direction == "maximize" else 1
     ordered = sorted(found, key=lambda trial: sign * trial.values[0])
     names = list(dict.fromkeys(name for trial in ordered for name in trial.params))
-    keys = list(dict.fromkeys(entry["key"] for entry in study["trials"]))
-    head = ["trial", *(name.rpartition(".")[2] for name in names), *(m for m, _ in goals), "key"]
+    keys, metrics = study.keys, study.metrics
+    head = ["trial", *(name.rpartition(".")[2] for name in names), *metrics, "key"]
     body = [
         ([f"#{trial.number}", *(_text(trial.params.get(name)) for name in names),
           *(f"{search_figures.shown(metric, value):.2f}"
-            for (metric, _), value in zip(goals, trial.values, strict=True))], trial.key)
+            for metric, value in zip(metrics, trial.values, strict=True))], trial.key)
         for trial in ordered
     ]  # fmt: skip
     best = f"best {body[0][0][1 + len(names)]}" if body else "no trial has finished"
     made = Section(
-        **_heading(study, keys, stored),
+        **_heading(study, stored),
         summary=best,
         head=head,
         body=body[:TRIALS_SHOWN],
         more=max(0, len(body) - TRIALS_SHOWN),
-        notes=[
-            Markup("{}, {}: the best first.").format(", ".join(m for m, _ in goals), goals[0][1])
-        ],
+        notes=[Markup("{}, {}: the best first.").format(", ".join(metrics), study.direction)],
         facts=facts([stored.results[key] for key in keys if key in stored.results]),
-        run=_run(study["name"], str(study.get("scale", "")), store_path, ()),
+        run=_run(study.name, study.scale, store_path, ()),
     )
     figures = list(search_figures.figures(study, stored))
     if figures:
@@ -276,7 +275,7 @@ def _search(study: Study, stored: Snapshot, store_path: str) -> Section:
     return made
 
 
-def _text(value: Any) -> str:
+def _text(value: Value) -> str:
     if value is None:
         return NOTHING
     return number(value) if isinstance(value, float) else str(value)

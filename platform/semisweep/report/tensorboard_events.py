@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from semisweep.core.errors import ConfigError, StoreError, unknown
+from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store
 from semisweep.study.catalogue import short
@@ -44,14 +45,15 @@ def export(store: Store, name: str, scale: str, output: Path) -> int:
     return count
 
 
-def _places(study: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _places(study: StudyOrSearch) -> Iterator[tuple[str, str]]:
     """Yield key and folder of each trial: row, column and replicate, or a search's number."""
-    for cell in study.get("cells", ()):
-        for replicate, key in cell["trials"].items():
-            parts = [cell["row"], cell["column"], f"replicate {replicate}"]
+    if isinstance(study, ResolvedSearch):
+        yield from ((entry.key, f"trial {entry.number:04d}") for entry in study.trials)
+        return
+    for cell in study.cells:
+        for replicate, key in cell.trials.items():
+            parts = [cell.row, cell.column, f"replicate {replicate}"]
             yield key, "/".join(_plain(part) for part in parts)
-    for entry in study.get("trials", ()):
-        yield entry["key"], f"trial {entry['number']:04d}"
 
 
 def _plain(text: str) -> str:

@@ -19,6 +19,7 @@ from semisweep.cluster.gpu_sharing import gpu_here, gpu_share
 from semisweep.running.cost_estimate import Estimate, Range, Wanted, estimate
 from semisweep.running.cost_history import here, history_of, kind_of_trial, probe
 from semisweep.store import files
+from semisweep.store.resolved_search import StudyOrSearch
 from semisweep.store.store import Store, locate
 from semisweep.study.plan import Plan, plan
 from semisweep.study.request import AUTO, Request
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from semisweep.training.trial import Trial
 
 MEASURES = ("device_seconds", "seconds", "memory_bytes")
-Tables = Sequence[Mapping[str, Any]]
+Tables = Sequence[StudyOrSearch]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class Forecast:
     problems: tuple[str, ...]  # what would not fit
 
 
-def forecast(names: Iterable[str], request: Request, *, probing: bool = False) -> Forecast:
+def forecast(names: Sequence[str], request: Request, *, probing: bool = False) -> Forecast:
     """Return what running some studies would take; refuses what running them would refuse.
 
     With `probing`, kinds of trials without history are trained for a few steps in this process.
@@ -53,7 +54,7 @@ def forecast(names: Iterable[str], request: Request, *, probing: bool = False) -
     from semisweep.study.resolve import Splits, resolve
 
     store = Store.open(request.store) if Store.exists(request.store) else None
-    tables: list[Mapping[str, Any]] = []
+    tables: list[StudyOrSearch] = []
     trials: dict[str, Trial] = {}
     further: list[Trial] = []
     splits = Splits(request.roots)
@@ -61,9 +62,9 @@ def forecast(names: Iterable[str], request: Request, *, probing: bool = False) -
         study = find_study(name)
         splits = check_study(study, request)
         if isinstance(study, Search):
-            stored = (store.read_study(study.name, request.scale) if store else None) or {}
-            tables.append({"trials": stored.get("trials", [])})
-            left = max(0, (study.trials or 0) - len(stored.get("trials", [])))
+            stored = store.read_search(study.name, request.scale) if store else None
+            tables += [stored] if stored else []
+            left = max(0, (study.trials or 0) - (len(stored.trials) if stored else 0))
             further += list(sample_trials(study, request)) * left
         else:
             found = resolve(study, request.scale, splits, request.changes, request.seeds)
@@ -83,7 +84,7 @@ def forecast(names: Iterable[str], request: Request, *, probing: bool = False) -
     guess = estimate(past, wanted_of(missing, splits, device, workers), slots)
     return Forecast(
         plan=state,
-        studies=len(tables),
+        studies=len(names),
         between=between(tables),
         suggested=len(further),
         estimate=guess,
@@ -144,11 +145,7 @@ def wanted_of(trials: Iterable[Trial], splits: Any, device: str, workers: int) -
 
 def between(tables: Tables) -> int:
     """Return how many trainings are saved because more than one study wants them."""
-    own = [
-        {key for cell in table.get("cells", ()) for key in cell["trials"].values()}
-        | {entry["key"] for entry in table.get("trials", ())}
-        for table in tables
-    ]
+    own = [set(table.keys) for table in tables]
     return sum(map(len, own)) - len(set().union(*own))
 
 

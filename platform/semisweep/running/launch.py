@@ -143,12 +143,12 @@ def run_tables(tables: Sequence[Prepared], request: Request, connection: Connect
     jobs: dict[str, Job] = {}
     names: dict[str, str] = {}
     metrics: dict[str, str] = {}
-    study = tables[0].table["name"] if len(tables) == 1 else "several"
+    study = tables[0].table.name if len(tables) == 1 else "several"
     for prepared in reversed(tables):
         own = trial_names(prepared.table)
-        prefix = f"{prepared.table['name']}, " if len(tables) > 1 else ""
+        prefix = f"{prepared.table.name}, " if len(tables) > 1 else ""
         names |= {key: prefix + name for key, name in own.items()}
-        metrics |= dict.fromkeys(own, prepared.table["metric"])
+        metrics |= dict.fromkeys(own, prepared.table.metric)
     for prepared in tables:
         for key in prepared.missing:
             label = f"{study}: {names[key]}"
@@ -158,7 +158,7 @@ def run_tables(tables: Sequence[Prepared], request: Request, connection: Connect
     for prepared in tables:
         trials = {key: prepared.trials[key] for key in prepared.missing}
         if trials:
-            remember(store, prepared.table["name"], trials, prepared.splits, request)
+            remember(store, prepared.table.name, trials, prepared.splits, request)
     if request.resources.address:
         connection.connect()
         for dataset in dict.fromkeys(job.trial["data"]["name"] for job in jobs.values()):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from semisweep.core.errors import ConfigError
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.store import Store
 from semisweep.study.catalogue import short
 from semisweep.study.declaration import Study
@@ -24,7 +24,7 @@ Say = Callable[[str], None]
 class Prepared:
     """A table that is to be run, and which of its trials have no result."""
 
-    table: Mapping[str, Any]
+    table: ResolvedStudy
     trials: Mapping[str, Trial]
     splits: Splits
     missing: tuple[str, ...]
@@ -37,7 +37,7 @@ def prepare(study: Study, request: Request, splits: Splits, say: Say) -> Prepare
     that must not be, and for a look that was not planned.
     """
     store = Store.open(request.store, create=True)
-    stored = store.read_study(study.name, request.stored_scale)
+    stored = store.read_table(study.name, request.stored_scale)
     look = chosen_look(stored, request)
     scale, changes = request.scale, request.changes
     resolved = resolve(
@@ -52,8 +52,11 @@ def prepare(study: Study, request: Request, splits: Splits, say: Say) -> Prepare
     state = plan([resolved.table], store)
     missing = state.missing + (state.failed if request.retry_failed else ())
     notes = checked_notes(study, request, splits, store, stored, say, needed=bool(missing))
-    table = resolved.table | look.stated() | {"scale": request.stored_scale}
-    table["notes"] = [*table["notes"], *notes]
+    table = replace(
+        look.stated(resolved.table),
+        scale=request.stored_scale,
+        notes=(*resolved.table.notes, *notes),
+    )
     store.write_study(study.name, request.stored_scale, table)
     return Prepared(table=table, trials=resolved.trials, splits=splits, missing=missing)
 
@@ -67,9 +70,9 @@ def adapted(request: Request) -> Callable[[Trial], Trial] | None:
     return shortened
 
 
-def chosen_look(stored: Mapping[str, Any] | None, request: Request) -> InterimAnalysis:
+def chosen_look(stored: ResolvedStudy | None, request: Request) -> InterimAnalysis:
     """Return which look at a table a request is for: the next one, if it is to be topped up."""
-    same = stored is not None and stored.get("changes", {}) == dict(request.changes)
+    same = stored is not None and stored.changes == dict(request.changes)
     stored = stored if same else None
     if request.top_up:
         table = make_table(stored, request) if stored is not None else None
@@ -94,7 +97,7 @@ def checked_notes(
     request: Request,
     splits: Splits,
     store: Store,
-    stored: Mapping[str, Any] | None,
+    stored: ResolvedStudy | None,
     say: Say,
     *,
     needed: bool,

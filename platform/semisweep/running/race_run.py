@@ -12,10 +12,10 @@ a race that is killed and run again stops the same rows.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from semisweep.running.job_sources import job_for, keep_failure, outcome_note
 from semisweep.statistics.alpha_spending import Spending, level_at_look
 from semisweep.statistics.intervals import by_unit, mean_std, paired_difference, several_draws
 from semisweep.statistics.verdicts import difference_p, holm
+from semisweep.store.resolved_study import RaceRecord, ResolvedCell, ResolvedStudy, StoppedRow
 from semisweep.store.store import Store
 from semisweep.study.declaration import Study
 from semisweep.study.plan import trial_names
@@ -95,28 +96,37 @@ class Race:
         self._advance()
         if self.progress:
             self.progress.total -= before - len(self._wanted())
-            note = outcome_note(self.store, outcome, self.resolved.table["metric"])
+            note = outcome_note(self.store, outcome, self.resolved.table.metric)
             self.progress.finished(key, outcome.status, note)
 
-    def table(self) -> dict[str, Any]:
+    def table(self) -> ResolvedStudy:
         """Return the study's table: of rows that were stopped only what was wanted until then."""
-        table = copy.deepcopy(self.resolved.table)
+        table = self.resolved.table
+        stopped = tuple(row for column in self.columns for row in column.stopped.values())
+        race = RaceRecord(
+            alpha=ALPHA,
+            spending=SPENDING,
+            looks=self.looks,
+            comparisons=self.comparisons,
+            stopped=stopped,
+        )
+        told = (_rule(self.looks, self.comparisons), *_told(stopped, table))
+        return replace(
+            table,
+            cells=tuple(map(self._kept, table.cells)),
+            notes=(*table.notes, *told),
+            look=self.looks,
+            looks=self.looks,
+            race=race,
+        )
+
+    def _kept(self, cell: ResolvedCell) -> ResolvedCell:
+        """Return a cell with what is wanted of its trials: of a stopped row, those until then."""
         for column in self.columns:
-            for cell in table["cells"]:
-                if cell["column"] == column.name and cell["row"] in column.stopped:
-                    kept = column.rounds[: column.stopped[cell["row"]]["replicates"]]
-                    cell["trials"] = {name: cell["trials"][name] for name in kept}
-        stopped = [found for column in self.columns for found in column.stopped.values()]
-        table |= {"look": self.looks, "looks": self.looks}
-        table["race"] = {
-            "alpha": ALPHA,
-            "spending": SPENDING,
-            "looks": self.looks,
-            "comparisons": self.comparisons,
-            "stopped": stopped,
-        }
-        table["notes"] += [_rule(self.looks, self.comparisons), *_told(stopped, table)]
-        return table
+            if column.name == cell.column and cell.row in column.stopped:
+                names = column.rounds[: column.stopped[cell.row].replicates]
+                return replace(cell, trials={name: cell.trials[name] for name in names})
+        return cell
 
     @property
     def comparisons(self) -> int:
@@ -124,7 +134,7 @@ class Race:
         return sum(math.comb(len(column.trials), 2) for column in self.columns)
 
     def _advance(self) -> None:
-        base, metric = self.resolved.table["base"], self.resolved.table["metric"]
+        base, metric = self.resolved.table.base, self.resolved.table.metric
         for column in self.columns:
             while not column.over and all(key in self.ended for key in column.round()):
                 column.completed += 1
@@ -135,9 +145,8 @@ class Race:
                     }
                     found = behind(values, base, column.rounds, level, self.comparisons)
                     column.stop(found, level)
-        self.store.write_study(
-            self.resolved.table["name"], self.resolved.table["scale"], self.table()
-        )
+        table = self.table()
+        self.store.write_study(table.name, table.scale, table)
 
     def _wanted(self) -> set[str]:
         return {key for column in self.columns for key in column.wanted()}
@@ -149,9 +158,11 @@ class Race:
 
     def _check_looks(self) -> None:
         table = self.resolved.table
-        stored = self.store.read_study(table["name"], table["scale"]) or {}
-        before = stored.get("race", {}).get("looks", self.looks)
-        if before != self.looks and stored.get("changes") == table["changes"]:
+        stored = self.store.read_table(table.name, table.scale)
+        if stored is None or stored.race is None:
+            return
+        before = stored.race.looks
+        if before != self.looks and stored.changes == table.changes:
             raise ConfigError(
                 "a race keeps the number of replicates that it was planned with, as every look "
                 f"has its share of the level, got replicates={self.looks + 1}, "
@@ -168,7 +179,7 @@ class Column:
         self.rounds = sorted(names, key=_seeds_first)
         self.looks = len(self.rounds) - 1
         self.completed = 0
-        self.stopped: dict[str, dict[str, Any]] = {}
+        self.stopped: dict[str, StoppedRow] = {}
 
     @property
     def over(self) -> bool:
@@ -193,19 +204,19 @@ class Column:
     def wanted(self) -> Iterator[str]:
         """Yield the keys that are trained unless further rows are stopped."""
         for row, own in self.trials.items():
-            count = self.stopped[row]["replicates"] if row in self.stopped else len(self.rounds)
+            count = self.stopped[row].replicates if row in self.stopped else len(self.rounds)
             yield from (own[name] for name in self.rounds[:count])
 
     def stop(self, found: Sequence[Behind], level: float) -> None:
         """Give some rows no further replicates."""
         for item in found:
-            self.stopped[item.row] = {
-                "column": self.name,
-                "replicates": self.completed,
-                "planned": len(self.rounds),
-                "level": level,
+            self.stopped[item.row] = StoppedRow(
+                column=self.name,
+                replicates=self.completed,
+                planned=len(self.rounds),
+                level=level,
                 **item._asdict(),
-            }
+            )
 
 
 def behind(
@@ -237,12 +248,12 @@ def behind(
     ]
 
 
-def _columns(table: Mapping[str, Any]) -> Iterator[Column]:
-    for column in table["columns"]:
-        cells = [cell for cell in table["cells"] if cell["column"] == column["name"]]
-        trials = {cell["row"]: cell["trials"] for cell in cells if cell["trials"]}
+def _columns(table: ResolvedStudy) -> Iterator[Column]:
+    for column in table.columns:
+        cells = [cell for cell in table.cells if cell.column == column.name]
+        trials = {cell.row: cell.trials for cell in cells if cell.trials}
         if trials:
-            yield Column(column["name"], trials)
+            yield Column(column.name, trials)
 
 
 def _seeds_first(replicate: str) -> tuple[int, int]:
@@ -268,14 +279,14 @@ def _rule(looks: int, comparisons: int) -> str:
     )
 
 
-def _told(stopped: Sequence[Mapping[str, Any]], table: Mapping[str, Any]) -> Iterator[str]:
+def _told(stopped: Sequence[StoppedRow], table: ResolvedStudy) -> Iterator[str]:
     """Yield a line a stopped row: after how many replicates, and why."""
-    rows = {row["name"]: row["label"] for row in table["rows"]}
-    columns = {column["name"]: column["label"] for column in table["columns"]}
+    rows = {row.name: row.label for row in table.rows}
+    columns = {column.name: column.label for column in table.columns}
     for item in stopped:
-        place = f", {columns[item['column']]}" if len(columns) > 1 else ""
+        place = f", {columns[item.column]}" if len(columns) > 1 else ""
         yield (
-            f"Stopped: {rows[item['row']]}{place}, after {item['replicates']} of "
-            f"{item['planned']} replicates: Δ to “{rows[item['best']]}” {item['delta']:+.1f}, "
-            f"p {item['p']:.2g} ≤ {item['level']:.2g}."
+            f"Stopped: {rows[item.row]}{place}, after {item.replicates} of "
+            f"{item.planned} replicates: Δ to “{rows[item.best]}” {item.delta:+.1f}, "
+            f"p {item.p:.2g} ≤ {item.level:.2g}."
         )

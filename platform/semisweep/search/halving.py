@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from semisweep.core.errors import ConfigError
 from semisweep.store import stopped_trial
+from semisweep.store.resolved_search import Direction, RungDecision
 from semisweep.store.store import Store
 from semisweep.store.trial_folder import TrialFolder
 
@@ -19,22 +21,35 @@ Row = Mapping[str, Any]
 TINY = 1e-9  # of a step, which fractions of their number may be off
 
 
-class Rungs:
-    """The rungs of one trial of a search.
+@dataclass(frozen=True, kw_only=True)
+class RungRule:
+    """What a search says of the rungs of one trial.
 
-    `asked`: what the search says of them: its `identity`, the study's `name` and `scale`,
-    `metric`, `direction`, `rungs` as fractions of the steps, `reduction`, the least number of
-    `peers`, and `among`, the keys of the trials to be compared with; None: all those that the
-    search has suggested by then.
+    `among`: the keys of the trials to be compared with; None: of all those that the search has
+    suggested by then.
     """
 
-    def __init__(self, asked: Mapping[str, Any], store: Store, folder: TrialFolder) -> None:
-        self.asked, self.store, self.folder = asked, store, folder
+    identity: str  # of the search
+    name: str
+    scale: str
+    direction: Direction
+    rungs: Sequence[float]  # fractions of the steps
+    reduction: int
+    peers: int
+    metric: str  # of the history
+    among: Sequence[str] | None
+
+
+class Rungs:
+    """The rungs of one trial of a search."""
+
+    def __init__(self, rule: RungRule, store: Store, folder: TrialFolder) -> None:
+        self.rule, self.store, self.folder = rule, store, folder
         self.at: dict[int, float] = {}
 
     def place(self, evaluations: Sequence[int], total_steps: int) -> None:
         """Say after which steps there are evaluations."""
-        self.at = rung_steps(self.asked["rungs"], evaluations, total_steps)
+        self.at = rung_steps(self.rule.rungs, evaluations, total_steps)
 
     def judge(self, row: Row) -> bool:
         """Return whether the trial is to stop after an evaluation with this row of its history."""
@@ -42,26 +57,26 @@ class Rungs:
         if step not in self.at:
             return False
         decision = self._known(step) or self._decide(step, row)
-        return bool(decision["stop"])
+        return decision.stop
 
     def stopping(self) -> tuple[float, str]:
         """Return the rung at which the trial was stopped, and why in words."""
-        found = next(row for row in self._decisions() if row["stop"])
-        return found["rung"], (
-            f"{self.asked['metric']} {found['value']:.4f} was not among the best "
-            f"1/{self.asked['reduction']} of {len(found['against']) + 1} trials at rung "
-            f"{found['rung']:.3g} of {self.asked['name']}"
+        found = next(own for own in self._decisions() if own.stop)
+        return found.rung, (
+            f"{self.rule.metric} {found.value:.4f} was not among the best "
+            f"1/{self.rule.reduction} of {len(found.against) + 1} trials at rung "
+            f"{found.rung:.3g} of {self.rule.name}"
         )
 
-    def _decisions(self) -> list[dict[str, Any]]:
+    def _decisions(self) -> list[RungDecision]:
         known = stopped_trial.read_rungs(self.folder)
-        return [row for row in known if row["search"] == self.asked["identity"]]
+        return [own for own in known if own.search == self.rule.identity]
 
-    def _known(self, step: int) -> Row | None:
-        return next((row for row in self._decisions() if row["step"] == step), None)
+    def _known(self, step: int) -> RungDecision | None:
+        return next((own for own in self._decisions() if own.step == step), None)
 
-    def _decide(self, step: int, row: Row) -> Row:
-        rung, metric = self.at[step], self.asked["metric"]
+    def _decide(self, step: int, row: Row) -> RungDecision:
+        rung, metric = self.at[step], self.rule.metric
         if metric not in row:
             raise ConfigError(
                 f"a rung must judge by a column of the history, got metric={metric!r}; "
@@ -72,27 +87,27 @@ class Rungs:
         stop = falls_behind(
             value,
             list(against.values()),
-            reduction=self.asked["reduction"],
-            peers=self.asked["peers"],
-            maximize=self.asked["direction"] == "maximize",
+            reduction=self.rule.reduction,
+            peers=self.rule.peers,
+            maximize=self.rule.direction == "maximize",
         )
-        decision = {
-            "search": self.asked["identity"],
-            "step": step,
-            "rung": rung,
-            "value": value,
-            "stop": stop,
-            "against": against,
-        }
+        decision = RungDecision(
+            search=self.rule.identity,
+            step=step,
+            rung=rung,
+            value=value,
+            stop=stop,
+            against=against,
+        )
         stopped_trial.append_rung(self.folder, decision)
         return decision
 
     def _against(self, rung: float) -> dict[str, float]:
-        keys: Collection[str] | None = self.asked["among"]
+        keys: Collection[str] | None = self.rule.among
         if keys is None:
-            keys = self.store.study_keys(self.asked["name"], self.asked["scale"])
+            keys = self.store.study_keys(self.rule.name, self.rule.scale)
         others = [key for key in dict.fromkeys(keys) if key != self.folder.key]
-        found = {key: value_at(self.store.trial(key), rung, self.asked["metric"]) for key in others}
+        found = {key: value_at(self.store.trial(key), rung, self.rule.metric) for key in others}
         return {key: value for key, value in found.items() if value is not None}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from semisweep.core.errors import ConfigError
 from semisweep.search.sampling import as_study
-from semisweep.search.trial_outcome import metrics, outcomes
+from semisweep.search.trial_outcome import outcomes
 from semisweep.store import files
 from semisweep.store.store import Store
 from semisweep.study.catalogue import short
@@ -27,9 +27,9 @@ def export_search(store: Store, name: str, scale: str, output: Path) -> tuple[in
     The file is whole or absent. Raises `ConfigError` for a study that is no search or was never
     run, and for a file that exists or has another ending.
     """
-    table = store.read_study(short(name), scale)
-    if table is None or table.get("kind") != "search":
-        known = [f"{one}@{at}" for one, at in store.studies() if _is_search(store, one, at)]
+    search = store.read_search(short(name), scale)
+    if search is None:
+        known = [f"{one}@{at}" for one, at in store.studies() if store.read_search(one, at)]
         raise ConfigError(
             f"a search must have been run to be exported, got search={short(name)!r}, "
             f"scale={scale!r}; this store has: {', '.join(known) or 'none'}"
@@ -41,21 +41,17 @@ def export_search(store: Store, name: str, scale: str, output: Path) -> tuple[in
         )
     if output.exists():
         raise ConfigError(f"a file to export into must be new, got output={output}, which exists")
-    found = outcomes(store, table)
+    found = outcomes(store, search)
     with files.writing(output), files.temporary_beside(output.absolute()) as temporary:
         storage = _storage(temporary, output.suffix)
-        study = as_study(table, found, storage=storage, study_name=f"{table['name']}@{scale}")
+        study = as_study(search, found, storage=storage, study_name=f"{search.name}@{scale}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what Optuna calls experimental
-            study.set_metric_names(metrics(table))
-        study.set_user_attr("title", table["title"])
+            study.set_metric_names(search.metrics)
+        study.set_user_attr("title", search.title)
         storage.remove_session()
         temporary.rename(output)
-    return len(table["trials"]), _opened(output)
-
-
-def _is_search(store: Store, name: str, scale: str) -> bool:
-    return (store.read_study(name, scale) or {}).get("kind") == "search"
+    return len(search.trials), _opened(output)
 
 
 def _storage(path: Path, ending: str) -> Any:

@@ -1,8 +1,8 @@
 """What Optuna is asked: the next values of a search, the best trade-offs, what mattered.
 
-A search's table (see `semisweep.running.search_run`) and the outcomes of its trials are all that is
-known: the sampler is made anew for every suggestion, from a seed that depends on the study, the
-scale and the suggestion's number. Nothing of Optuna's is kept.
+A search (see `semisweep.running.search_run`) and the outcomes of its trials are all that is known:
+the sampler is made anew for every suggestion, from a seed that depends on the study, the scale and
+the suggestion's number. Nothing of Optuna's is kept.
 
 Together with `optuna_export` the only file that imports `optuna`.
 """
@@ -20,59 +20,68 @@ from semisweep.core.config import encode
 from semisweep.core.errors import ConfigError
 from semisweep.core.seeding import derive
 from semisweep.search.trial_outcome import Observation
+from semisweep.store.resolved_search import Dimension, ResolvedSearch, Suggestion, Value
 from semisweep.study.search_space import Bundle, Space, holds, unfold
 
 STARTUP_TRIALS = 5  # of TPE, drawn at random
 IMPORTANCE_TRIALS = 4  # the fewest finished ones that say anything
 GRID_POINTS = 100_000
 
-Table = Mapping[str, Any]
+Described = Mapping[str, Dimension]
 Outcomes = Mapping[str, Observation]  # by key; trials without one are running
 
 
-def describe(space: Space) -> dict[str, Any]:
-    """Return a space as JSON has it."""
+def describe(space: Space) -> dict[str, Dimension]:
+    """Return a space as a store keeps it."""
     import optuna
 
-    described: dict[str, Any] = {}
+    described = {}
     for name, item in space.items():
         conditions, leaf = unfold(item)
-        text = optuna.distributions.distribution_to_json(_distribution(leaf))
-        more: dict[str, Any] = {"when": [list(pair) for pair in conditions]} if conditions else {}
+        options = None
         if isinstance(leaf, Bundle):
-            more["options"] = {
+            options = {
                 option: {path: encode(value) for path, value in fields.items()}
                 for option, fields in leaf.options.items()
             }
-        described[name] = {"distribution": text, **more} if more else text
-    return json.loads(json.dumps(described))  # type: ignore[no-any-return]
+        described[name] = Dimension(
+            distribution=optuna.distributions.distribution_to_json(_distribution(leaf)),
+            when=tuple((other, tuple(_plain(values))) for other, values in conditions),
+            options=_plain(options),
+        )
+    return described
 
 
-def suggest(table: Table, outcomes: Outcomes, sight: int) -> dict[str, Any]:
-    """Return the values of the trial that comes after those of a search's table.
+def _plain(value: Any) -> Any:
+    """Return a value as it is once JSON has held it."""
+    return json.loads(json.dumps(value))
+
+
+def suggest(search: ResolvedSearch, outcomes: Outcomes, sight: int) -> dict[str, Value]:
+    """Return the values of the trial that comes after those of a search.
 
     Only the first `sight` trials may be seen to have ended.
     """
-    number = len(table["trials"])
-    if table.get("sampler") == "grid":
-        return next(itertools.islice(grid(table), number, None))
-    trial = as_study(table, outcomes, _sampler(table, number), sight).ask()
-    values: dict[str, Any] = {}
-    for name, (conditions, distribution) in _read(table).items():
+    number = len(search.trials)
+    if search.sampler == "grid":
+        return next(itertools.islice(grid(search.space or {}), number, None))
+    trial = as_study(search, outcomes, _sampler(search, number), sight).ask()
+    values: dict[str, Value] = {}
+    for name, (conditions, distribution) in _read(search.space or {}).items():
         if holds(conditions, values):
             values[name] = _draw(trial, name, distribution)
     return values
 
 
-def grid(table: Table) -> Iterator[dict[str, Any]]:
-    """Yield every point of a search's space once; the last name changes fastest.
+def grid(described: Described) -> Iterator[dict[str, Value]]:
+    """Yield every point of a described space once; the last name changes fastest.
 
     Raises `ConfigError` for a distribution without a step.
     """
-    space = list(_read(table).items())
+    space = list(_read(described).items())
     choices = {name: _points(name, distribution) for name, (_, distribution) in space}
 
-    def points(index: int, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def points(index: int, values: dict[str, Value]) -> Iterator[dict[str, Value]]:
         if index == len(space):
             yield values
             return
@@ -86,22 +95,22 @@ def grid(table: Table) -> Iterator[dict[str, Any]]:
     return points(0, {})
 
 
-def grid_size(table: Table) -> int:
+def grid_size(described: Described) -> int:
     """Return the number of points of a grid; raise `ConfigError` where there are far too many."""
-    count = sum(1 for _ in itertools.islice(grid(table), GRID_POINTS + 1))
+    count = sum(1 for _ in itertools.islice(grid(described), GRID_POINTS + 1))
     if count > GRID_POINTS:
         raise ConfigError(f"a grid must have at most {GRID_POINTS} points, got more")
     return count
 
 
-def front(table: Table, outcomes: Outcomes) -> list[int]:
+def front(search: ResolvedSearch, outcomes: Outcomes) -> list[int]:
     """Return the numbers of the finished trials that no other beats in every objective."""
-    if len(directions(table)) < 2:
+    if not search.also:
         return []
-    return sorted(trial.number for trial in as_study(table, outcomes).best_trials)
+    return sorted(trial.number for trial in as_study(search, outcomes).best_trials)
 
 
-def importances(table: Table, outcomes: Outcomes) -> dict[str, float]:
+def importances(search: ResolvedSearch, outcomes: Outcomes) -> dict[str, float]:
     """Return how much each name of the space mattered, as shares, the most important first.
 
     By PED-ANOVA: S. Watanabe, A. Bansal, F. Hutter, IJCAI 2023. Empty before there are enough
@@ -109,7 +118,7 @@ def importances(table: Table, outcomes: Outcomes) -> dict[str, float]:
     """
     import optuna
 
-    study = as_study(table, outcomes)
+    study = as_study(search, outcomes)
     finished = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
     if len(finished) < IMPORTANCE_TRIALS or len({tuple(trial.values) for trial in finished}) < 2:
         return {}
@@ -120,7 +129,7 @@ def importances(table: Table, outcomes: Outcomes) -> dict[str, float]:
 
 
 def as_study(
-    table: Table,
+    search: ResolvedSearch,
     outcomes: Outcomes,
     sampler: Any = None,
     sight: int | None = None,
@@ -130,23 +139,20 @@ def as_study(
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(sampler=sampler, directions=directions(table), **place)
-    distributions = {name: found for name, (_, found) in _read(table).items()}
-    seen, unseen = table["trials"][:sight], table["trials"][len(table["trials"][:sight]) :]
+    directions = [objective.direction for objective in search.objectives]
+    study = optuna.create_study(sampler=sampler, directions=directions, **place)
+    distributions = {name: found for name, (_, found) in _read(search.space or {}).items()}
+    seen = search.trials[:sight]
+    unseen = search.trials[len(seen) :]
     study.add_trials([_frozen(entry, distributions, outcomes) for entry in seen])
     study.add_trials([_frozen(entry, distributions, {}) for entry in unseen])
     return study
 
 
-def directions(table: Table) -> list[Any]:
-    """Return the direction of each objective, the metric's first."""
-    return [table["direction"], *(item["direction"] for item in table.get("also", ()))]
-
-
-def _frozen(entry: Mapping[str, Any], distributions: Mapping[str, Any], outcomes: Outcomes) -> Any:
+def _frozen(entry: Suggestion, distributions: Mapping[str, Any], outcomes: Outcomes) -> Any:
     import optuna
 
-    outcome = outcomes.get(entry["key"], Observation("running"))
+    outcome = outcomes.get(entry.key, Observation("running"))
     names = {
         "finished": optuna.trial.TrialState.COMPLETE,
         "stopped": optuna.trial.TrialState.PRUNED,
@@ -154,20 +160,20 @@ def _frozen(entry: Mapping[str, Any], distributions: Mapping[str, Any], outcomes
         "running": optuna.trial.TrialState.RUNNING,
     }
     return optuna.trial.create_trial(
-        params=entry["params"],
-        distributions={name: distributions[name] for name in entry["params"]},
+        params=dict(entry.params),
+        distributions={name: distributions[name] for name in entry.params},
         values=list(outcome.values) or None,
         intermediate_values=dict(outcome.on_the_way),
-        user_attrs={"key": entry["key"]},
+        user_attrs={"key": entry.key},
         state=names[outcome.state],
     )
 
 
-def _sampler(table: Table, number: int) -> Any:
+def _sampler(search: ResolvedSearch, number: int) -> Any:
     import optuna
 
-    seed = derive("search", table["name"], table["scale"], number) % 2**32
-    if table.get("sampler") == "random":
+    seed = derive("search", search.name, search.scale, number) % 2**32
+    if search.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -176,20 +182,13 @@ def _sampler(table: Table, number: int) -> Any:
         )
 
 
-def _read(table: Table) -> dict[str, tuple[Sequence[Sequence[Any]], Any]]:
+def _read(described: Described) -> dict[str, tuple[Sequence[tuple[str, Any]], Any]]:
     """Return conditions and distribution of each name of a described space."""
     import optuna
 
-    whole = {
-        name: item if isinstance(item, dict) else {"distribution": item}
-        for name, item in table["space"].items()
-    }
     return {
-        name: (
-            item.get("when", ()),
-            optuna.distributions.json_to_distribution(item["distribution"]),
-        )
-        for name, item in whole.items()
+        name: (item.when, optuna.distributions.json_to_distribution(item.distribution))
+        for name, item in described.items()
     }
 
 

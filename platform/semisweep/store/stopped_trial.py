@@ -17,6 +17,8 @@ from typing import Any
 
 from semisweep.store import files
 from semisweep.store.files import Location
+from semisweep.store.json_fields import Fields
+from semisweep.store.resolved_search import RungDecision, decode_decision
 from semisweep.store.result_file import encode_row, read_row
 from semisweep.store.trial_folder import TrialFolder
 
@@ -24,18 +26,22 @@ _RUNG = re.compile(r"rung-\d+-[0-9a-f]{12}\.json")
 _STOPPED = re.compile(r"stopped-\d+\.parquet")
 
 
-def append_rung(folder: TrialFolder, decision: Mapping[str, Any]) -> None:
+def append_rung(folder: TrialFolder, decision: RungDecision) -> None:
     """Keep a decision at a rung, durably. It stands, also when training goes back behind it."""
-    search = hashlib.sha256(str(decision["search"]).encode()).hexdigest()[:12]
-    path = folder.path / f"rung-{int(decision['step']):08d}-{search}.json"
-    files.create(path, json.dumps(files.plain(decision)).encode())
+    search = hashlib.sha256(decision.search.encode()).hexdigest()[:12]
+    path = folder.path / f"rung-{decision.step:08d}-{search}.json"
+    files.create(path, json.dumps(files.plain(decision.encoded())).encode())
 
 
-def read_rungs(folder: TrialFolder) -> list[dict[str, Any]]:
+def read_rungs(folder: TrialFolder) -> list[RungDecision]:
     """Return the decisions at rungs in order of their steps."""
     names = sorted(entry.name for entry in files.scan(folder.path) if _RUNG.fullmatch(entry.name))
-    found = (files.read_json(folder.path / name) for name in names)
-    return [decision for decision in found if decision is not None]
+    found = ((folder.path / name, files.read_json(folder.path / name)) for name in names)
+    return [
+        decode_decision(Fields(decision, "a decision at a rung", path))
+        for path, decision in found
+        if decision is not None
+    ]
 
 
 def stop(folder: TrialFolder, step: int, row: Mapping[str, object]) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,11 @@ from urllib.parse import quote, unquote, urlsplit
 from semisweep.core.errors import StoreError
 from semisweep.store import file_lock, files, lease, stopped_trial
 from semisweep.store.files import Location
+from semisweep.store.json_fields import Fields
 from semisweep.store.leased_folder import LeasedFolder
 from semisweep.store.object_storage import SCHEME, ObjectPath
+from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch, decode_search
+from semisweep.store.resolved_study import ResolvedStudy, check_format, decode_study
 from semisweep.store.trial_folder import TrialFolder
 
 FORMAT = 1  # the kernel's locks say who trains
@@ -147,15 +150,37 @@ class Store:
             with lease.held(path, wait=wait) as found:
                 yield None if found is None else found.confirm
 
-    def write_study(self, name: str, scale: str, study: Mapping[str, Any]) -> Location:
+    def write_study(self, name: str, scale: str, study: StudyOrSearch) -> Location:
         """Keep a resolved study, in place of the earlier one of this name and scale."""
         path = self._study_path(name, scale)
-        files.write_json(path, study)
+        files.write_json(path, study.encoded())
         return path
 
-    def read_study(self, name: str, scale: str) -> dict[str, Any] | None:
-        """Return a resolved study, or None if it was never run in this store."""
-        return files.read_json(self._study_path(name, scale))
+    def read_study(self, name: str, scale: str) -> StudyOrSearch | None:
+        """Return a resolved study or search, or None if it was never run in this store.
+
+        Raises `StoreError` for a file of another shape.
+        """
+        path = self._study_path(name, scale)
+        found = files.read_json(path)
+        if found is None:
+            return None
+        fields = Fields(found, "a stored study", path)
+        check_format(fields)
+        kind = fields.text("kind", "table")
+        if kind not in ("table", "search"):
+            raise fields.wrong("kind", "table or search")
+        return decode_study(fields) if kind == "table" else decode_search(fields)
+
+    def read_search(self, name: str, scale: str) -> ResolvedSearch | None:
+        """Return a search, or None where this name and scale are not a search that was run."""
+        found = self.read_study(name, scale)
+        return found if isinstance(found, ResolvedSearch) else None
+
+    def read_table(self, name: str, scale: str) -> ResolvedStudy | None:
+        """Return a resolved table, or None where this name and scale are not one that was run."""
+        found = self.read_study(name, scale)
+        return found if isinstance(found, ResolvedStudy) else None
 
     def studies(self) -> list[tuple[str, str]]:
         """Return name and scale of each resolved study, in order."""
@@ -166,10 +191,8 @@ class Store:
 
     def study_keys(self, name: str, scale: str) -> list[str]:
         """Return the distinct keys that a resolved study wants, in its order; none without one."""
-        study = self.read_study(name, scale) or {}
-        cells = (key for cell in study.get("cells", ()) for key in cell["trials"].values())
-        suggested = (entry["key"] for entry in study.get("trials", ()))
-        return list(dict.fromkeys([*cells, *suggested]))
+        study = self.read_study(name, scale)
+        return [] if study is None else study.keys
 
     def _study_path(self, name: str, scale: str) -> Location:
         return self.root / "studies" / f"{quote(name, safe=':')}@{quote(scale, safe='')}.json"

@@ -6,15 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from semisweep.store.resolved_search import Direction, Halving, Objective
+from semisweep.store.resolved_study import Place
 from semisweep.study.factor import Probe
 from semisweep.study.scales import Fields, Preset, at_scale, has_scale
-from semisweep.study.search_space import Direction, Halving, Objective, Space
+from semisweep.study.search_space import Space
 
 if TYPE_CHECKING:
     from semisweep.training.method import Method
-
-
-Place = tuple[str, str]  # row, column
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
+from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.store import Store
 
 
@@ -33,22 +34,20 @@ class Plan:
         return self.wanted - self.distinct
 
 
-def plan(tables: Iterable[Mapping[str, Any]], store: Store | None) -> Plan:
+def plan(studies: Iterable[StudyOrSearch], store: Store | None) -> Plan:
     """Return the plan of resolved studies against a store; None is an empty store."""
     wanted = 0
     keys: dict[str, None] = {}
     in_full: set[str] = set()
     behind: set[str] = set()
-    for table in tables:
-        for cell in table.get("cells", ()):
-            wanted += len(cell["trials"])
-            keys |= dict.fromkeys(cell["trials"].values())
-            in_full |= set(cell["trials"].values())
-        for entry in table.get("trials", ()):
-            wanted += 1
-            keys[entry["key"]] = None
-            if any(row["stop"] for row in entry.get("rungs", ())):
-                behind.add(entry["key"])
+    for study in studies:
+        keys |= dict.fromkeys(study.keys)
+        if isinstance(study, ResolvedStudy):
+            wanted += sum(len(cell.trials) for cell in study.cells)
+            in_full.update(study.keys)
+        else:
+            wanted += len(study.trials)
+            behind |= {entry.key for entry in study.trials if entry.was_stopped}
     finished = store.finished() if store else set()
     failed = set(store.failures()) - finished if store else set()
     stopped = behind - in_full - finished - failed
@@ -62,12 +61,13 @@ def plan(tables: Iterable[Mapping[str, Any]], store: Store | None) -> Plan:
     )
 
 
-def trial_names(table: Mapping[str, Any]) -> dict[str, str]:
+def trial_names(study: StudyOrSearch) -> dict[str, str]:
     """Return "row, column, replicate" for each key of a resolved table, "#number" of a search."""
-    several = len(table.get("columns", ())) > 1
-    names = {
-        key: ", ".join([cell["row"], *([cell["column"]] if several else []), replicate])
-        for cell in reversed(table.get("cells", ()))
-        for replicate, key in cell["trials"].items()
+    if isinstance(study, ResolvedSearch):
+        return {entry.key: f"#{entry.number}" for entry in study.trials}
+    several = len(study.columns) > 1
+    return {
+        key: ", ".join([cell.row, *([cell.column] if several else []), replicate])
+        for cell in reversed(study.cells)
+        for replicate, key in cell.trials.items()
     }
-    return names | {entry["key"]: f"#{entry['number']}" for entry in table.get("trials", ())}

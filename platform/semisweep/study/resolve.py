@@ -23,7 +23,8 @@ from semisweep.core.errors import ConfigError, unknown
 from semisweep.data.base import DataSet
 from semisweep.data.registry import open_dataset
 from semisweep.data.splits import DataConfig, Split, make_split
-from semisweep.study.declaration import Column, Place, Row, Search, Study
+from semisweep.store.resolved_study import Label, Place, ResolvedCell, ResolvedStudy
+from semisweep.study.declaration import Column, Row, Search, Study
 from semisweep.study.request import Roots
 from semisweep.study.scales import PROXY, SCALES, Fields, Preset, at_scale, has_scale, preset_at
 from semisweep.study.search_space import varied
@@ -38,9 +39,9 @@ SECTIONS = ("config", "data", "training")
 
 @dataclass(frozen=True)
 class Resolved:
-    """A study as it will run: its table as plain values, and its trials by key."""
+    """A study as it will run: its table, and its trials by key."""
 
-    table: dict[str, Any]
+    table: ResolvedStudy
     trials: dict[str, Trial]
 
 
@@ -102,57 +103,69 @@ def resolve(
                     own = adapt(trial) if adapt else trial
                     keys[replicate] = splits.key(own)
                     trials.setdefault(keys[replicate], own)
-            cells.append(_cell(study, scale, row, column) | {"trials": keys})
-            if place in computed:
-                cells[-1]["value"] = computed[place]
-    table = _heading(study, scale, columns) | {"changes": changes, "cells": cells}
-    table["elsewhere"] = [
-        _cell(study, scale, row, column) | {"trials": {}}
+            cells.append(_cell(study, scale, row, column, keys, computed.get(place)))
+    elsewhere = [
+        _cell(study, scale, row, column)
         for row in study.rows
         for column in study.columns
         if not column.exists(scale) and (row.name, column.name) in study.published
     ]
+    table = dataclasses.replace(
+        _heading(study, scale, columns),
+        changes=changes,
+        cells=tuple(cells),
+        elsewhere=tuple(elsewhere),
+    )
     return Resolved(table, trials)
 
 
-def _cell(study: Study, scale: str, row: Row, column: Column) -> dict[str, Any]:
-    """Return what a cell holds besides its trials; its metric where that is not the table's."""
+def _cell(
+    study: Study,
+    scale: str,
+    row: Row,
+    column: Column,
+    trials: Mapping[str, str] | None = None,
+    value: float | None = None,
+) -> ResolvedCell:
+    """Return a cell with its trials by replicate; its metric where that is not the table's."""
     place = (row.name, column.name)
-    cell: dict[str, Any] = {"row": row.name, "column": column.name}
-    cell["published"] = study.published.get(place)
-    cell["published_std"] = study.published_std.get(place)
-    if column.unit:
-        cell["metric"] = column.unit
     metric = at_scale(column.metric, scale, "")
-    if metric:
-        cell["metric"] = metric.format(**row.words)
-    return cell
+    return ResolvedCell(
+        row=row.name,
+        column=column.name,
+        trials=trials or {},
+        published=study.published.get(place),
+        published_std=study.published_std.get(place),
+        metric=metric.format(**row.words) if metric else column.unit or None,
+        value=value,
+    )
 
 
-def _heading(study: Study, scale: str, columns: Sequence[Column]) -> dict[str, Any]:
-    """Return what a resolved table holds besides its cells: titles, labels, metric and notes."""
+def _heading(study: Study, scale: str, columns: Sequence[Column]) -> ResolvedStudy:
+    """Return a resolved table without its cells: titles, labels, metric and notes."""
     preset = preset_of(study, scale)
     notes = [study.published_note, *preset.notes]
     notes += [note for column in columns for note in column_preset(study, scale, column).notes]
-    return {
-        "format": 1,
-        "kind": "table",
-        **{name: getattr(study, name) for name in ("name", "title", "paper", "table", "base")},
-        "scale": scale,
-        "metric": preset.metric,
-        "metric_note": preset.metric_note,
-        "notes": [note for note in dict.fromkeys(notes) if note],
-        "rows": [
-            {"name": row.name, "label": row.label or row.name}
-            | ({"published_only": True} if row.method is None else {})
-            for row in study.rows
-        ],
-        "columns": [
-            {"name": column.name, "label": at_scale(column.labels, scale, column.name)}
-            | ({"unit": column.unit} if column.unit else {})
+    return ResolvedStudy(
+        name=study.name,
+        title=study.title,
+        paper=study.paper,
+        table=study.table,
+        base=study.base,
+        scale=scale,
+        metric=preset.metric,
+        metric_note=preset.metric_note,
+        notes=tuple(note for note in dict.fromkeys(notes) if note),
+        rows=tuple(
+            Label(row.name, row.label or row.name, row.method is None) for row in study.rows
+        ),
+        columns=tuple(
+            Label(column.name, at_scale(column.labels, scale, column.name), unit=column.unit)
             for column in columns
-        ],
-    } | ({} if study.margin is None else {"margin": study.margin})
+        ),
+        margin=study.margin,
+        cells=(),
+    )
 
 
 def replicates(

@@ -15,13 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from semisweep.core.errors import ConfigError, unknown
 
 Space = Mapping[str, Any]  # name -> distribution, Bundle or When
 Conditions = list[tuple[str, list[Any]]]
-Direction = Literal["maximize", "minimize"]
 SAMPLERS = ("tpe", "random", "grid")
 
 
@@ -45,42 +44,6 @@ class Bundle:
     """
 
     options: Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Objective:
-    """A column of results that is to be high or low."""
-
-    metric: str
-    direction: Direction
-
-
-@dataclass(frozen=True, kw_only=True)
-class Halving:
-    """Asynchronous successive halving: at each rung only the best 1 / `reduction` go on.
-
-    `rungs`: fractions of the steps, each judged at the first evaluation at or after it by `metric`
-    of the history. A trial is compared with those that have been as far, once there are `peers` of
-    them; the best of all always goes on. Source: L. Li et al., "A System for Massively Parallel
-    Hyperparameter Tuning", MLSys 2020, in its form that stops trials.
-    """
-
-    rungs: Sequence[float] = (1 / 9, 1 / 3)
-    reduction: int = 3
-    peers: int = 2
-    metric: str = "val.miou"
-
-    def __post_init__(self) -> None:
-        inside = all(0 < rung < 1 for rung in self.rungs)
-        if not self.rungs or not inside or sorted(set(self.rungs)) != list(self.rungs):
-            raise ConfigError(
-                f"rungs must rise within 0 and 1, both excluded, got rungs={tuple(self.rungs)}"
-            )
-        if self.reduction < 2 or self.peers < 1:
-            raise ConfigError(
-                "a rung must stop some and compare with some, got "
-                f"reduction={self.reduction} (at least 2), peers={self.peers} (at least 1)"
-            )
 
 
 def unfold(item: Any) -> tuple[Conditions, Any]:

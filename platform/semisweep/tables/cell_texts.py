@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from semisweep.statistics.intervals import several_draws
+from semisweep.store.resolved_study import Label
 from semisweep.tables.footnotes import image_notes, mixture_notes, verdict, verdict_notes
-from semisweep.tables.table_values import Cell, Imported, Label, Table
+from semisweep.tables.table_values import Cell, Imported, Table
 
 NOTHING = "–"
 ERRORS_SHOWN = 5

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from html import escape
 
+from semisweep.store.resolved_study import Label
 from semisweep.tables.cell_texts import OURS, heading, lines, notes
-from semisweep.tables.table_values import Label, Table
+from semisweep.tables.table_values import Table
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }

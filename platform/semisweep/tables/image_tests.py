@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator
 from typing import Any
 
 from semisweep.core.config import digest
 from semisweep.core.errors import ConfigError, StoreError
 from semisweep.statistics.image_bootstrap import ImageTest, image_test
 from semisweep.store import files
+from semisweep.store.resolved_study import Place, ResolvedStudy
 from semisweep.store.store import Store
-from semisweep.tables.table_values import Place
 
 METRIC = re.compile(r"(last|best)\.(\w+)\.miou")
 VERSION = 1
@@ -24,8 +24,8 @@ Pairs = list[tuple[str, str]]  # keys of a cell and of the base row, by replicat
 
 
 def image_tests(
-    study: Mapping[str, Any], store: Store, finished: Container[str], *, make: bool = False
-) -> dict[Place, Any]:
+    study: ResolvedStudy, store: Store, finished: Container[str], *, make: bool = False
+) -> dict[Place, ImageTest]:
     """Return the test of each complete cell against the base row's; only kept ones unless `make`.
 
     `finished`: the keys of finished trials. Cells whose confusion matrices are gone, or of other
@@ -46,23 +46,22 @@ def image_tests(
 
 
 def comparisons(
-    study: Mapping[str, Any], finished: Container[str]
+    study: ResolvedStudy, finished: Container[str]
 ) -> Iterator[tuple[Place, str, Pairs]]:
     """Yield place, name of the confusion matrices and keys of all cells that could be tested."""
-    cells = {(cell["row"], cell["column"]): cell for cell in study["cells"]}
-    for (row, column), cell in cells.items():
-        base = cells.get((study.get("base", ""), column))
-        metric = METRIC.fullmatch(cell.get("metric", study["metric"]))
-        if base is None or row == study.get("base") or not metric:
+    for place, cell in study.at.items():
+        base = study.at.get((study.base, cell.column))
+        metric = METRIC.fullmatch(cell.metric or study.metric)
+        if base is None or cell.row == study.base or not metric:
             continue
         pairs = [
-            (key, base["trials"][replicate])
-            for replicate, key in cell["trials"].items()
-            if replicate in base["trials"]
+            (key, base.trials[replicate])
+            for replicate, key in cell.trials.items()
+            if replicate in base.trials
         ]
         trials = {key for pair in pairs for key in pair}
         if any(a != b for a, b in pairs) and all(key in finished for key in trials):
-            yield (row, column), f"{metric[1]}-{metric[2]}", pairs
+            yield place, f"{metric[1]}-{metric[2]}", pairs
 
 
 def _made(store: Store, name: str, pairs: Pairs) -> dict[str, Any] | None:

@@ -17,8 +17,9 @@ from semisweep.core.errors import ConfigError, StoreError, unknown
 from semisweep.statistics.intervals import by_unit, interval, mean_std, several_draws
 from semisweep.store import files
 from semisweep.store.files import Location
+from semisweep.store.resolved_study import Place, ResolvedStudy
 from semisweep.store.store import Store
-from semisweep.tables.table_values import Imported, Place
+from semisweep.tables.table_values import Imported
 
 FORMAT = 1
 REQUIRED = ("study", "row", "column", "value")
@@ -56,14 +57,12 @@ def read_lines(path: Path) -> list[Line]:
     return found
 
 
-def check_places(
-    lines: Sequence[Line], tables: Mapping[tuple[str, str], Mapping[str, Any]]
-) -> None:
+def check_places(lines: Sequence[Line], tables: Mapping[tuple[str, str], ResolvedStudy]) -> None:
     """Raise `ConfigError` for a row or column that the tables of study and scale do not have."""
     for line in lines:
         table = tables[line["study"], line["scale"]]
-        for part in ("row", "column"):
-            known = [item["name"] for item in table[f"{part}s"]]
+        for part, labels in (("row", table.rows), ("column", table.columns)):
+            known = [label.name for label in labels]
             if line[part] not in known:
                 raise unknown(f"{part} of {line['study']}", line[part], known)
 

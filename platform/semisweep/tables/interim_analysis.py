@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from semisweep.core.errors import ConfigError
 from semisweep.statistics.intervals import several_draws
-from semisweep.tables.table_values import Cell, Place, Table
+from semisweep.store.resolved_study import Place, ResolvedStudy
+from semisweep.tables.table_values import Cell, Table
 
 LOOKS = 3  # of a table that is topped up, unless somebody says otherwise
 MOST_ADDED = 4  # units of replication a look may add to a row
@@ -28,13 +28,13 @@ class InterimAnalysis:
     looks: int = 1
     units: Mapping[Place, int] = field(default_factory=dict)
 
-    def stated(self) -> dict[str, int]:
-        """Return what a stored table says of its looks: nothing where there is but one."""
-        return {"look": self.look, "looks": self.looks} if self.looks > 1 else {}
+    def stated(self, study: ResolvedStudy) -> ResolvedStudy:
+        """Return a study that says which look at it this is."""
+        return replace(study, look=self.look, looks=self.looks)
 
 
 def look_again(
-    stored: Mapping[str, Any], table: Table, looks: int | None, *, missing: bool
+    stored: ResolvedStudy, table: Table, looks: int | None, *, missing: bool
 ) -> InterimAnalysis:
     """Return the next look at a stored table: as many more replicates as its verdicts say.
 
@@ -44,9 +44,7 @@ def look_again(
     known = kept_look(stored, looks)
     planned = known.looks if known.looks > 1 else (looks or LOOKS)
     more = added(table)
-    units = {
-        place: units_of(cell["trials"]) for place, cell in _cells(stored).items() if cell["trials"]
-    }
+    units = {place: units_of(cell.trials) for place, cell in stored.at.items() if cell.trials}
     if missing or not more:
         return replace(known, units=units)  # as the table stands, with the user's --seeds
     if known.look >= planned:
@@ -57,22 +55,20 @@ def look_again(
     return InterimAnalysis(look=known.look + 1, looks=planned, units=grown(units, more, table.base))
 
 
-def kept_look(stored: Mapping[str, Any] | None, looks: int | None) -> InterimAnalysis:
+def kept_look(stored: ResolvedStudy | None, looks: int | None) -> InterimAnalysis:
     """Return the look at which a stored table stands, or the first of as many as are asked for.
 
     Raises `ConfigError` where another number of looks was planned.
     """
-    if stored is None or stored.get("looks", 1) == 1:
+    if stored is None or stored.looks == 1:
         return InterimAnalysis(looks=looks or 1)
-    if looks is not None and looks != stored["looks"]:
+    if looks is not None and looks != stored.looks:
         raise ConfigError(
             f"the number of looks must be fixed before the first, got looks={looks}, "
-            f"planned={stored['looks']}"
+            f"planned={stored.looks}"
         )
-    units = {
-        place: units_of(cell["trials"]) for place, cell in _cells(stored).items() if cell["trials"]
-    }
-    return InterimAnalysis(look=stored["look"], looks=stored["looks"], units=units)
+    units = {place: units_of(cell.trials) for place, cell in stored.at.items() if cell.trials}
+    return InterimAnalysis(look=stored.look, looks=stored.looks, units=units)
 
 
 def added(table: Table) -> dict[Place, int]:
@@ -117,7 +113,3 @@ def _has_one_unit(cell: Cell, table: Table) -> bool:
     base = table.cells.get((table.base, cell.column))
     compared = base is not None and cell.row != table.base and not cell.same_as_base
     return bool(compared and base and cell.complete and base.complete and cell.n == 1)
-
-
-def _cells(stored: Mapping[str, Any]) -> dict[Place, Mapping[str, Any]]:
-    return {(cell["row"], cell["column"]): cell for cell in stored["cells"]}

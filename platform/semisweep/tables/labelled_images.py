@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from semisweep.store.resolved_study import Place, ResolvedCell
+
 DIGEST = "data.labelled_digest"
-Place = tuple[str, str]  # row, column
-Given = Mapping[Place, Mapping[str, Any]]
+Given = Mapping[Place, ResolvedCell]
 Results = Mapping[str, Mapping[str, Any]]
 Digests = dict[str, str]  # draw -> digest
 
@@ -23,7 +24,8 @@ def apart(given: Given, base: str, results: Results) -> set[Place]:
     """
     found = set()
     for row, column in given:
-        origin = _digests(given.get((base, column), {}), results)
+        base_cell = given.get((base, column))
+        origin = {} if base_cell is None else _digests(base_cell, results)
         own = _digests(given[row, column], results)
         if any(origin.get(draw, digest) != digest for draw, digest in own.items()):
             found.add((row, column))
@@ -49,13 +51,13 @@ def _lines(given: Given, column: str, results: Results) -> Iterator[str]:
             yield f"draw {draw}, {told}"
 
 
-def _digests(cell: Mapping[str, Any], results: Results) -> Digests:
+def _digests(cell: ResolvedCell, results: Results) -> Digests:
     """Return the digest of the labelled images of each draw that has a result.
 
     Trials of one draw have one: a key is of one list.
     """
     return {
         replicate.partition("/")[0]: str(results[key][DIGEST])
-        for replicate, key in cell.get("trials", {}).items()
+        for replicate, key in cell.trials.items()
         if results.get(key, {}).get(DIGEST)
     }

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from semisweep.store.resolved_study import Label
 from semisweep.tables.cell_texts import OURS, heading, lines, notes
-from semisweep.tables.table_values import Label, Table
+from semisweep.tables.table_values import Table
 
 PACKAGES = ("booktabs", "textcomp")
 SPECIAL = {

@@ -11,8 +11,9 @@ import math
 from collections.abc import Iterable
 
 from semisweep.core.safe_text import one_line
+from semisweep.store.resolved_study import Label
 from semisweep.tables.cell_texts import heading, lines, notes
-from semisweep.tables.table_values import Cell, Imported, Label, Table
+from semisweep.tables.table_values import Cell, Imported, Table
 
 CSV_COLUMNS = (
     *("study", "paper", "table", "row", "column", "metric", "published", "published_std"),

@@ -10,8 +10,10 @@ from semisweep.core.faults import last_lines
 from semisweep.core.markdown import grid
 from semisweep.core.provenance import source
 from semisweep.core.safe_text import printable
-from semisweep.evaluation.pseudo_label_results import MEASURED, label_row
+from semisweep.evaluation.pseudo_label_results import label_row, measured_keys
 from semisweep.store.files import Location, replacing
+from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store, locate
 from semisweep.study.catalogue import short
@@ -39,10 +41,12 @@ def render(names: Sequence[str], request: Request, form: str = "markdown") -> st
     stored = read(studies, request)
     if form in ("csv", "latex", "html"):
         writer = {"csv": to_csv, "latex": to_latex, "html": to_html}[form]
-        return writer([tabulate(study, stored) for study in studies if not is_search(study)])
+        return writer(
+            [tabulate(study, stored) for study in studies if isinstance(study, ResolvedStudy)]
+        )
     return "\n".join(
         search_to_markdown(study, _store_of(study, request))
-        if is_search(study)
+        if isinstance(study, ResolvedSearch)
         else to_markdown(tabulate(study, stored))
         for study in studies
     )
@@ -59,15 +63,15 @@ def write(name: str, request: Request) -> Location:
 def summary(name: str, request: Request) -> str:
     """Return in one line how many trials of a study have finished."""
     study = resolved_study(name, request)
-    keys = keys_of(study)
+    keys = study.keys
     finished = Store.open(request.store).finished().intersection(keys)
-    return f"{study['name']:24} {len(finished)} of {len(keys)} trials finished"
+    return f"{study.name:24} {len(finished)} of {len(keys)} trials finished"
 
 
 def failures(name: str, request: Request) -> list[str]:
     """Return one line for each failed trial of a study: its key and its error's last line."""
     study = resolved_study(name, request)
-    keys = keys_of(study)
+    keys = study.keys
     failed = Store.open(request.store).failures(keys)
     return [_failure(key, str(failed[key]["error"])) for key in keys if key in failed]
 
@@ -77,7 +81,7 @@ def _failure(key: str, error: str) -> str:
     return printable(f"{key}: {' | '.join(last_lines(error))}{more}")
 
 
-def resolved_study(name: str, request: Request) -> Mapping[str, Any]:
+def resolved_study(name: str, request: Request) -> StudyOrSearch:
     """Return a study as its last run left it in the store, or as it would run now."""
     exists = Store.exists(request.store)
     if exists and not request.seeds:
@@ -93,50 +97,49 @@ def resolved_study(name: str, request: Request) -> Mapping[str, Any]:
     if request.any_scale and request.scale not in study.presets:
         request = replace(request, scale=next(iter(study.presets)))
     if isinstance(study, Search):
-        return {"kind": "search", "trials": []} | {
-            "name": study.name, "title": study.title, "metric": study.metric,
-            "direction": study.direction, "scale": request.scale,
-        }  # fmt: skip
+        return ResolvedSearch(
+            name=study.name,
+            title=study.title,
+            metric=study.metric,
+            direction=study.direction,
+            scale=request.scale,
+        )
     wanted = {trial.data.name for trial in sample_trials(study, request)}
     here = all(request.roots.of(name).exists() for name in wanted)
     splits = Splits(request.roots) if here else None
     return resolve(study, request.scale, splits, request.changes, request.seeds).table
 
 
-def _answers(stored: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
+def _answers(stored: StudyOrSearch, changes: Mapping[str, object]) -> bool:
     """Return whether a stored study is the one that is asked for; what a search did is its own."""
-    return not changes or (is_search(stored) and stored.get("changes", {}) == dict(changes))
+    is_search = isinstance(stored, ResolvedSearch)
+    return not changes or (is_search and stored.changes == dict(changes))
 
 
-def is_search(study: Mapping[str, Any]) -> bool:
-    """Return whether a resolved study is a search."""
-    return bool(study["kind"] == "search")
-
-
-def make_table(study: Mapping[str, Any], request: Request) -> Table:
+def make_table(study: ResolvedStudy, request: Request) -> Table:
     """Return the table of a resolved study from what the store has."""
     return tabulate(study, read([study], request))
 
 
-def read(studies: Iterable[Mapping[str, Any]], request: Request) -> Snapshot:
+def read(studies: Iterable[StudyOrSearch], request: Request) -> Snapshot:
     """Return what the store has of the trials of some resolved studies."""
     store = Store.open(request.store) if Store.exists(request.store) else None
-    return Snapshot(store, (key for study in studies for key in keys_of(study)))
+    return Snapshot(store, (key for study in studies for key in study.keys))
 
 
-def tabulate(study: Mapping[str, Any], stored: Snapshot) -> Table:
+def tabulate(study: ResolvedStudy, stored: Snapshot) -> Table:
     """Return the table of a resolved study from what was read of the store."""
     store = stored.store
     if store is None:
         return build(study, {}, {})
-    keys = keys_of(study)
+    keys = study.keys
     rows: dict[str, Mapping[str, Any]]
     rows = {key: stored.results[key] for key in keys if key in stored.results}
     failures = {key: stored.failures[key] for key in keys if key in stored.failures}
-    if any(str(cell.get("metric")).startswith(MEASURED) for cell in study["cells"]):
+    if measured_keys(study):
         rows = {key: dict(row) | label_row(store.trial(key)) for key, row in rows.items()}
     outside = Outside(
-        imported=summaries(entries(store, study["name"], study["scale"])),
+        imported=summaries(entries(store, study.name, study.scale)),
         images=image_tests(study, store, stored.results),
         current=current_source,
     )
@@ -151,23 +154,16 @@ def current_source(method: str) -> str:
 def keys_table(name: str, request: Request) -> str:
     """Return the trials of every cell of a study, and the commands that repeat them."""
     study = resolved_study(name, request)
-    if is_search(study):
+    if isinstance(study, ResolvedSearch):
         return search_to_markdown(study, _store_of(study, request))
     store = Store.open(request.store) if Store.exists(request.store) else None
     found = list(trial_lines(study, store, name, request))
     return grid([["row", "column", "replicate", "key", "state", "to repeat it"], *found])
 
 
-def _store_of(study: Mapping[str, Any], request: Request) -> Store | None:
+def _store_of(study: ResolvedSearch, request: Request) -> Store | None:
     """Return the store in which a search has trials, or None where it has none."""
-    return Store.open(request.store) if study["trials"] else None
-
-
-def keys_of(study: Mapping[str, Any]) -> list[str]:
-    """Return the distinct keys of a resolved study in order."""
-    if is_search(study):
-        return list(dict.fromkeys(entry["key"] for entry in study["trials"]))
-    return list(dict.fromkeys(key for cell in study["cells"] for key in cell["trials"].values()))
+    return Store.open(request.store) if study.trials else None
 
 
 def provenance_table(method: type[Method]) -> str:

@@ -4,40 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from semisweep.core.markdown import grid
 from semisweep.core.safe_text import one_line
-from semisweep.search.trial_outcome import Observation, metrics, outcomes
+from semisweep.search.trial_outcome import Observation, outcomes
+from semisweep.store.resolved_search import ResolvedSearch, Suggestion, Value
 from semisweep.store.store import Store
 
 NOTHING = "–"
 IMPORTANT = 0.005  # shares below it are not told
-Table = Mapping[str, Any]
+AIMS = {"maximize": "high", "minimize": "low"}
 
 
-def search_to_markdown(study: Table, store: Store | None) -> str:
+def search_to_markdown(search: ResolvedSearch, store: Store | None) -> str:
     """Return a search's trials as Markdown, the best first; without a store it has none."""
-    found = outcomes(store, study) if store else {}
-    entries = _in_order(study, found)
-    names = list(dict.fromkeys(name for entry in entries for name in entry["params"]))
-    columns = metrics(study)
+    found = outcomes(store, search) if store else {}
+    entries = _in_order(search, found)
+    names = list(dict.fromkeys(name for entry in entries for name in entry.params))
+    columns = search.metrics
     lines = [["trial", *(name.rpartition(".")[2] for name in names), *columns, "key"]]
     for entry in entries:
-        values = [_value(entry["params"].get(name, NOTHING)) for name in names]
-        scores = _scores(columns, entry, found.get(entry["key"]))
-        lines.append([f"#{entry['number']}", *values, *scores, entry["key"]])
-    notes = "".join(f"\n- {note}" for note in _notes(study, entries, found))
-    heading = f"## {one_line(study['title'])}\n\n"
-    return heading + grid(lines) + "\n" + _counts(study, found) + notes + "\n"
+        values = [_value(entry.params.get(name, NOTHING)) for name in names]
+        scores = _scores(columns, entry, found.get(entry.key))
+        lines.append([f"#{entry.number}", *values, *scores, entry.key])
+    notes = "".join(f"\n- {note}" for note in _notes(search, entries, found))
+    heading = f"## {one_line(search.title)}\n\n"
+    return heading + grid(lines) + "\n" + _counts(search, found) + notes + "\n"
 
 
-def _in_order(study: Table, found: Mapping[str, Observation]) -> list[Mapping[str, Any]]:
+def _in_order(search: ResolvedSearch, found: Mapping[str, Observation]) -> list[Suggestion]:
     """Return the suggestions: finished ones by their score, then the furthest of stopped ones."""
-    sign = -1 if study["direction"] == "maximize" else 1
+    sign = -1 if search.direction == "maximize" else 1
 
-    def place(entry: Mapping[str, Any]) -> tuple[int, int, float]:
-        outcome = found.get(entry["key"])
+    def place(entry: Suggestion) -> tuple[int, int, float]:
+        outcome = found.get(entry.key)
         if outcome is None or outcome.state == "failed":
             return (2, 0, 0.0)
         if outcome.state == "finished":
@@ -45,11 +45,11 @@ def _in_order(study: Table, found: Mapping[str, Observation]) -> list[Mapping[st
         step, value = max(outcome.on_the_way.items())
         return (1, -step, sign * (math.inf if math.isnan(value) else value))
 
-    return sorted(study["trials"], key=place)
+    return sorted(search.trials, key=place)
 
 
 def _scores(
-    columns: Sequence[str], entry: Mapping[str, Any], outcome: Observation | None
+    columns: Sequence[str], entry: Suggestion, outcome: Observation | None
 ) -> Iterator[str]:
     """Yield the score of a trial for each objective, or why there is none."""
     if outcome is not None and outcome.state == "finished":
@@ -64,11 +64,11 @@ def _scores(
     yield from (text, *[NOTHING] * (len(columns) - 1))
 
 
-def _counts(study: Table, found: Mapping[str, Observation]) -> str:
+def _counts(search: ResolvedSearch, found: Mapping[str, Observation]) -> str:
     states = {key: outcome.state for key, outcome in found.items()}
-    keys = {entry["key"] for entry in study["trials"]}
+    keys = set(search.keys)
     finished = sum(states.get(key) == "finished" for key in keys)
-    text = f"{finished} of {len(study['trials'])} suggested trials finished."
+    text = f"{finished} of {len(search.trials)} suggested trials finished."
     stopped = sum(states.get(key) == "stopped" for key in keys)
     if stopped:
         text += f" {stopped} stopped at a rung; --continue-stopped trains them to their end."
@@ -76,19 +76,18 @@ def _counts(study: Table, found: Mapping[str, Observation]) -> str:
 
 
 def _notes(
-    study: Table, entries: Sequence[Mapping[str, Any]], found: Mapping[str, Observation]
+    search: ResolvedSearch, entries: Sequence[Suggestion], found: Mapping[str, Observation]
 ) -> Iterator[str]:
-    if not entries or "space" not in study:
+    if not entries or search.space is None:
         return
-    if study.get("also"):
-        best = ", ".join(f"#{number}" for number in study.get("front", ())) or "none yet"
-        aims = zip(metrics(study), _aims(study), strict=True)
-        told = ", ".join(f"{name} {aim}" for name, aim in aims)
+    if search.also:
+        best = ", ".join(f"#{number}" for number in search.front or ()) or "none yet"
+        told = ", ".join(f"{own.metric} {AIMS[own.direction]}" for own in search.objectives)
         yield f"Pareto front ({told}): {best}."
-    yield from _rung_notes(study)
+    yield from _rung_notes(search)
     from semisweep.search.sampling import importances
 
-    shares = importances(study, found)
+    shares = importances(search, found)
     if shares:
         told = ", ".join(
             f"{name} {100 * share:.0f} %" for name, share in shares.items() if share >= IMPORTANT
@@ -97,30 +96,24 @@ def _notes(
         yield f"Importance (PED-ANOVA over {count} finished trials): {told}."
 
 
-def _aims(study: Table) -> list[str]:
-    words = {"maximize": "high", "minimize": "low"}
-    directions = [study["direction"], *(item["direction"] for item in study["also"])]
-    return [words[direction] for direction in directions]
-
-
-def _rung_notes(study: Table) -> Iterator[str]:
-    halving = study.get("halving")
-    if not halving:
+def _rung_notes(search: ResolvedSearch) -> Iterator[str]:
+    halving = search.halving
+    if halving is None:
         return
     yield (
-        f"Rungs at {', '.join(f'{rung:.3g}' for rung in halving['rungs'])} of the steps: the best "
-        f"1/{halving['reduction']} by {halving['metric']} go on, once there are "
-        f"{halving['peers']} others."
+        f"Rungs at {', '.join(f'{rung:.3g}' for rung in halving.rungs)} of the steps: the best "
+        f"1/{halving.reduction} by {halving.metric} go on, once there are "
+        f"{halving.peers} others."
     )
-    for entry in study["trials"]:
-        for row in entry.get("rungs", ()):
-            if row["stop"]:
-                others = sorted(row["against"].values(), reverse=study["direction"] == "maximize")
+    for entry in search.trials:
+        for row in entry.rungs or ():
+            if row.stop:
+                others = sorted(row.against.values(), reverse=search.direction == "maximize")
                 shown = ", ".join(f"{100 * value:.2f}" for value in others[:5])
                 more = f" and {len(others) - 5} more" if len(others) > 5 else ""
                 yield (
-                    f"#{entry['number']} stopped at step {row['step']} (rung {row['rung']:.3g}): "
-                    f"{100 * row['value']:.2f} against {shown}{more}."
+                    f"#{entry.number} stopped at step {row.step} (rung {row.rung:.3g}): "
+                    f"{100 * row.value:.2f} against {shown}{more}."
                 )
 
 
@@ -131,5 +124,5 @@ def as_text(metric: str, value: float) -> str:
     return f"{value:,.0f}" if value == int(value) else f"{value:.4g}"
 
 
-def _value(value: Any) -> str:
+def _value(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else one_line(str(value))

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import Any
 
 from semisweep.core.errors import StoreError
+from semisweep.store.resolved_search import StudyOrSearch
 from semisweep.store.store import Store
 from semisweep.store.trial_folder import TrialFolder
 from semisweep.study.plan import plan, trial_names
@@ -49,11 +49,11 @@ class Status:
     seconds_left: float | None  # as long as as many run as now; None where nothing tells
 
 
-def study_status(store: Store, table: Mapping[str, Any], now: float | None = None) -> Status:
+def study_status(store: Store, study: StudyOrSearch, now: float | None = None) -> Status:
     """Return where a resolved study stands."""
     now = time.time() if now is None else now
-    state = plan([table], store)
-    names = trial_names(table)
+    state = plan([study], store)
+    names = trial_names(study)
     open_keys = [*state.failed, *state.missing]
     active = [key for key in open_keys if store.trial(key).in_training]
     running = tuple(_running(store, key, names.get(key, ""), now) for key in active)
@@ -134,7 +134,10 @@ def status_lines(store: Store, now: float | None = None) -> Iterator[str]:
     now = time.time() if now is None else now
     yield f"{'study':32} {'finished':>8} {'failed':>7} {'running':>8} {'waiting':>8}  estimated end"
     for name, scale in store.studies():
-        state = study_status(store, store.read_study(name, scale) or {}, now)
+        study = store.read_study(name, scale)
+        if study is None:  # it has just been removed
+            continue
+        state = study_status(store, study, now)
         counts = f"{state.finished:8} {state.failed:7} {len(state.running):8} {state.waiting:8}"
         yield f"{name + ' ' + scale:32} {counts}  {_end(state, now)}"
         for own in state.running:

@@ -7,14 +7,14 @@ are fractions in the store and become percent here, and differences become perce
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
-from semisweep.core.errors import ConfigError, StoreError
+from semisweep.core.errors import ConfigError
 from semisweep.evaluation.pseudo_label_results import MEASURED
 from semisweep.statistics.alpha_spending import level_at_look
 from semisweep.statistics.image_bootstrap import ImageTest
@@ -30,10 +30,10 @@ from semisweep.statistics.intervals import (
 )
 from semisweep.statistics.order_agreement import agreement
 from semisweep.statistics.verdicts import Numbers, decide
+from semisweep.store.resolved_study import Place, ResolvedCell, ResolvedStudy
 from semisweep.tables.labelled_images import apart, mixed
-from semisweep.tables.table_values import Cell, Imported, Label, Place, Table
+from semisweep.tables.table_values import Cell, Imported, Table
 
-FORMAT = 1
 MARGIN = 1.0  # percentage points; a study may state its own
 SOURCE = "source.digest"
 
@@ -50,29 +50,26 @@ class Outside:
 
 
 def build(
-    study: Mapping[str, Any],
+    study: ResolvedStudy,
     results: Mapping[str, Mapping[str, Any]],
     failures: Mapping[str, Mapping[str, Any]],
     outside: Outside | None = None,
 ) -> Table:
     """Return the table of a resolved study from results and failures by key.
 
-    Trials in neither are missing. Raises `StoreError` for a study that this version cannot read and
-    `ConfigError` for a metric that a result does not have.
+    Trials in neither are missing. Raises `ConfigError` for a metric that a result does not have.
     """
-    _check(study)
     outside = outside or Outside()
-    base = study.get("base") or ""
-    look, looks = study.get("look", 1), study.get("looks", 1)
-    alpha, margin = level_at_look(look, looks), float(study.get("margin", MARGIN))
-    given = {(cell["row"], cell["column"]): cell for cell in study["cells"]}
-    values = {place: _values(cell, results, study["metric"]) for place, cell in given.items()}
+    base, given = study.base, study.at
+    alpha = level_at_look(study.look, study.looks)
+    margin = MARGIN if study.margin is None else float(study.margin)
+    values = {place: _values(cell, results, study.metric) for place, cell in given.items()}
     old = set() if outside.current is None else set(_stale(given, results, outside.current))
     cells = {
         place: replace(
             _cell(cell, values[place], results, failures, alpha),
-            metric=cell.get("metric", study["metric"]),
-            stale=len(old.intersection(cell["trials"].values())),
+            metric=cell.metric or study.metric,
+            stale=len(old.intersection(cell.trials.values())),
             imported=outside.imported.get(place),
         )
         for place, cell in given.items()
@@ -80,60 +77,44 @@ def build(
     mixes, others = mixed(given, results), apart(given, base, results)
     alike = {place: cell for place, cell in given.items() if place not in others}
     compared = _compared(cells, alike, base, values, margin=margin, alpha=alpha)
-    trials = dict.fromkeys(key for cell in study["cells"] for key in cell["trials"].values())
-    used = [results[key] for key in trials if key in results]
+    used = [results[key] for key in study.keys if key in results]
     return Table(
-        **{name: study.get(name) or "" for name in ("name", "title", "scale", "paper", "table")},
+        name=study.name,
+        title=study.title,
+        scale=study.scale,
+        paper=study.paper,
+        table=study.table,
         base=base,
-        metric=study["metric"],
-        metric_note=study.get("metric_note", ""),
-        changes=dict(study.get("changes", {})),
-        notes=tuple(study.get("notes", ())),
-        rows=tuple(_label(row) for row in study["rows"]),
-        columns=tuple(_label(column) for column in study["columns"]),
+        metric=study.metric,
+        metric_note=study.metric_note,
+        changes=study.changes,
+        notes=study.notes,
+        rows=study.rows,
+        columns=study.columns,
         cells=cells | compared,
-        replicates=tuple(dict.fromkeys(name for cell in study["cells"] for name in cell["trials"])),
+        replicates=tuple(dict.fromkeys(name for cell in study.cells for name in cell.trials)),
         errors=tuple(_errors(given, results, failures)),
         sources=tuple(sorted({str(row[SOURCE]) for row in used if SOURCE in row})),
         margin=margin,
-        look=look,
-        looks=looks,
+        look=study.look,
+        looks=study.looks,
         comparisons=sum(not cell.same_as_base for cell in compared.values()),
         noise=_noise(given, base, values),
         order=agreement(_orders(_unmixed(cells, mixes), given, values), alpha),
         mixed=mixes,
-        elsewhere=tuple(_cell(cell, {}, {}, {}, alpha) for cell in study.get("elsewhere", ())),
+        elsewhere=tuple(_cell(cell, {}, {}, {}, alpha) for cell in study.elsewhere),
         images={place: test for place, test in outside.images.items() if place in compared},
     )
 
 
-def _check(study: Mapping[str, Any]) -> None:
-    if study.get("format") != FORMAT:
-        raise StoreError(
-            f"a stored study must have format {FORMAT}, got format={study.get('format')!r}, "
-            f"study={study.get('name')!r}; run the study again with this version"
-        )
-    if study.get("kind", "table") != "table":
-        raise ConfigError(
-            f"a table needs a study with rows and columns, got study={study['name']!r}, "
-            f"which is a {study['kind']}"
-        )
-
-
-def _label(item: Mapping[str, Any]) -> Label:
-    published_only = bool(item.get("published_only"))
-    return Label(item["name"], item.get("label") or item["name"], published_only,
-                 item.get("unit", ""))  # fmt: skip
-
-
 def _values(
-    cell: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], metric: str
+    cell: ResolvedCell, results: Mapping[str, Mapping[str, Any]], metric: str
 ) -> dict[str, float]:
     """Return the numbers of a cell's finished trials in percent, by replicate."""
-    metric = cell.get("metric", metric)
+    metric = cell.metric or metric
     found = {
         replicate: _metric(key, results[key], metric)
-        for replicate, key in cell["trials"].items()
+        for replicate, key in cell.trials.items()
         if key in results
     }
     return {replicate: value for replicate, value in found.items() if value is not None}
@@ -153,34 +134,34 @@ def _metric(key: str, row: Mapping[str, Any], metric: str) -> float | None:
 
 
 def _stale(
-    given: Mapping[Place, Mapping[str, Any]],
+    given: Mapping[Place, ResolvedCell],
     results: Mapping[str, Mapping[str, Any]],
     current: Callable[[str], str],
 ) -> Iterator[str]:
     """Yield the keys whose results were made by other source code than `current` says."""
-    for key in {key for cell in given.values() for key in cell["trials"].values()}:
+    for key in {key for cell in given.values() for key in cell.trials.values()}:
         row = results.get(key, {})
         if SOURCE in row and "method" in row and row[SOURCE] != current(row["method"]):
             yield key
 
 
 def _cell(
-    cell: Mapping[str, Any],
+    cell: ResolvedCell,
     ours: Mapping[str, float],
     results: Mapping[str, Mapping[str, Any]],
     failures: Mapping[str, Mapping[str, Any]],
     alpha: float,
 ) -> Cell:
-    trials: Mapping[str, str] = cell["trials"]
+    trials = cell.trials
     units = list(by_unit(ours, draws=several_draws(trials)).values())
     mean, std = mean_std(units)
     low, high = interval(units, 1 - alpha)
     return Cell(
-        row=cell["row"],
-        column=cell["column"],
-        published=cell.get("published"),
-        published_std=cell.get("published_std"),
-        value=cell.get("value"),
+        row=cell.row,
+        column=cell.column,
+        published=cell.published,
+        published_std=cell.published_std,
+        value=cell.value,
         keys=tuple(trials[replicate] for replicate in ours),
         wanted=len(trials),
         failed=sum(key in failures and key not in results for key in trials.values()),
@@ -194,7 +175,7 @@ def _cell(
 
 def _compared(
     cells: Mapping[Place, Cell],
-    given: Mapping[Place, Mapping[str, Any]],
+    given: Mapping[Place, ResolvedCell],
     base: str,
     values: Values,
     *,
@@ -209,13 +190,15 @@ def _compared(
     compared: dict[Place, Cell] = {}
     tested: dict[Place, Difference | None] = {}
     for (row, column), cell in given.items():
-        own, origin = cell["trials"], given.get((base, column), {}).get("trials")
-        if row == base or not own or not origin:
+        origin = given.get((base, column))
+        if row == base or not cell.trials or origin is None or not origin.trials:
             continue
         place = (row, column)
-        same = own == origin and cell.get("metric") == given[base, column].get("metric")
+        same = cell.trials == origin.trials and cell.metric == origin.metric
         ours, theirs = values[place], values[base, column]
-        found = paired_difference(ours, theirs, level=1 - alpha, planned=[*own, *origin])
+        found = paired_difference(
+            ours, theirs, level=1 - alpha, planned=[*cell.trials, *origin.trials]
+        )
         compared[place] = replace(
             cells[place],
             same_as_base=same,
@@ -232,23 +215,23 @@ def _compared(
     return compared
 
 
-def _noise(given: Mapping[Place, Mapping[str, Any]], base: str, values: Values) -> dict[str, Noise]:
+def _noise(given: Mapping[Place, ResolvedCell], base: str, values: Values) -> dict[str, Noise]:
     """Return the spread of the base row in each column in which it has several units."""
     found = {}
     for (row, column), cell in given.items():
         if row == base:
-            draws = several_draws(cell["trials"])
+            draws = several_draws(cell.trials)
             found[column] = noise(values[row, column], draws=draws)
     return {column: spread for column, spread in found.items() if not math.isnan(spread.std)}
 
 
-def _unmixed(cells: Mapping[Place, Cell], mixes: Mapping[str, Any]) -> dict[Place, Cell]:
+def _unmixed(cells: Mapping[Place, Cell], mixes: Container[str]) -> dict[Place, Cell]:
     return {place: cell for place, cell in cells.items() if place[1] not in mixes}
 
 
 def _orders(
     cells: Mapping[Place, Cell],
-    given: Mapping[Place, Mapping[str, Any]],
+    given: Mapping[Place, ResolvedCell],
     values: Values,
 ) -> Iterator[tuple[list[float], Numbers]]:
     """Yield for each column the published numbers of complete rows and ours [units, rows]."""
@@ -256,7 +239,7 @@ def _orders(
         published, ours = [], []
         for place, cell in cells.items():
             if place[1] == column and cell.complete and cell.published is not None:
-                trials = given[place]["trials"]
+                trials = given[place].trials
                 published.append(cell.published)
                 ours.append(by_unit(values[place], draws=several_draws(trials)))
         common = [unit for unit in ours[0] if all(unit in row for row in ours)] if ours else []
@@ -265,13 +248,13 @@ def _orders(
 
 
 def _errors(
-    cells: Mapping[tuple[str, str], Mapping[str, Any]],
+    cells: Mapping[Place, ResolvedCell],
     results: Mapping[str, Any],
     failures: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[str]:
     """Yield place and last line of the error of each failed trial."""
     for (row, column), cell in cells.items():
-        for replicate, key in cell["trials"].items():
+        for replicate, key in cell.trials.items():
             if key in failures and key not in results:
                 lines: Sequence[str] = str(failures[key].get("error", "")).strip().splitlines()
                 yield f"{row}, {column}, {replicate} ({key}): {lines[-1] if lines else 'no error'}"

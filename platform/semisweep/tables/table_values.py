@@ -5,23 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from semisweep.statistics.image_bootstrap import ImageTest
 from semisweep.statistics.intervals import Noise
 from semisweep.statistics.order_agreement import Agreement
 from semisweep.statistics.verdicts import Decision
-
-Place = tuple[str, str]  # row, column
-
-
-class Label(NamedTuple):
-    """A row or a column: the name that identifies it and the label that is shown."""
-
-    name: str
-    label: str
-    published_only: bool = False
-    unit: str = ""  # of counts that are known without training; else percent
+from semisweep.store.resolved_study import Label, Place
 
 
 class Imported(NamedTuple):
@@ -79,11 +69,11 @@ class Table:
     base: str
     metric: str
     metric_note: str
-    changes: Mapping[str, Any]
+    changes: Mapping[str, object]
     notes: tuple[str, ...]
     rows: tuple[Label, ...]
     columns: tuple[Label, ...]
-    cells: Mapping[tuple[str, str], Cell]
+    cells: Mapping[Place, Cell]
     replicates: tuple[str, ...]  # "draw/seed", all that any cell wants
     errors: tuple[str, ...]  # one line a failed trial
     sources: tuple[str, ...]  # digests of the source code that made the results

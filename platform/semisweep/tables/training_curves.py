@@ -29,16 +29,16 @@ def curves(
     import pandas as pd
 
     opened = store if isinstance(store, Store) else Store.open(store)
-    table = opened.read_study(study, scale)
-    if table is None or table["kind"] != "table":
+    table = opened.read_table(study, scale)
+    if table is None:
         raise ConfigError(
             f"curves must be of a table that was run, got study={study!r}, scale={scale!r}"
         )
     places = pd.DataFrame(
         [
-            (study, cell["row"], cell["column"], replicate, key)
-            for cell in table["cells"]
-            for replicate, key in cell["trials"].items()
+            (study, cell.row, cell.column, replicate, key)
+            for cell in table.cells
+            for replicate, key in cell.trials.items()
         ],
         columns=pd.Index(PLACE),
     )

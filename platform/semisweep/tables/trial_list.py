@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.store import Store
 from semisweep.study.request import Request
 
 
 def trial_lines(
-    study: Mapping[str, Any], store: Store | None, name: str, request: Request
+    study: ResolvedStudy, store: Store | None, name: str, request: Request
 ) -> Iterator[list[str]]:
     """Yield row, column, replicate, key, state and command of every trial of a resolved study."""
-    for cell in study["cells"]:
-        for replicate, key in cell["trials"].items():
-            where = [cell["row"], cell["column"], replicate, key]
-            command = repeat_command(name, request, cell["row"], cell["column"], replicate)
+    for cell in study.cells:
+        for replicate, key in cell.trials.items():
+            where = [cell.row, cell.column, replicate, key]
+            command = repeat_command(name, request, cell.row, cell.column, replicate)
             yield [*where, _state(store, key), command]
 
 
