@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,20 @@ def test_a_page_with_pictures_has_one_part_for_each_kind(request_: Request) -> N
     assert titles[-2:] == ["Pictures", "Features"]
     assert len(section.parts[-1].figures) == 2
     assert "data:image/png" in page.page([section], request_.store)
+
+
+def test_without_the_libraries_of_t_sne_the_page_says_so_in_place_of_the_map(
+    request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)  # as where it is not installed
+    studies = page.studies_for((), request_)
+
+    (section,) = page.sections_for(studies, request_, images=1, features=True)
+
+    text = page.page([section], request_.store)
+    assert [part.title for part in section.parts][-2:] == ["Pictures", "Features"]
+    assert "The map of features is left out: it needs t-SNE, pip install" in text
+    assert "t-SNE of the features of" not in text
 
 
 def test_arms_without_weights_are_left_out(request_: Request, tmp_path: Path) -> None:

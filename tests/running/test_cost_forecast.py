@@ -13,7 +13,7 @@ from report_store import fill_search, fill_table
 from resolved import cell, search, table
 
 from semisweep import Store
-from semisweep.running.cost_estimate import Estimate, Range
+from semisweep.running.cost_estimate import Estimate
 from semisweep.running.cost_forecast import (
     at_scale,
     between,
@@ -88,21 +88,25 @@ def test_trainings_between_studies_are_told_from_those_within_one() -> None:
     assert between([]) == 0
 
 
-def estimated(**found: Range | None) -> Estimate:
-    none: dict[str, Any] = dict.fromkeys(
-        ("seconds", "device_seconds", "disk_bytes", "memory_bytes")
+def estimated(disk_bytes: float | None = None, memory_bytes: float | None = None) -> Estimate:
+    return Estimate(
+        seconds=None,
+        device_seconds=None,
+        disk_bytes=disk_bytes,
+        memory_bytes=memory_bytes,
+        known=1,
+        unknown=0,
+        slots=2,
     )
-    return Estimate(**none | found, known=1, guessed=0, unknown=0, slots=2)
 
 
 def test_what_would_not_fit_is_told(tmp_path: Path) -> None:
     request = Request(roots=Roots(tmp_path), store=str(tmp_path / "new" / "store"))
-    huge, small = Range(1.0, 1e17, 1e18), Range(1.0, 2.0, 3.0)
-    most = Range(1.0, 1.0, 0.7 * memory_here())
+    huge, small, most = 1e18, 3.0, 0.7 * memory_here()
 
     assert list(problems(estimated(disk_bytes=small, memory_bytes=small), request, "cpu")) == []
     (disk,) = problems(estimated(disk_bytes=huge), request, "cpu")
-    assert disk.startswith("disk: up to 931322574.6 GiB wanted")
+    assert disk.startswith("disk: 931322574.6 GiB wanted")
     assert str(tmp_path) in disk
     (memory,) = problems(estimated(memory_bytes=most), request, "cpu")
     assert memory.startswith("memory:")
@@ -132,7 +136,7 @@ def test_a_remembered_estimate_is_scored_once_its_trials_have_finished(
     fill_table(store.root, "rankmatch_weight", tiny_shapes.parent)
 
     found = {score.measure: score for score in scores(store)}
-    assert list(found) == ["device_seconds", "seconds", "memory_bytes"]
+    assert list(found) == ["device_seconds", "seconds"]
     rows = [store.trial(key).result(["run.device_seconds"]) or {} for key in left]
     truth = sum(float(row["run.device_seconds"]) for row in rows)
     assert found["device_seconds"].truth == pytest.approx(truth)
@@ -141,7 +145,7 @@ def test_a_remembered_estimate_is_scored_once_its_trials_have_finished(
     assert kept["keys"] == list(left)
     said = call("status", "--store", store.root)
     assert "rankmatch_weight mini, device hours" in said.out
-    assert said.out.splitlines()[-1] == "2 of 3 within their intervals"  # made-up times of day
+    assert said.out.splitlines()[-1] == "1 of 2 within their ranges"  # made-up times of day
 
 
 def test_folders_are_measured_while_they_have_weights(asked: Request) -> None:
@@ -172,7 +176,7 @@ def test_a_probe_times_each_kind_once(asked: Request) -> None:
     assert found.disk_bytes > 1e5
 
 
-def test_the_command_prints_intervals(
+def test_the_command_prints_ranges(
     asked: Request, tiny_shapes: Path, call: Callable[..., Any]
 ) -> None:
     options = ("--store", asked.store, "--data", f"shapes={tiny_shapes}", "--slots", "1")
@@ -182,7 +186,7 @@ def test_the_command_prints_intervals(
     lines = said.out.splitlines()
     assert lines[0] == "wanted       24 trials by rankmatch_weight, rankmatch_agents at mini scale"
     assert "3 of them between studies" in lines[1]
-    assert "estimated with 80 % intervals, 1 trials at a time:" in lines
+    assert "expected, 1 trials at a time:" in lines
     assert any(line.startswith("  device hours") and "[" in line for line in lines)
 
 
@@ -241,12 +245,11 @@ def test_more_than_a_gpus_memory_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     request = Request(roots=Roots(tmp_path), resources=Resources(gpus=0.25))
-    most = Range(1.0, 1.0, 30 * 2.0**30)
+    most = 30 * 2.0**30
 
     (memory,) = problems(estimated(memory_bytes=most), request, "cuda")
     assert memory == (
-        "memory: up to 120.0 GiB wanted by 4 processes on a GPU, 80.0 GiB there; "
-        "--gpus 0.5 would fit"
+        "memory: 120.0 GiB wanted by 4 processes on a GPU, 80.0 GiB there; --gpus 0.5 would fit"
     )
     program.write_text("#!/bin/sh\necho 1024\n")
     (memory,) = problems(estimated(memory_bytes=most), request, "cuda")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from semisweep.report.arms import arms, columns_of, opened, shown_images
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 IMAGES = 24
 CLASS_PIXELS = 60  # of each class, at most
 SEED = 0
+WITHOUT = "The map of features is left out: it needs t-SNE, pip install 'semisweep[features]'."
 Place = tuple[str, int, int, int]  # image, row, column, class
 
 
@@ -46,6 +48,11 @@ def embeddings(
         if values is not None:
             name = f"{arm.label}, {label}"
             yield _figure(dataset, places, flat(values), name, class_legend(arm, store, roots))
+
+
+def has_libraries() -> bool:
+    """Return whether what t-SNE needs is installed; imports nothing of it."""
+    return all(find_spec(name) for name in ("sklearn", "threadpoolctl"))
 
 
 def pixels(dataset: DataSet) -> list[Place]:

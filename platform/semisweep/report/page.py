@@ -68,9 +68,12 @@ def _seen(
         if found:
             yield Part(title="Pictures", figures=found)
     if features:
-        from semisweep.report.feature_map import embeddings
+        from semisweep.report import feature_map
 
-        found = list(embeddings(study, store, request.roots, device))
+        if not feature_map.has_libraries():
+            yield Part(title="Features", figures=(), note=feature_map.WITHOUT)
+            return
+        found = list(feature_map.embeddings(study, store, request.roots, device))
         if found:
             yield Part(title="Features", figures=found)
 

@@ -27,7 +27,7 @@ from semisweep.study.request import AUTO, Request
 if TYPE_CHECKING:
     from semisweep.training.trial import Trial
 
-MEASURES = ("device_seconds", "seconds", "memory_bytes")
+MEASURES = {"device_seconds": "device hours", "seconds": "hours"}
 Tables = Sequence[StudyOrSearch]
 
 
@@ -133,7 +133,7 @@ def with_share(request: Request, trials: Sequence[Trial], store: Store | None) -
 
 
 def wanted_of(trials: Iterable[Trial], splits: Any, device: str, workers: int) -> list[Wanted]:
-    """Return what the cost model needs to know of some trials."""
+    """Return kind and steps of some trials."""
     return [
         Wanted(
             kind_of_trial(trial, device, workers),
@@ -155,19 +155,19 @@ def problems(guess: Estimate, request: Request, device: str) -> Iterator[str]:
     while isinstance(folder, Path) and not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free if isinstance(folder, Path) else math.inf
-    if guess.disk_bytes and guess.disk_bytes.high > free:
+    if guess.disk_bytes and guess.disk_bytes > free:
         yield (
-            f"disk: up to {size(guess.disk_bytes.high)} wanted, {size(free)} free at {folder}; "
+            f"disk: {size(guess.disk_bytes)} wanted, {size(free)} free at {folder}; "
             "semisweep gc frees weights"
         )
     worker = worker_resources([machine_here()], request.resources)
     together, have = guess.slots * request.resources.workers, memory_here()
     if device == "cuda":
         yield from _on_a_gpu(guess, worker.get("GPU", 1.0), gpu_here())
-    needed = guess.memory_bytes.high * together if guess.memory_bytes and device == "cpu" else 0
+    needed = (guess.memory_bytes or 0) * together if device == "cpu" else 0
     if needed > have:
         yield (
-            f"memory: up to {size(needed)} wanted by {together} processes, {size(have)} here; "
+            f"memory: {size(needed)} wanted by {together} processes, {size(have)} here; "
             f"--slots {max(1, int(have // (needed / guess.slots)))} would fit"
         )
     room = room_here(worker)
@@ -179,12 +179,12 @@ def problems(guess: Estimate, request: Request, device: str) -> Iterator[str]:
 def _on_a_gpu(guess: Estimate, share: float, have: float) -> Iterator[str]:
     """Yield what would not fit where trials that ask for a share of a GPU are on one together."""
     together = max(1, int(1 / share + 1e-9))
-    needed = guess.memory_bytes.high * together if guess.memory_bytes else 0
+    needed = (guess.memory_bytes or 0) * together
     if have and needed > have:
         fit = int(have // (needed / together))
         mend = f"--gpus {int(10_000 / fit) / 10_000:g} would fit" if fit else "make trials smaller"
         yield (
-            f"memory: up to {size(needed)} wanted by {together} processes on a GPU, "
+            f"memory: {size(needed)} wanted by {together} processes on a GPU, "
             f"{size(have)} there; {mend}"
         )
 
@@ -214,22 +214,21 @@ def to_text(found: Forecast, names: Sequence[str], scale: str) -> str:
 
 
 def _cost_lines(guess: Estimate) -> Iterator[str]:
-    if guess.known + guess.guessed + guess.unknown == 0:
-        return
-    yield f"estimated with 80 % intervals, {guess.slots} trials at a time:"
-    for label, found, scaled in (
-        ("hours", guess.seconds, 3600.0),
-        ("device hours", guess.device_seconds, 3600.0),
-        ("disk, GiB", guess.disk_bytes, 2.0**30),
-        ("peak memory of a process, GiB", guess.memory_bytes, 2.0**30),
-    ):
-        if found is not None:
-            low, middle, high = (value / scaled for value in found)
+    if guess.known:
+        yield f"expected, {guess.slots} trials at a time:"
+    for label, time_range in (("hours", guess.seconds), ("device hours", guess.device_seconds)):
+        if time_range is not None:
+            low, middle, high = (value / 3600 for value in time_range)
             yield f"  {label:30} {middle:8.3g}  [{low:.3g}, {high:.3g}]"
-    if guess.guessed:
-        yield f"  {guess.guessed} trials by analogy with other kinds; --probe times them"
+    for label, count in (
+        ("disk, GiB", guess.disk_bytes),
+        ("peak memory of a process, GiB", guess.memory_bytes),
+    ):
+        if count is not None:
+            yield f"  {label:30} {count / 2**30:8.3g}"
     if guess.unknown:
-        yield f"  left out: {guess.unknown} trials of kinds without history; --probe times them"
+        trials = f"{guess.unknown} trials of kinds that were not measured"
+        yield f"unknown: what {trials} cost; --probe times them"
 
 
 def size(count: float) -> str:
@@ -281,12 +280,11 @@ def _scored(store: Store, made: Mapping[str, Any]) -> Iterator[Score]:
     truths = {
         "device_seconds": sum(float(row["run.device_seconds"]) for row in rows),
         "seconds": max(float(row["run.finished_at"]) for row in rows) - made["made_at"],
-        "memory_bytes": max(float(row["run.peak_memory_bytes"]) for row in rows),
     }
-    for measure in MEASURES:
+    for measure, truth in truths.items():
         if guess[measure] is not None:
             name = f"{made['study']} {made['scale']}"
-            yield Score(name, measure, Range(*guess[measure]), truths[measure])
+            yield Score(name, measure, Range(*guess[measure]), truth)
 
 
 def score_lines(store: Store) -> Iterator[str]:
@@ -294,14 +292,13 @@ def score_lines(store: Store) -> Iterator[str]:
     found = scores(store)
     if found:
         yield ""
-        yield f"{'estimates of finished runs':32} {'expected':>9} {'80 % interval':>20} {'took':>9}"
+        yield f"{'estimates of finished runs':32} {'expected':>9} {'range':>20} {'took':>9}"
     for study, measure, guess, truth in found:
-        scaled, unit = (3600.0, "h") if "seconds" in measure else (2.0**30, "GiB")
-        low, middle, high, own = (value / scaled for value in (*guess, truth))
-        what = {"seconds": "hours", "device_seconds": "device hours"}.get(measure, "peak memory")
+        low, middle, high, own = (value / 3600 for value in (*guess, truth))
         inside = "inside" if guess.covers(truth) else "outside"
-        bounds = f"[{low:.3g}, {high:.3g}] {unit}"
-        yield f"{study + ', ' + what:32} {middle:9.3g} {bounds:>20} {own:9.3g} {inside}"
+        bounds = f"[{low:.3g}, {high:.3g}] h"
+        what = f"{study}, {MEASURES[measure]}"
+        yield f"{what:32} {middle:9.3g} {bounds:>20} {own:9.3g} {inside}"
     if found:
         inside_count = sum(score.guess.covers(score.truth) for score in found)
-        yield f"{inside_count} of {len(found)} within their intervals"
+        yield f"{inside_count} of {len(found)} within their ranges"

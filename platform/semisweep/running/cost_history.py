@@ -26,6 +26,8 @@ PROBE_STEPS = 3
 
 def kind_of(fields: Mapping[str, Any], device: str, workers: int) -> Kind:
     """Return the kind of a trial from its flat configuration."""
+    from semisweep.training.trial import current_path
+
     networks = ",".join(
         f"{name.removeprefix('config.')}={fields[name]}"
         for name in sorted(fields)
@@ -34,7 +36,7 @@ def kind_of(fields: Mapping[str, Any], device: str, workers: int) -> Kind:
         and fields[name] is not None
     )
     return Kind(
-        method=str(fields["method"]),
+        method=current_path(str(fields["method"])),
         networks=networks,
         crop_pixels=int(fields["training.crop_pixels"]),
         labelled_batch=int(fields["training.labelled_batch"]),
@@ -69,7 +71,6 @@ def history_of(store: Store | None) -> list[MeasuredCost]:
                 kind=kind,
                 steps=int(row["total_steps"]),
                 seconds=float(row["run.seconds"]),
-                ended=float(row["run.finished_at"]),
                 memory_bytes=float(row.get("run.peak_memory_bytes") or 0.0),
                 disk_bytes=float(size),
             )
@@ -79,7 +80,7 @@ def history_of(store: Store | None) -> list[MeasuredCost]:
 
 def _tells(row: Mapping[str, Any]) -> bool:
     needed = ("method", "training.crop_pixels", "training.precision", "total_steps")
-    times = ("run.device", "run.workers", "run.seconds", "run.finished_at")
+    times = ("run.device", "run.workers", "run.seconds")
     whole = all(row.get(name) is not None for name in (*needed, *times))
     return whole and row["run.seconds"] > 0 and row["total_steps"] > 0
 
@@ -149,7 +150,6 @@ def _probed(trial: Trial, kind: Kind, splits: Splits, device: str) -> MeasuredCo
         kind=kind,
         steps=total,
         seconds=step * total + evaluating,
-        ended=time.time(),
         memory_bytes=float(peak_memory(device)),
         disk_bytes=2.0 * len(to_bytes(training.method.state_dict())),
     )
