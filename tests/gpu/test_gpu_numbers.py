@@ -8,40 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from test_trainer import different
+from method_configs import CONFIGS
+from states import different
 
 from semisweep import DataConfig, OptimizerConfig, TrainingConfig, Trial
 from semisweep.data.registry import open_dataset
 from semisweep.data.splits import make_split
-from semisweep.study.catalogue import method_names
+from semisweep.study.catalogue import find_method, method_names
+from semisweep.testing import MethodContract
 from semisweep.training.method_fixtures import train_steps
 from semisweep.training.trainer import Training, from_bytes, to_bytes
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300)]
 
-# Whose settings keep every part of the loss alive on small random images.
-SUITES = (
-    "test_supervised:TestSupervised",
-    "test_mean_teacher:TestMeanTeacher",
-    "test_mean_teacher:TestCutMixSeg",
-    "test_fixmatch:TestFixMatch",
-    "test_cps:TestCPS",
-    "test_u2pl:TestU2PL",
-    "test_unimatch:TestUniMatch",
-    "test_unimatch_contrastive:TestUniMatchContrastive",
-    "test_unimatch_v2:TestUniMatchV2",
-    "test_rankmatch:TestRankMatch",
-    "test_css:TestCSS",
-    "test_gps:TestGPS",
-    "test_stpg:TestSTPG",
-    "test_segkc:TestSegKC",
-)
 STEPS = 10
 # In double precision devices differ by rounding, 1e-16, which ten steps of batch norm and SGD make
 # some 1e-12. More than a millionth is another computation, or a draw from another generator.
@@ -62,20 +46,24 @@ def without_tf32() -> Iterator[None]:
     torch.backends.cudnn.allow_tf32 = before
 
 
-@pytest.fixture(params=SUITES, ids=lambda name: name.rpartition("Test")[2])
-def suite(request: pytest.FixtureRequest) -> Any:
+@pytest.fixture(params=CONFIGS)
+def suite(request: pytest.FixtureRequest) -> MethodContract:
     """The contract suite of a method: its class, its configuration, how many classes."""
-    return resolve_name(request.param)()
+    return suite_of(request.param)
+
+
+def suite_of(name: str) -> MethodContract:
+    own = MethodContract()
+    own.method, own.config = find_method(name), CONFIGS[name]  # type: ignore[misc]
+    return own
 
 
 def test_every_method_that_comes_along_is_checked() -> None:
-    checked = {resolve_name(name).method for name in SUITES}
-
-    assert checked == {resolve_name(path) for path in method_names().values()}
+    assert set(CONFIGS) == set(method_names())
 
 
 def test_ten_steps_give_the_losses_of_a_cpu(
-    device: str, suite: Any, say: Callable[..., None]
+    device: str, suite: MethodContract, say: Callable[..., None]
 ) -> None:
     double = apart(alone(suite, "cpu", torch.float64), alone(suite, device, torch.float64))
     single = apart(*in_step(suite, device))
@@ -94,7 +82,7 @@ def test_ten_steps_give_the_losses_of_a_cpu(
         assert found <= (DRAWN if loose else SINGLE), single
 
 
-def alone(suite: Any, device: str, kind: torch.dtype) -> list[dict[str, float]]:
+def alone(suite: MethodContract, device: str, kind: torch.dtype) -> list[dict[str, float]]:
     """Return the losses of ten steps on a device, each step from where the one before has led."""
     method = suite.build().to(device, kind)
     if device != "cpu":
@@ -102,7 +90,9 @@ def alone(suite: Any, device: str, kind: torch.dtype) -> list[dict[str, float]]:
     return train_steps(method, STEPS)
 
 
-def in_step(suite: Any, device: str) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+def in_step(
+    suite: MethodContract, device: str
+) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
     """Return the losses on a CPU and on a device, each step from the CPU's weights."""
     reference, method = suite.build(), suite.build().to(device)
     method.to(memory_format=torch.channels_last)
@@ -130,7 +120,7 @@ def _apart(name: str, expected: Any, found: Any) -> float:
 
 
 def test_every_method_is_finite_in_low_precision(
-    device: str, suite: Any, say: Callable[..., None]
+    device: str, suite: MethodContract, say: Callable[..., None]
 ) -> None:
     last = {}
     for precision in ("bf16", "fp16"):
@@ -152,11 +142,9 @@ def test_every_method_is_finite_in_low_precision(
 
 
 def trial_of(name: str, precision: str, optimizer: str = "sgd") -> Trial:
-    suite = resolve_name(next(own for own in SUITES if own.endswith(f"Test{name}")))
-    module = suite.method.__module__
     return Trial(
-        method=f"{module}:{suite.method.__name__}",
-        config=suite.config,
+        method=method_names()[name],
+        config=CONFIGS[name],
         data=DataConfig(name="shapes", labelled=8),
         training=TrainingConfig(
             steps=40,
@@ -189,7 +177,7 @@ def advance(own: Training, steps: int) -> list[dict[str, float]]:
 def test_the_loss_falls_in_low_precision(
     device: str, tiny_shapes: Path, precision: str, say: Callable[..., None]
 ) -> None:
-    own = training(trial_of("Supervised", precision), tiny_shapes, device)
+    own = training(trial_of("supervised", precision), tiny_shapes, device)
     own.scaler = torch.amp.GradScaler(device, enabled=precision == "fp16")
     name = "network.loss"
     sums = [step[name] for step in advance(own, 40)]
@@ -203,11 +191,11 @@ def test_the_loss_falls_in_low_precision(
 @pytest.mark.parametrize(
     ("name", "precision", "optimizer", "tolerance"),
     [
-        ("Supervised", "fp16", "sgd", None),  # whose first updates are left out by a scale
-        ("U2PL", "fp32", "sgd", DRAWN),  # a memory, and a teacher
-        ("CPS", "fp32", "adamw", SINGLE),  # moments of two kinds; counts of steps stay on the CPU
-        ("UniMatchContrastive", "fp32", "sgd", DRAWN),
-        ("SegKC", "fp32", "adamw", SINGLE),
+        ("supervised", "fp16", "sgd", None),  # whose first updates are left out by a scale
+        ("u2pl", "fp32", "sgd", DRAWN),  # a memory, and a teacher
+        ("cps", "fp32", "adamw", SINGLE),  # moments of two kinds; counts of steps stay on the CPU
+        ("unimatch_contrastive", "fp32", "sgd", DRAWN),
+        ("segkc", "fp32", "adamw", SINGLE),
     ],
 )
 def test_a_training_goes_on_on_another_device_and_comes_back(

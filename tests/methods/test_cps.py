@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from method_configs import CONFIGS
 
 from semisweep.core.errors import ConfigError
 from semisweep.testing import MethodContract, progress_at, random_batch, tiny_network, train_steps
@@ -15,7 +16,7 @@ from semisweep_methods.cps import CPS, CPSConfig, ask, exchange_loss, look, mix,
 from semisweep_methods.supervised import Supervised, SupervisedConfig
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-CONFIG = CPSConfig(network=tiny_network())
+CONFIG = CONFIGS["cps"]
 DONOR = {0: 1, 1: 0, 2: 3, 3: 2}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from method_configs import CONFIGS, CONTRAST_OF_CSS
 from torch import nn
 
 from semisweep import NetworkConfig, PseudoLabel
@@ -27,14 +28,8 @@ from semisweep_methods.css import CSS, CSSConfig, collaborate, unlabelled_loss
 from semisweep_methods.spaces import Look, Prototypes, class_means, nearest
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-SMALL = ContrastConfig(anchors=12, negatives=16, candidates=8, hard_threshold=0.4)
-CONFIG = CSSConfig(
-    network=tiny_network(),
-    unlabelled_threshold=0.3,
-    valid_threshold=0.25,
-    representation_channels=8,
-    contrast=SMALL,
-)
+SMALL = CONTRAST_OF_CSS
+CONFIG = CONFIGS["css"]
 LOGITS_ALONE = replace(CONFIG, label_source="logits", contrast=replace(SMALL, weight=0.0))
 TO_THE_LETTER_OF_THE_RELEASE = replace(
     CONFIG,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from method_configs import CONFIGS
 
 from semisweep.core.errors import ConfigError
 from semisweep.testing import (
@@ -15,11 +16,11 @@ from semisweep.testing import (
     tiny_network,
     train_steps,
 )
-from semisweep_methods.fixmatch import FixMatch, FixMatchConfig
+from semisweep_methods.fixmatch import FixMatch
 from semisweep_methods.unimatch import UniMatch, UniMatchConfig
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-CONFIG = FixMatchConfig(network=tiny_network(), threshold=0.3)
+CONFIG = CONFIGS["fixmatch"]
 
 
 class TestFixMatch(MethodContract):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from method_configs import CONFIGS
 from torch.nn.functional import cosine_similarity
 
 from semisweep import DataConfig, OptimizerConfig, Rate, TrainingConfig, Trial
@@ -30,7 +31,7 @@ from semisweep_methods.gps import (
 from semisweep_methods.supervised import Supervised
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-CONFIG = GPSConfig(network=tiny_network(), teacher_share=0.03)
+CONFIG = CONFIGS["gps"]
 TOGETHER = replace(CONFIG, teacher_share=0.0)  # so that students learn from the first step
 TABLE_4 = {  # as rows of the paper, without CutMix
     "guide": {"exchange_weight": 0.0, "feedback_weight": 0.0},

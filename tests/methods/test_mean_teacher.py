@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from method_configs import CONFIGS
 
 from semisweep.core.errors import ConfigError
-from semisweep.testing import MethodContract, progress_at, random_batch, tiny_network, train_steps
+from semisweep.testing import MethodContract, progress_at, random_batch, train_steps
 from semisweep.training.weight_averaging import warm_momentum
 from semisweep_methods.cutmix_seg import CutMixSeg, CutMixSegConfig
 from semisweep_methods.mean_teacher import MeanTeacher, MeanTeacherConfig, consistency, ramp
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-CONFIG = MeanTeacherConfig(network=tiny_network(), confidence_threshold=0.2755)
-MIXED = CutMixSegConfig(network=tiny_network(), confidence_threshold=0.2755)
+CONFIG = CONFIGS["mean_teacher"]
+MIXED = CONFIGS["cutmix_seg"]
 
 
 class TestMeanTeacher(MethodContract):

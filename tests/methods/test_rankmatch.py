@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from method_configs import CONFIGS
 from torch import nn
 
 from semisweep import NetworkConfig
@@ -29,7 +30,7 @@ from semisweep_methods.rankmatch import RankMatch, RankMatchConfig
 from semisweep_methods.unimatch import UniMatch, UniMatchConfig
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-CONFIG = RankMatchConfig(network=tiny_network(), threshold=0.3, agents=8)
+CONFIG = CONFIGS["rankmatch"]
 
 
 class TestRankMatch(MethodContract):

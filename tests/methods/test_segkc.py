@@ -6,20 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from method_configs import CONFIGS, JUNIOR
 
 from semisweep import NetworkConfig
 from semisweep.core import config as configuration
 from semisweep.core.errors import ConfigError
-from semisweep.testing import MethodContract, progress_at, random_batch, tiny_network, train_steps
+from semisweep.testing import MethodContract, progress_at, random_batch, train_steps
 from semisweep.training.functional import IGNORE
 from semisweep_methods.segkc import Logits, SegKC, SegKCConfig, distillation
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-# Taps of other widths and other sizes than the senior's.
-JUNIOR = NetworkConfig(
-    backbone="test_efficientnet", output_stride=16, channels=12, rates=(1, 2), pretrained=False
-)
-CONFIG = SegKCConfig(senior=tiny_network(), junior=JUNIOR, threshold=0.3, temperature=2.0)
+CONFIG = CONFIGS["segkc"]
 DONOR = {0: 1, 1: 0, 2: 3, 3: 2}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from method_configs import CONFIGS, CONTRAST_OF_STPG
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from semisweep import NetworkConfig
@@ -45,11 +46,8 @@ from semisweep_methods.stpg_contrast import ContrastConfig, DualContrast
 from semisweep_methods.supervised import Supervised, SupervisedConfig
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-# Classes meet their anchors at step 2 of the suite's 100.
-CONTRAST = ContrastConfig(
-    width=8, confidence=0.2, memory_size=12, nearest=4, prototype_momentum=0.5, matching_epochs=0.2
-)
-CONFIG = STPGConfig(network=tiny_network(), contrast=CONTRAST)
+CONTRAST = CONTRAST_OF_STPG
+CONFIG = CONFIGS["stpg"]
 
 
 def changed(**changes):

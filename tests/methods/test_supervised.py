@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from method_configs import CONFIGS
+
 from semisweep.testing import MethodContract, tiny_network
 from semisweep_methods.supervised import Supervised, SupervisedConfig
 
@@ -10,7 +12,7 @@ GOLDEN = Path(__file__).parent.parent / "golden"
 
 class TestSupervised(MethodContract):
     method = Supervised
-    config = SupervisedConfig(network=tiny_network())
+    config = CONFIGS["supervised"]
     golden = GOLDEN / "trace_supervised.json"
 
 

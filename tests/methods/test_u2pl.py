@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from method_configs import CONFIGS
 from torch.nn import functional
 
 from semisweep.core import config as configuration
 from semisweep.core.errors import ConfigError
-from semisweep.testing import MethodContract, progress_at, random_batch, tiny_network, train_steps
+from semisweep.testing import MethodContract, progress_at, random_batch, train_steps
 from semisweep.training.functional import draw, generator
 from semisweep_methods.u2pl import U2PL, U2PLConfig, reliable_cross_entropy
 from semisweep_methods.u2pl_contrast import (
@@ -26,17 +27,7 @@ from semisweep_methods.u2pl_contrast import (
 from semisweep_methods.u2pl_partition import Partition, partition, percentiles, pixel_entropy
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-CONFIG = U2PLConfig(
-    network=tiny_network(),
-    supervised_epochs=0,
-    anchors=6,
-    negatives=5,
-    anchor_probability=0.25,
-    nearest_rank=2,
-    representation_channels=8,
-    memory_size=12,
-    keys_per_step=4,
-)
+CONFIG = CONFIGS["u2pl"]
 
 
 class TestU2PL(MethodContract):

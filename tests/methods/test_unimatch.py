@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from method_configs import CONFIGS
 
 from semisweep.core.errors import ConfigError
 from semisweep.testing import (
@@ -12,13 +13,12 @@ from semisweep.testing import (
     first_update,
     progress_at,
     random_batch,
-    tiny_network,
     train_steps,
 )
-from semisweep_methods.unimatch import UniMatch, UniMatchConfig
+from semisweep_methods.unimatch import UniMatch
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-CONFIG = UniMatchConfig(network=tiny_network(), threshold=0.3)
+CONFIG = CONFIGS["unimatch"]
 
 
 class TestUniMatch(MethodContract):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from method_configs import CONFIGS
 
 from semisweep.testing import (
     MethodContract,
@@ -18,20 +19,10 @@ from semisweep.training.functional import cutmix
 from semisweep_methods.u2pl_contrast import labelled_cells, unlabelled_cells
 from semisweep_methods.u2pl_partition import Partition, partition
 from semisweep_methods.unimatch import UniMatch, UniMatchConfig
-from semisweep_methods.unimatch_contrastive import UniMatchContrastive, UniMatchContrastiveConfig
+from semisweep_methods.unimatch_contrastive import UniMatchContrastive
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-CONFIG = UniMatchContrastiveConfig(
-    network=tiny_network(),
-    threshold=0.3,
-    anchors=6,
-    negatives=5,
-    anchor_probability=0.25,
-    nearest_rank=2,
-    representation_channels=8,
-    memory_size=12,
-    keys_per_step=4,
-)
+CONFIG = CONFIGS["unimatch_contrastive"]
 
 
 class TestUniMatchContrastive(MethodContract):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from method_configs import CONFIGS
 
 from semisweep import NetworkConfig
 from semisweep.core import config as configuration
@@ -13,15 +14,13 @@ from semisweep.testing import (
     first_update,
     progress_at,
     random_batch,
-    tiny_network,
     train_steps,
 )
 from semisweep.training.functional import IGNORE
 from semisweep_methods.unimatch_v2 import UniMatchV2, UniMatchV2Config, undropped_images
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-# A fresh network in evaluation mode is nowhere surer of one of four classes.
-CONFIG = UniMatchV2Config(network=tiny_network(), threshold=0.275)
+CONFIG = CONFIGS["unimatch_v2"]
 TRANSFORMER = NetworkConfig(backbone="test_vit", decoder="dpt", channels=8, pretrained=False)
 DONOR = {0: 1, 1: 0, 2: 3, 3: 2}
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from states import different
 from torch import Tensor, nn
 
 from semisweep import (
@@ -455,23 +456,6 @@ def test_a_training_restored_from_any_checkpoint_ends_the_same_bit_for_bit(
         assert not different(straight.history[-len(folder.history) :], folder.history)
         first, second = (from_bytes(own.checkpoints[-1]) for own in (straight, folder))
         assert not different(first, second)
-
-
-def different(first: Any, second: Any, path: str = "state") -> list[str]:
-    """Return where two nested states differ; the seconds that passed do not count."""
-    if isinstance(first, Tensor):
-        return [] if torch.equal(first, second) else [path]
-    if isinstance(first, Mapping):
-        if set(first) != set(second):
-            return [path]
-        names = [name for name in first if name != "seconds"]
-        triples = [(first[name], second[name], f"{path}.{name}") for name in names]
-        return [at for triple in triples for at in different(*triple)]
-    if isinstance(first, (list, tuple)):
-        pairs = enumerate(zip(first, second, strict=True))
-        return [at for i, (a, b) in pairs for at in different(a, b, f"{path}.{i}")]
-    both_nan = first != first and second != second
-    return [] if first == second or both_nan else [path]
 
 
 def test_bytes_that_hold_more_than_tensors_and_plain_values_are_refused() -> None:
