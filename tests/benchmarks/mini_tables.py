@@ -19,6 +19,7 @@ import pyarrow.parquet
 from semisweep import Store, Study
 from semisweep.store.query import results
 from semisweep.store.resolved_study import ResolvedStudy
+from semisweep.store.trial_records import Result
 from semisweep.study.catalogue import find_study
 from semisweep.study.request import Roots
 from semisweep.study.resolve import Splits, resolve
@@ -55,7 +56,10 @@ def kept_rows() -> Rows:
 
 def render(tables: list[ResolvedStudy], rows: Rows) -> str:
     """Return the tables as Markdown."""
-    return "\n".join(to_markdown(build(own, rows, {})) for own in tables)
+    return "\n".join(
+        to_markdown(build(own, {key: Result(key, row) for key, row in rows.items()}, {}))
+        for own in tables
+    )
 
 
 def main(arguments: list[str]) -> None:

@@ -272,17 +272,17 @@ def test_a_trial_that_kills_its_worker_each_time_fails_after_three(
     place: Place, killed: Killed
 ) -> None:
     failures = place.store("killed").failures().values()
-    (failure,) = [own for own in failures if own["trial"]["seed"] == 1]
+    (failure,) = [own for own in failures if own.trial["seed"] == 1]
 
     assert place.steps(1) == [0, 1, 2, 3, 4, 4, 4]
-    assert failure["error"].startswith("a trial may end the processes that train it 3 times")
+    assert failure.error.startswith("a trial may end the processes that train it 3 times")
 
 
 def test_a_fault_of_ours_is_kept_with_its_traceback_and_its_process_is_not_used_again(
     place: Place, killed: Killed
 ) -> None:
     failures = place.store("killed").failures()
-    (key,) = [key for key, own in failures.items() if own["trial"]["seed"] == 2]
+    (key,) = [key for key, own in failures.items() if own.trial["seed"] == 2]
     own = [line for line in place.lines() if (line.key, line.event) == (key, "started")]
     others = [line for line in place.lines() if line.key != key]
 

@@ -128,8 +128,8 @@ def test_the_folder_of_a_finished_trial_holds_what_further_questions_need(
         *("attempt", "confusion", "history.jsonl", "lock", "log", "result.parquet"),
         *("trial.json", "weights"),
     }
-    assert folder.description()["identity"]["seed"] == 0
-    assert len(folder.description()["labelled"]) == 8
+    assert (folder.description().identity or {})["seed"] == 0
+    assert len(folder.description().fields.texts("labelled")) == 8
     assert folder.read_confusion("last-test").shape[0] == 4
     assert set(from_bytes(folder.read_weights("last"))) == set(
         from_bytes(folder.read_weights("best"))
@@ -155,10 +155,10 @@ def test_an_error_that_users_can_mend_is_a_row_with_one_line(root: Path, store: 
     assert (outcome.status, outcome.unexpected) == ("failed", False)
     failure = store.trial(job.key).failure()
     assert failure is not None
-    assert failure["error"] == outcome.error
-    assert failure["error"].startswith("every loss must be finite, got network.")
-    assert "\n" not in failure["error"]
-    assert (failure["attempts"], failure["trial"]) == (1, job.trial)
+    assert failure.error == outcome.error
+    assert failure.error.startswith("every loss must be finite, got network.")
+    assert "\n" not in failure.error
+    assert (failure.attempts, failure.trial) == (1, job.trial)
     frame = semisweep.load(store.root)
     assert list(frame["status"]) == ["failed"]
     assert list(frame["training.optimizer.learning_rate"]) == [1e30]

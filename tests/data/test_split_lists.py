@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import resolved
 from resolved import decoded
 
 from semisweep import DataConfig
@@ -295,7 +296,7 @@ def mixing(digests: dict[str, str], base: str = "base") -> tuple[ResolvedStudy, 
         "rows": [{"name": row} for row in digests],
         "columns": [{"name": "c"}],
     }
-    return decoded(study), results
+    return decoded(study), resolved.results(results)
 
 
 def test_cells_are_compared_only_within_one_digest_and_a_mixture_is_told() -> None:

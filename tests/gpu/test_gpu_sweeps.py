@@ -150,8 +150,8 @@ def test_a_trial_that_runs_out_of_memory_fails_with_advice(place, say: Callable[
     code = driver.wait()
     (failure,) = Store.open(place.root / "greedy").failures().values()
 
-    say("out of memory in a sweep", code=code, attempts=failure["attempts"])
+    say("out of memory in a sweep", code=code, attempts=failure.attempts)
     assert code == 1
-    assert "allocate" in failure["error"]
-    assert failure["error"].splitlines()[-1] == ADVICE
+    assert "allocate" in failure.error
+    assert failure.error.splitlines()[-1] == ADVICE
     assert ADVICE in driver.errors

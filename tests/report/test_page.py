@@ -22,6 +22,7 @@ from semisweep.report.sections import Section, notes
 from semisweep.statistics.intervals import interval, mean_std
 from semisweep.store.query import results
 from semisweep.store.snapshot import Snapshot
+from semisweep.store.trial_records import Result
 from semisweep.study.request import Request, Roots
 from semisweep.tables.table_builder import build
 from semisweep.tables.table_values import Label
@@ -213,7 +214,8 @@ def test_curves_of_trials_that_have_come_differently_far_are_summarised() -> Non
 
 
 def test_classes_have_student_intervals_of_the_trials_that_show_them() -> None:
-    rows = [{"a": 0.5, "b": 0.2}, {"a": 0.6, "b": None}, {"a": 0.55, "b": None}]
+    given = [{"a": 0.5, "b": 0.2}, {"a": 0.6, "b": None}, {"a": 0.55, "b": None}]
+    rows = [Result("k", row) for row in given]
 
     (_, mean, low, high), (_, other, *bounds) = curve_plots.class_means(rows, ["a", "b"])
 
@@ -287,7 +289,7 @@ def test_lazy_rows_hold_what_results_hold(root: Path) -> None:
     store = Store.open(root)
     stored = Snapshot(store, store.keys())
 
-    assert {key: dict(row) for key, row in stored.results.items()} == results(store, store.keys())
+    assert stored.results == results(store, store.keys())
     key = store.keys()[0]
     assert stored.histories.of(key, "step").tolist() == [300, 600, 900, 1200, 1500]
     assert len(stored.histories.of("absent", "step")) == 0

@@ -202,8 +202,8 @@ def test_a_failed_trial_is_kept_as_one_and_run_again_only_when_asked_for(
 
     failure = place.store.trial(entry.key).failure()
     assert failure is not None
-    assert failure["error"] == "the worker group has ended"
-    assert failure["trial"]["config"]["agents"] == entry.params["config.agents"]
+    assert failure.error == "the worker group has ended"
+    assert failure.trial["config"]["agents"] == entry.params["config.agents"]
     again = Place(root, tmp_path)
     assert again.source.total == 11
     assert again.next() != entry

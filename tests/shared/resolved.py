@@ -14,6 +14,7 @@ from semisweep.store.resolved_search import (
     decode_search,
 )
 from semisweep.store.resolved_study import Label, ResolvedCell, ResolvedStudy, decode_study
+from semisweep.store.trial_records import Result
 
 METRIC = "last.test.miou"
 
@@ -79,3 +80,8 @@ def through_json(study: StudyOrSearch) -> StudyOrSearch:
     """Return a study as it is read again once it was written."""
     fields = Fields(json.loads(json.dumps(study.encoded())), "a study", "here")
     return decode_search(fields) if isinstance(study, ResolvedSearch) else decode_study(fields)
+
+
+def results(rows: Mapping[str, Mapping[str, object]]) -> dict[str, Result]:
+    """Return rows as the results of finished trials, by key."""
+    return {key: Result(key, row) for key, row in rows.items()}

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import resolved
 from resolved import decoded
 from scipy import stats
 
@@ -226,4 +227,4 @@ def built(values: Numbers) -> Any:
         "columns": [{"name": "only"}],
         "cells": cells,
     }
-    return build(decoded(study), results, {}).cells
+    return build(decoded(study), resolved.results(results), {}).cells

@@ -16,6 +16,7 @@ from semisweep import Store
 from semisweep.core.errors import StoreError
 from semisweep.store import files
 from semisweep.store.trial_folder import TrialFolder
+from semisweep.store.trial_records import Failure
 
 
 @pytest.fixture
@@ -53,10 +54,10 @@ def everything(root: files.Location) -> dict[str, tuple[int, int]]:
 
 def test_the_first_description_of_a_key_stays(trial: TrialFolder) -> None:
     """Two configurations may share a key, such as an arm that is switched off and its base."""
-    trial.describe({"method": "a", "rates": (0.1, 0.2)})
-    trial.describe({"method": "b"})
+    trial.describe({"trial": {"method": "a", "rates": (0.1, 0.2)}})
+    trial.describe({"trial": {"method": "b"}})
 
-    assert trial.description() == {"method": "a", "rates": [0.1, 0.2]}
+    assert trial.description().trial == {"method": "a", "rates": [0.1, 0.2]}
 
 
 def test_a_trial_that_was_never_described_says_so(trial: TrialFolder) -> None:
@@ -323,8 +324,7 @@ def test_a_result_comes_back_as_it_was_completed(trial: TrialFolder) -> None:
 
     assert trial.complete(row)
 
-    result = trial.result()
-    assert result is not None
+    result = dict(trial.result() or {})
     assert math.isnan(result.pop("last.test.iou.rare"))
     assert result == {
         "key": "0123abcd",
@@ -384,8 +384,8 @@ def test_a_failure_is_kept_until_it_is_forgotten(store: Store, trial: TrialFolde
     trial.fail({"error": "first", "attempts": 1})
     trial.fail({"error": "second", "attempts": 2})
 
-    assert trial.failure() == {"error": "second", "attempts": 2}
-    assert store.failures() == {trial.key: {"error": "second", "attempts": 2}}
+    assert trial.failure() == Failure("second", 2, {})
+    assert store.failures() == {trial.key: Failure("second", 2, {})}
     trial.forget_failure()
     trial.forget_failure()
     assert store.failures() == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import resolved
 from resolved import decoded
 
 from semisweep.core.errors import ConfigError
@@ -38,7 +39,7 @@ def table(rows: dict[str, list[float | None]], draws: bool = False, **more: Any)
     for cell in cells:
         cell["published"] = more.get("published", {}).get(cell["row"])
     more.pop("published", None)
-    return build(decoded(study | more), results, {})
+    return build(decoded(study | more), resolved.results(results), {})
 
 
 def words(made: Table) -> dict[str, str]:
@@ -95,7 +96,7 @@ def test_the_base_rows_own_trials_are_no_comparison() -> None:
         "cells": [{"row": row, "column": "c", "trials": {"0/0": "a", "0/1": "b"}}
                   for row in ("base", "twin")],
     }  # fmt: skip
-    twin = build(decoded(study), {key: {METRIC: 0.5} for key in "ab"}, {})
+    twin = build(decoded(study), resolved.results({key: {METRIC: 0.5} for key in "ab"}), {})
 
     assert (made.comparisons, twin.comparisons) == (1, 0)
     assert "Verdict" not in to_markdown(twin)

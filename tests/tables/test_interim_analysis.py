@@ -40,7 +40,7 @@ def table(values: Mapping[str, list[float]], **more: Any) -> Any:
         for row, own in values.items()
         for s, value in enumerate(own)
     }
-    return build(stored(values, **more), results, {})
+    return build(stored(values, **more), resolved.results(results), {})
 
 
 VALUES = {

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from resolved import decoded, through_json
+from resolved import decoded, results, through_json
 
 from semisweep import Store
 from semisweep.core.errors import ConfigError
@@ -97,7 +97,9 @@ def example_study(**more: Any) -> tuple[Any, Any, Any]:
 
 def built(study: dict[str, Any], *found: Any) -> Table:
     """Return the table of a study that a store holds with these fields."""
-    return build(decoded(study), *found)
+    rows, failures, *more = found
+    errors = {key: failure["error"] for key, failure in failures.items()}
+    return build(decoded(study), results(rows), errors, *more)
 
 
 def one(rows: Rows, **more: Any) -> Table:
@@ -310,7 +312,7 @@ from semisweep.tables import markdown_csv, table_builder
 opened = store.Store.open(sys.argv[1])
 study = opened.read_study("components", "mini")
 found = query.results(opened, study.keys)
-print(markdown_csv.to_markdown(table_builder.build(study, found, opened.failures())))
+print(markdown_csv.to_markdown(table_builder.build(study, found, {})))
 heavy = {"torch", "ray", "pandas", "pydantic", "scipy.stats"} & set(sys.modules)
 assert not heavy, heavy
 """

@@ -9,6 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import resolved
 from resolved import decoded
 
 from semisweep.tables.html_table import fragment, to_html
@@ -37,7 +38,7 @@ def table(label: str = "plain", unit: str = "") -> Any:
         cells.append({"row": "row", "column": "count", "value": 12345.0, "trials": {}})
     study = {"format": 1, "name": "an_example", "title": f"Title {label}", "base": "base"}
     study |= {"metric": "miou", "notes": [label], "rows": rows, "columns": columns, "cells": cells}
-    return build(decoded(study), results, {})
+    return build(decoded(study), resolved.results(results), {})
 
 
 def test_commands_in_text_are_printed_and_not_obeyed() -> None:

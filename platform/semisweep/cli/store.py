@@ -57,8 +57,8 @@ def logs(key: str | None, store: str, attempt: int | None) -> None:
     chosen = {number: text for number, text in found.items() if attempt in (None, number)}
     if not chosen:
         known = ", ".join(map(str, found)) or "none"
-        failure = folder.failure() or {}
-        reason = printable(str(failure.get("error", ""))).strip()
+        failure = folder.failure()
+        reason = printable(failure.error if failure else "").strip()
         raise StoreError(
             f"a trial must have said something to be shown, got key={folder.key!r}, "
             f"attempts with a log={known}" + (f"; it failed with: {reason}" if reason else "")

@@ -51,10 +51,10 @@ def peaks(store: Store) -> dict[Alike, float]:
     """
     found: dict[Alike, float] = {}
     for row in Snapshot(store, store.keys()).results.values():
-        if is_gpu(str(row.get("run.device"))) and row.get("run.workers") == 1:
+        if is_gpu(row.text("run.device") or "") and row.number("run.workers") == 1:
             likeness = alike(row)
-            tensors = float(row.get("run.peak_memory_bytes") or 0.0)
-            peak = float(row.get("run.peak_reserved_bytes") or RESERVE * tensors)
+            tensors = row.peak_memory_bytes or 0.0
+            peak = row.number("run.peak_reserved_bytes") or RESERVE * tensors
             found[likeness] = max(peak, found.get(likeness, 0.0))
     return found
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from semisweep.cluster.job import Job, Outcome, Wait
 from semisweep.core.errors import SemisweepError, StoreError, SweepError
 from semisweep.core.faults import TRIES, Retries
 from semisweep.store.store import Store
 from semisweep.store.trial_folder import TrialFolder
+from semisweep.store.trial_records import Failure
 
 LOOK_SECONDS = 0.5  # between two looks at what others train
 
@@ -37,7 +38,7 @@ class Aside:
     """A job that another process trains, and the failure that it had when it was put aside."""
 
     job: Job
-    failure: dict[str, Any] | None
+    failure: Failure | None
 
 
 class JobQueue:
@@ -167,7 +168,7 @@ class JobQueue:
         elif folder.in_training:
             self._put_aside(job)
         elif not self.retries and (failure := folder.failure()) is not None:
-            self.source.done(Outcome(job.key, "failed", str(failure.get("error", ""))))
+            self.source.done(Outcome(job.key, "failed", failure.error))
         else:
             return True
         return False
@@ -186,7 +187,7 @@ class JobQueue:
             if folder.finished:
                 self.source.done(Outcome(key, "known"))
             elif failure is not None and failure != aside.failure:
-                self.source.done(Outcome(key, "failed", str(failure.get("error", ""))))
+                self.source.done(Outcome(key, "failed", failure.error))
             else:
                 self._ready.append(aside.job)
 

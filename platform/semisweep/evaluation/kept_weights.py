@@ -38,7 +38,7 @@ def opened_trial(folder: TrialFolder, roots: Roots) -> tuple[Trial, DataSet]:
     from semisweep.data.registry import open_dataset
     from semisweep.training.trial import decode_trial
 
-    trial = decode_trial(folder.description()["trial"])
+    trial = decode_trial(folder.description().trial)
     return trial, open_dataset(trial.data.name, roots.of(trial.data.name))
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from semisweep.report.axes import setting_axis, value_axis
 from semisweep.report.figure import Figure, legend
 from semisweep.report.svg import Plot, bars, swatch
 from semisweep.store.resolved_study import Label, Place
 from semisweep.store.snapshot import Snapshot
+from semisweep.store.trial_records import Result
 from semisweep.tables.table_values import Cell, Table
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def class_bars(table: Table, stored: Snapshot) -> Iterator[Figure]:
 
 
 def class_means(
-    rows: Sequence[Mapping[str, Any]], names: Sequence[str]
+    rows: Sequence[Result], names: Sequence[str]
 ) -> Iterator[tuple[str, float, float, float]]:
     """Yield name, mean and Student's 95 % interval of columns of fractions, in percent.
 
@@ -237,7 +238,7 @@ def class_means(
     import numpy as np
     from scipy.special import stdtrit
 
-    values = np.array([[row.get(name) for name in names] for row in rows], dtype=np.float64)
+    values = np.array([[row.number(name) for name in names] for row in rows], dtype=np.float64)
     counts = np.isfinite(values).sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = np.nansum(values, axis=0) / counts
@@ -249,7 +250,7 @@ def class_means(
     yield from zip(names, *(column.tolist() for column in columns), strict=True)
 
 
-def _class_figure(groups: Mapping[str, Any], place: str, names: Sequence[str]) -> Figure:
+def _class_figure(groups: Mapping[str, list[Bar]], place: str, names: Sequence[str]) -> Figure:
     values = [bar[1] for group in groups.values() for bar in group]
     axis = value_axis("IoU (%)", [0.0, 100.0, *values], zero=True)
     thick = 14 if len(names) <= 2 else 10 if len(names) <= 5 else 7

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+
+from semisweep.store.trial_records import Result
 
 SHOWN = 4  # different values of one fact
 LIBRARY = "library."
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[Result]
 
 
 def facts(rows: Rows) -> list[tuple[str, str]]:
@@ -19,56 +20,51 @@ def facts(rows: Rows) -> list[tuple[str, str]]:
 def _facts(rows: Rows) -> Iterator[tuple[str, str]]:
     yield "finished", _period(rows)
     yield "code", _several(_code(row) for row in rows)
-    yield "source digest", _several(row.get("source.digest") for row in rows)
+    yield "source digest", _several(row.source for row in rows)
     libraries = [name for name in rows[0] if name.startswith(LIBRARY)] if rows else []
     yield "libraries", _several(_libraries(row, libraries) for row in rows)
     yield "machines", _several(_machine(row) for row in rows)
     yield "labelled images", _several(_images(row) for row in rows)
-    yield "parameters", _span([row.get("parameters") for row in rows], "{:,.0f}")
-    yield "training steps", _span([row.get("total_steps") for row in rows], "{:,.0f}")
+    yield "parameters", _span([row.number("parameters") for row in rows], "{:,.0f}")
+    yield "training steps", _span([row.number("total_steps") for row in rows], "{:,.0f}")
     yield "device time", _device_time(rows)
-    memory = [float(row["run.peak_memory_bytes"]) / 2**30 for row in rows if _has(row, "run.peak_memory_bytes")]  # fmt: skip  # noqa: E501
+    peaks = [row.peak_memory_bytes for row in rows]
+    memory = [peak / 2**30 for peak in peaks if peak is not None]
     yield "peak memory", _span(memory, "{:.2f} GiB")
-    yield "attempts", _span([row.get("run.attempts") for row in rows], "{:.0f}")
+    yield "attempts", _span([row.number("run.attempts") for row in rows], "{:.0f}")
 
 
-def _has(row: Mapping[str, Any], name: str) -> bool:
-    return row.get(name) is not None
-
-
-def _code(row: Mapping[str, Any]) -> str | None:
-    if not _has(row, "source.version"):
+def _code(row: Result) -> str | None:
+    version, commit = row.text("source.version"), row.text("source.commit")
+    if version is None:
         return None
-    text = f"semisweep {row['source.version']}"
-    if _has(row, "source.commit"):
-        changed = ", with changes" if row.get("source.dirty") == "yes" else ""
-        text += f", commit {str(row['source.commit'])[:12]}{changed}"
-    return text
+    changed = ", with changes" if row.text("source.dirty") == "yes" else ""
+    return f"semisweep {version}" + (f", commit {commit[:12]}{changed}" if commit else "")
 
 
-def _libraries(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
+def _libraries(row: Result, names: Sequence[str]) -> str | None:
     return ", ".join(f"{name.removeprefix(LIBRARY)} {row.get(name)}" for name in names) or None
 
 
-def _machine(row: Mapping[str, Any]) -> str | None:
+def _machine(row: Result) -> str | None:
     names = ("run.host", "run.device", "run.device_name", "run.platform")
     parts = [row.get(name) for name in names]
-    workers = row.get("run.workers")
+    workers = row.number("run.workers")
     told = [str(part) for part in parts if part]
-    return ", ".join([*told, f"{workers} workers"] if workers and workers > 1 else told) or None
+    return ", ".join([*told, f"{workers:.0f} workers"] if workers and workers > 1 else told) or None
 
 
-def _images(row: Mapping[str, Any]) -> str | None:
-    if not _has(row, "data.name"):
+def _images(row: Result) -> str | None:
+    name, labelled, draw = (row.get(f"data.{what}") for what in ("name", "labelled", "draw"))
+    if name is None:
         return None
-    text = f"{row['data.labelled']} of {row['data.name']}" if _has(row, "data.labelled") else ""
-    draw = f", draw {row['data.draw']}" if _has(row, "data.draw") else ""
-    digest = row.get("data.labelled_digest")
-    return f"{text}{draw}" + (f", list {digest}" if digest else "")
+    text = "" if labelled is None else f"{labelled} of {name}"
+    text += "" if draw is None else f", draw {draw}"
+    return text + (f", list {row.labelled_digest}" if row.labelled_digest else "")
 
 
 def _device_time(rows: Rows) -> str:
-    seconds = [float(row["run.device_seconds"]) for row in rows if _has(row, "run.device_seconds")]
+    seconds = [row.device_seconds for row in rows if row.device_seconds is not None]
     if not seconds:
         return ""
     each = f"{duration(min(seconds))} to {duration(max(seconds))} a trial"
@@ -76,7 +72,7 @@ def _device_time(rows: Rows) -> str:
 
 
 def _period(rows: Rows) -> str:
-    times = [float(row["run.finished_at"]) for row in rows if _has(row, "run.finished_at")]
+    times = [row.finished_at for row in rows if row.finished_at is not None]
     if not times:
         return ""
     ends = [datetime.datetime.fromtimestamp(t, datetime.UTC) for t in (min(times), max(times))]
@@ -84,13 +80,13 @@ def _period(rows: Rows) -> str:
     return " to ".join(texts) + " UTC"
 
 
-def _span(values: Iterable[Any], form: str) -> str:
+def _span(values: Iterable[float | None], form: str) -> str:
     found = [float(value) for value in values if value is not None]
     texts = dict.fromkeys(form.format(end) for end in (min(found), max(found))) if found else {}
     return " to ".join(texts)
 
 
-def _several(values: Iterable[Any]) -> str:
+def _several(values: Iterable[str | None]) -> str:
     counts: dict[str, int] = {}
     for value in values:
         if value is not None:

@@ -28,12 +28,14 @@ class Found(NamedTuple):
 
 def found(search: ResolvedSearch, stored: Snapshot) -> list[Found]:
     """Return the finished trials of a search that have all its metrics, in order."""
-    rows = ((entry, stored.results.get(entry.key)) for entry in search.trials)
-    return [
-        Found(entry.number, entry.params, tuple(float(row[m]) for m in search.metrics), entry.key)
-        for entry, row in rows
-        if row is not None and all(row.get(metric) is not None for metric in search.metrics)
-    ]
+    finished = []
+    for entry in search.trials:
+        row = stored.results.get(entry.key)
+        values = [row.number(metric) for metric in search.metrics] if row else [None]
+        whole = tuple(float(value) for value in values if value is not None)
+        if len(whole) == len(search.metrics):
+            finished.append(Found(entry.number, entry.params, whole, entry.key))
+    return finished
 
 
 def front(search: ResolvedSearch, trials: Sequence[Found]) -> list[Found]:

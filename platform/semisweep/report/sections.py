@@ -123,7 +123,7 @@ def _heading(study: StudyOrSearch, stored: Snapshot) -> dict[str, Any]:
         "scale": study.scale,
         "kind": "search" if isinstance(study, ResolvedSearch) else "table",
         "finished": sum(key in stored.results for key in keys),
-        "failed": sum(key in stored.failures for key in keys),
+        "failed": sum(key in stored.errors for key in keys),
         "wanted": len(keys),
     }
 

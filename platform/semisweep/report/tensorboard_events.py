@@ -8,7 +8,7 @@ is made up of what is known: it ends when the trial did, and every step took equ
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from semisweep.core.errors import ConfigError, StoreError, unknown
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store
+from semisweep.store.trial_records import Result
 from semisweep.study.catalogue import short
 
 NOT_SETTINGS = ("data.labelled_digest", "data.unlabelled_digest")
@@ -87,7 +88,7 @@ def _write(folder: Path, stored: Snapshot, key: str) -> None:
     def add(step: int, when: float, summary: Any) -> None:
         writer.add_event(Event(step=step, wall_time=when, summary=summary))
 
-    last = times[steps[-1]] if steps else float(row["run.finished_at"]) if row else 0.0
+    last = times[steps[-1]] if steps else row.needed("run.finished_at") if row else 0.0
     if row is not None:
         add(0, last, hparams_pb(_settings(row), trial_id=key))
     for name in [name for name in history.names if name not in ("key", "step")]:
@@ -97,32 +98,32 @@ def _write(folder: Path, stored: Snapshot, key: str) -> None:
                 add(step, times[step], tag)
     for name, value in _scores(row) if row else ():
         add(
-            int(row["total_steps"]) if row else 0,
+            row.total_steps if row else 0,
             last,
             Summary(value=[Summary.Value(tag=name, simple_value=value)]),
         )
     writer.close()
 
 
-def _times(steps: list[int], row: Mapping[str, Any] | None) -> list[float]:
+def _times(steps: list[int], row: Result | None) -> list[float]:
     """Return when each evaluation was: seconds since 1970; of a running trial only their order."""
     if row is None or not steps:
         return [float(step) for step in steps]
-    end, seconds = float(row["run.finished_at"]), float(row["run.seconds"])
+    end, seconds = row.needed("run.finished_at"), row.needed("run.seconds")
     return [end - seconds * (1 - step / steps[-1]) for step in steps]
 
 
-def _settings(row: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(row: Result) -> dict[str, Any]:
     """Return method and configuration as TensorBoard's HPARAMS page takes them."""
     start = ("method", "seed", "config.", "data.", "training.")
     return {
-        name: row[name] if isinstance(row[name], bool | int | float | str) else str(row[name])
-        for name in row
-        if name.startswith(start) and name not in NOT_SETTINGS and row[name] is not None
+        name: value if isinstance(value, bool | int | float | str) else str(value)
+        for name, value in row.items()
+        if name.startswith(start) and name not in NOT_SETTINGS and value is not None
     }
 
 
-def _scores(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for name in row:
-        if name.startswith(("last.", "best.")) and isinstance(row[name], int | float):
-            yield name, float(row[name])
+def _scores(row: Result) -> Iterator[tuple[str, float]]:
+    for name, value in row.items():
+        if name.startswith(("last.", "best.")) and isinstance(value, int | float):
+            yield name, float(value)

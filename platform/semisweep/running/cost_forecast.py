@@ -278,8 +278,8 @@ def _scored(store: Store, made: Mapping[str, Any]) -> Iterator[Score]:
     if not rows or len(rows) < len(made["keys"]) or guess["unknown"]:
         return
     truths = {
-        "device_seconds": sum(float(row["run.device_seconds"]) for row in rows),
-        "seconds": max(float(row["run.finished_at"]) for row in rows) - made["made_at"],
+        "device_seconds": sum(row.needed("run.device_seconds") for row in rows),
+        "seconds": max(row.needed("run.finished_at") for row in rows) - made["made_at"],
     }
     for measure, truth in truths.items():
         if guess[measure] is not None:

@@ -14,6 +14,7 @@ from semisweep.store import files
 from semisweep.store.files import Location
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store
+from semisweep.store.trial_records import Result
 
 if TYPE_CHECKING:
     from semisweep.study.resolve import Splits
@@ -61,7 +62,7 @@ def history_of(store: Store | None) -> list[MeasuredCost]:
     for key, row in Snapshot(store, store.keys()).results.items():
         if not _tells(row):
             continue
-        kind = kind_of(row, str(row["run.device"]), int(row["run.workers"]))
+        kind = kind_of(row, row.text("run.device") or "", int(row.needed("run.workers")))
         size = 0
         if measured.get(kind, 0) < DISK_TRIALS:
             size = disk_bytes(store.trial(key).path)
@@ -69,20 +70,20 @@ def history_of(store: Store | None) -> list[MeasuredCost]:
         found.append(
             MeasuredCost(
                 kind=kind,
-                steps=int(row["total_steps"]),
-                seconds=float(row["run.seconds"]),
-                memory_bytes=float(row.get("run.peak_memory_bytes") or 0.0),
+                steps=row.total_steps,
+                seconds=row.needed("run.seconds"),
+                memory_bytes=float(row.peak_memory_bytes or 0.0),
                 disk_bytes=float(size),
             )
         )
     return found
 
 
-def _tells(row: Mapping[str, Any]) -> bool:
+def _tells(row: Result) -> bool:
     needed = ("method", "training.crop_pixels", "training.precision", "total_steps")
     times = ("run.device", "run.workers", "run.seconds")
     whole = all(row.get(name) is not None for name in (*needed, *times))
-    return whole and row["run.seconds"] > 0 and row["total_steps"] > 0
+    return whole and row.needed("run.seconds") > 0 and row.total_steps > 0
 
 
 def disk_bytes(folder: Location) -> int:

@@ -60,7 +60,8 @@ class JobList:
 def keep_failure(store: Store, outcome: Outcome, trial: Mapping[str, Any]) -> None:
     """Write the failure of a trial whose worker could not do so itself."""
     key, error, folder = outcome.key, outcome.error, store.trial(outcome.key)
-    if not folder.finished and (folder.failure() or {}).get("error") != error:
+    known = folder.failure()
+    if not folder.finished and (known is None or known.error != error):
         folder.fail({"key": key, "error": error, "attempts": folder.attempts, "trial": trial})
 
 
@@ -69,4 +70,4 @@ def outcome_note(store: Store, outcome: Outcome, metric: str) -> str:
     row, error = store.trial(outcome.key).result(), outcome.error
     if row is None:
         return error.strip().splitlines()[-1] if error.strip() else "no result"
-    return f"{metric} {100 * float(row[metric]):.2f}  {float(row['run.seconds']):.0f} s"
+    return f"{metric} {100 * row.needed(metric):.2f}  {row.needed('run.seconds'):.0f} s"

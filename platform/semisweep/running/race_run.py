@@ -265,8 +265,8 @@ def _seeds_first(replicate: str) -> tuple[int, int]:
 def _values(store: Store, keys: Mapping[str, str], metric: str) -> dict[str, float]:
     """Return a row's numbers in percent by replicate, of those that have finished."""
     rows = {replicate: store.trial(key).result([metric]) for replicate, key in keys.items()}
-    known = {replicate: row.get(metric) for replicate, row in rows.items() if row is not None}
-    numbers = {name: 100 * float(value) for name, value in known.items() if value is not None}
+    known = {replicate: row.number(metric) for replicate, row in rows.items() if row is not None}
+    numbers = {name: 100 * value for name, value in known.items() if value is not None}
     return {name: value for name, value in numbers.items() if not math.isnan(value)}
 
 

@@ -168,7 +168,7 @@ class Suggestions:
         if self.progress:
             stopped = stopped_trial.stopped(self.store.trial(key)) if status == "stopped" else None
             note = outcome_note(self.store, outcome, self.search.metric)
-            self.progress.finished(key, status, stopped["stopped.reason"] if stopped else note)
+            self.progress.finished(key, status, stopped.stopped_because if stopped else note)
 
     def _suggest(self) -> Suggestion | None:
         """Return a new suggestion; None where there is none, or one must see further ends first."""

@@ -146,12 +146,12 @@ def value_at(folder: TrialFolder, rung: float, metric: str) -> float | None:
 
     A value that is no number is none.
     """
-    history = folder.read_history()
+    history = folder.evaluations()
     if not history:
         return None
-    total = folder.description()["identity"]["training"]["total_steps"]
-    reached = (row for row in history if row["step"] >= rung * total - TINY)
-    value = next((row.get(metric) for row in reached), None)
+    total = folder.description().total_steps
+    reached = (found for found in history if found.step >= rung * total - TINY)
+    value = next((found.number(metric) for found in reached), None)
     return None if value is None or math.isnan(value) else float(value)
 
 

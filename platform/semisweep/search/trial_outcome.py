@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from semisweep.core.errors import ConfigError
 from semisweep.store import stopped_trial
@@ -13,6 +13,7 @@ from semisweep.store.query import results
 from semisweep.store.resolved_search import ResolvedSearch, RungDecision
 from semisweep.store.store import Store
 from semisweep.store.trial_folder import TrialFolder
+from semisweep.store.trial_records import Result
 
 
 class Observation(NamedTuple):
@@ -41,21 +42,22 @@ def outcome_of(search: ResolvedSearch, folder: TrialFolder) -> Observation:
     return of_unfinished(search, folder) if row is None else _checked(search, folder, row)
 
 
-def of_row(search: ResolvedSearch, key: str, row: Mapping[str, Any]) -> Observation:
+def of_row(search: ResolvedSearch, key: str, row: Result) -> Observation:
     """Return the outcome that a result is; a number that is not finite makes it a failure.
 
     Raises `ConfigError` for an objective that the result does not have.
     """
-    for metric in search.metrics:
-        if row.get(metric) is None:
+    values = {metric: row.number(metric) for metric in search.metrics}
+    for metric, value in values.items():
+        if value is None:
             near = get_close_matches(metric, sorted(row), n=3, cutoff=0.5)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise ConfigError(
                 f"a result must have the search's metrics, got metric={metric!r}, key={key}{hint}"
             )
-    values = tuple(float(row[metric]) for metric in search.metrics)
-    whole = all(math.isfinite(value) for value in values)
-    return Observation("finished", values) if whole else Observation("failed")
+    found = tuple(float(value) for value in values.values() if value is not None)
+    whole = all(math.isfinite(value) for value in found)
+    return Observation("finished", found) if whole else Observation("failed")
 
 
 def of_unfinished(search: ResolvedSearch, folder: TrialFolder) -> Observation:
@@ -76,7 +78,7 @@ def rungs_of(search: ResolvedSearch, folder: TrialFolder) -> list[RungDecision]:
     return [own for own in stopped_trial.read_rungs(folder) if own.search == search.identity]
 
 
-def _checked(search: ResolvedSearch, folder: TrialFolder, row: Mapping[str, Any]) -> Observation:
+def _checked(search: ResolvedSearch, folder: TrialFolder, row: Result) -> Observation:
     if any(metric not in row for metric in search.metrics):
-        row = folder.result() or {}  # all of its names, for the error
+        row = folder.result() or row  # all of its names, for the error
     return of_row(search, folder.key, row)

@@ -278,9 +278,9 @@ def _failure_rows(folder: TrialFolder) -> list[dict[str, Any]]:
     failure = folder.failure()
     if failure is None:
         return []
-    leaves = flatten(failure.get("trial", {}))
+    leaves = flatten(failure.trial)
     row = {name: scalar(value) for name, value in leaves.items() if name}
-    return [{**row, "key": folder.key, "error": failure.get("error")}]
+    return [{**row, "key": folder.key, "error": failure.error}]
 
 
 def _damaged(path: Location, reason: object) -> StoreError:

@@ -17,6 +17,7 @@ from typing import Any
 
 from semisweep.core.errors import StoreError
 from semisweep.store.files import Location, make_folder, plain, replacing, sync_folder, writing
+from semisweep.store.json_fields import Fields
 
 
 def append(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
@@ -76,7 +77,8 @@ def _lines(path: Path) -> list[bytes]:
 
 def _row(line: bytes, path: Location) -> dict[str, Any]:
     try:
-        row: dict[str, Any] = json.loads(line)
+        row = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise StoreError(f"a line of a history must be JSON, got path={path}: {error}") from error
+    Fields(row, "a line of a history", path).integer("step")
     return {name: math.nan if value is None else value for name, value in row.items()}

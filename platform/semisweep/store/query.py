@@ -36,6 +36,7 @@ from semisweep.store.compacted_parts import (
 )
 from semisweep.store.result_file import VOLATILE
 from semisweep.store.store import Store
+from semisweep.store.trial_records import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,12 +107,12 @@ def history(
     return _frame(sheets, list(dict.fromkeys(("key", "step", *names))), {})
 
 
-def results(store: str | Path | Store, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return the result rows of those of `keys` that are finished, without importing pandas."""
+def results(store: str | Path | Store, keys: Iterable[str]) -> dict[str, Result]:
+    """Return the results of those of `keys` that are finished, without importing pandas."""
     sheets, trials = collect_apart(_opened(store), RESULTS, set(keys))
     trials += [(entry.key, entry.stamp, rows) for sheet in sheets for entry, rows in sheet.rows()]
     found = {key: rows[0] for key, stamp, rows in trials if stamp.source == RESULT}
-    return {key: found[key] for key in sorted(found)}
+    return {key: Result(key, found[key]) for key in sorted(found)}
 
 
 def export(store: str | Path | Store) -> bytes:
@@ -126,7 +127,7 @@ def export(store: str | Path | Store) -> bytes:
     text = io.StringIO()
     writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows.values())
+    writer.writerows(map(dict, rows.values()))
     return text.getvalue().encode()
 
 
@@ -176,7 +177,7 @@ def _stopped(
         folder = store.trial(key)
         row = None if RESULTS.stamp(folder) else stopped_trial.stopped(folder)
         if row is not None:
-            trials.append((key, Stamp("stopped", 0, 0), [row]))
+            trials.append((key, Stamp("stopped", 0, 0), [dict(row)]))
     sheet = make_sheet(trials)
     return [sheet.only(sheet.matching(where), columns)] if trials else []
 

@@ -47,11 +47,17 @@ def read_row(path: Location, columns: Sequence[str] | None = None) -> dict[str, 
         with ParquetFile(io.BytesIO(path.read_bytes())) as file:
             names = file.schema_arrow.names
             wanted = names if columns is None else [name for name in names if name in set(columns)]
+            count = file.metadata.num_rows
             rows: list[dict[str, Any]] = file.read(columns=wanted).to_pylist() if wanted else [{}]
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from error
+    if count != 1:
+        raise StoreError(
+            f"a result must be one row, got {count} rows, path={path}; "
+            f"remove that file to train the trial again"
+        )
     return rows[0]
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from semisweep.store.arrow_table import Sheet, column_names, series
 from semisweep.store.compacted_parts import (
-    FAILURE,
     HISTORY,
     RESULT,
     RESULTS,
@@ -20,6 +19,7 @@ from semisweep.store.compacted_parts import (
     collect_apart,
 )
 from semisweep.store.store import Store
+from semisweep.store.trial_records import Result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Numbers = npt.NDArray[np.float64]
 
 
-class Row(Mapping[str, Any]):
+class LazyRow(Mapping[str, object]):
     """One trial's row of a sheet; a column that the trial has not is not in it."""
 
     __slots__ = ("_known", "_names", "_position", "_sheet")
@@ -37,7 +37,7 @@ class Row(Mapping[str, Any]):
         self._sheet, self._position, self._names = sheet, position, names
         self._known = sheet.known(names)
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> object:
         if name not in self._known:
             raise KeyError(name)
         return self._sheet.column(name)[self._position]
@@ -45,7 +45,7 @@ class Row(Mapping[str, Any]):
     def __contains__(self, name: object) -> bool:
         return name in self._known
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, name: str, default: object = None) -> object:
         """Return a column's value, or `default` where the trial has not that column."""
         return self._sheet.column(name)[self._position] if name in self._known else default
 
@@ -78,21 +78,27 @@ class LazySheet:
 
 
 class Snapshot:
-    """The results, failures and histories of some trials, by key."""
+    """The results, errors of failures and histories of some trials, by key."""
 
     def __init__(self, store: Store | None, keys: Iterable[str]) -> None:
         self.store, self.keys = store, sorted(set(keys))
-        self.results: dict[str, Mapping[str, Any]] = {}
-        self.failures: dict[str, Mapping[str, Any]] = {}
-        found = {RESULT: self.results, FAILURE: self.failures}
+        self.results: dict[str, Result] = {}
+        self.errors: dict[str, str] = {}
         sheets, trials = collect_apart(store, RESULTS, self.keys) if store else ([], [])
         for key, stamp, rows in trials:
-            found[stamp.source][key] = rows[0]
+            self._keep(stamp.source, key, rows[0])
         for sheet in sheets:
             lazy, position = LazySheet(sheet), 0
             for entry in sheet.entries:
-                found[entry.stamp.source][entry.key] = Row(lazy, position, entry.columns)
+                row = LazyRow(lazy, position, entry.columns)
+                self._keep(entry.stamp.source, entry.key, row)
                 position += entry.rows
+
+    def _keep(self, source: str, key: str, row: Mapping[str, object]) -> None:
+        if source == RESULT:
+            self.results[key] = Result(key, row)
+        else:
+            self.errors[key] = str(row.get("error") or "")
 
     @cached_property
     def histories(self) -> Histories:

@@ -13,7 +13,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from semisweep.store import files
 from semisweep.store.files import Location
@@ -21,6 +20,7 @@ from semisweep.store.json_fields import Fields
 from semisweep.store.resolved_search import RungDecision, decode_decision
 from semisweep.store.result_file import encode_row, read_row
 from semisweep.store.trial_folder import TrialFolder
+from semisweep.store.trial_records import Result
 
 _RUNG = re.compile(r"rung-\d+-[0-9a-f]{12}\.json")
 _STOPPED = re.compile(r"stopped-\d+\.parquet")
@@ -54,10 +54,11 @@ def stop(folder: TrialFolder, step: int, row: Mapping[str, object]) -> None:
     )
 
 
-def stopped(folder: TrialFolder, columns: Sequence[str] | None = None) -> dict[str, Any] | None:
+def stopped(folder: TrialFolder, columns: Sequence[str] | None = None) -> Result | None:
     """Return the row of the latest `stop`; None without one, and for a trial that finished."""
     path = stopped_path(folder)
-    return None if path is None or folder.finished else read_row(path, columns)
+    row = None if path is None or folder.finished else read_row(path, columns)
+    return None if row is None else Result(folder.key, row)
 
 
 def stopped_path(folder: TrialFolder) -> Location | None:

@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from semisweep.core.errors import StoreError
@@ -31,6 +30,7 @@ from semisweep.store.object_storage import SCHEME, ObjectPath
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch, decode_search
 from semisweep.store.resolved_study import ResolvedStudy, check_format, decode_study
 from semisweep.store.trial_folder import TrialFolder
+from semisweep.store.trial_records import Failure, Result
 
 FORMAT = 1  # the kernel's locks say who trains
 LEASED = 2  # leases do
@@ -123,13 +123,13 @@ class Store:
         """Return the keys of the trials that have a result."""
         return {key for key, folder in self.survey(self.keys()).items() if folder.finished}
 
-    def failures(self, keys: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
+    def failures(self, keys: Iterable[str] | None = None) -> dict[str, Failure]:
         """Return what is known of each trial, or each of `keys`, that failed and has no result."""
         folders = self.survey(self.keys() if keys is None else keys)
         found = {key: folder.failure() for key, folder in folders.items() if not folder.finished}
         return {key: failure for key, failure in found.items() if failure is not None}
 
-    def stopped(self, keys: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
+    def stopped(self, keys: Iterable[str] | None = None) -> dict[str, Result]:
         """Return the row of each trial, or each of `keys`, that a search stopped on its way."""
         folders = self.survey(self.keys() if keys is None else keys)
         found = {key: stopped_trial.stopped(folder) for key, folder in folders.items()}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from semisweep.core.config import flatten
-from semisweep.store import files
 from semisweep.store.result_file import VOLATILE
 from semisweep.store.store import Store
 from semisweep.store.trial_folder import TrialFolder
@@ -58,18 +57,18 @@ def to_text(found: Sequence[Difference], keys: Sequence[str]) -> str:
 
 
 def _sections(folder: TrialFolder) -> dict[str, dict[str, Any]]:
-    failure, row = folder.failure() or {}, folder.result() or {}
-    described = files.read_json(folder.path / "trial.json") or {}
-    trial = flatten(described.get("trial", failure.get("trial", {})))
-    identity = flatten(described.get("identity", trial))
+    failure, row, described = folder.failure(), folder.result(), folder.find_description()
+    known = described or failure
+    trial = flatten(known.trial) if known else {}
+    identity = flatten(described.identity) if described and described.identity else trial
     outcome = {
         name: value
-        for name, value in row.items()
+        for name, value in (row or {}).items()
         if name != "key" and name not in trial and not name.startswith(VOLATILE)
     }
     if not row and failure:
-        outcome["error"] = failure.get("error")
-    volatile = {name: value for name, value in row.items() if name.startswith(VOLATILE)}
+        outcome["error"] = failure.error
+    volatile = {name: value for name, value in (row or {}).items() if name.startswith(VOLATILE)}
     return {
         "identity": identity,
         "configuration": {name: trial[name] for name in trial if name not in identity},

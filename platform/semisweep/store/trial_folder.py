@@ -29,6 +29,14 @@ from semisweep.core.errors import StoreError
 from semisweep.store import checkpoint_file, file_lock, files, history_file
 from semisweep.store.files import Location
 from semisweep.store.result_file import encode_row, read_row
+from semisweep.store.trial_records import (
+    Description,
+    Evaluation,
+    Failure,
+    Result,
+    decode_description,
+    decode_failure,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,12 +63,17 @@ class TrialFolder:
         if not self._description.is_file():
             files.write_json(self._description, description)
 
-    def description(self) -> dict[str, Any]:
-        """Return what `describe` wrote; raise `StoreError` if nothing was."""
-        found = files.read_json(self._description)
+    def description(self) -> Description:
+        """Return what `describe` wrote; raise `StoreError` if nothing was, or something else."""
+        found = self.find_description()
         if found is None:
             raise StoreError(f"a trial must have been described, got no file {self._description}")
         return found
+
+    def find_description(self) -> Description | None:
+        """Return what `describe` wrote, None where nothing was; raise `StoreError`."""
+        found = files.read_json(self._description)
+        return None if found is None else decode_description(found, self._description)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -131,6 +144,10 @@ class TrialFolder:
     def read_history(self) -> list[dict[str, Any]]:
         """Return the history's rows; a last line that a killed writer tore is none."""
         return history_file.read(self._history)
+
+    def evaluations(self) -> list[Evaluation]:
+        """Return what was measured while it trained, in the order of its steps."""
+        return [Evaluation(int(row["step"]), row) for row in self.read_history()]
 
     def cut_history(self, step: int) -> None:
         """Drop the rows whose "step" is beyond `step`, and a torn last line."""
@@ -227,17 +244,19 @@ class TrialFolder:
         """Whether there is a result."""
         return self._result.is_file()
 
-    def result(self, columns: Sequence[str] | None = None) -> dict[str, Any] | None:
-        """Return the result's row, or those of its columns that are asked for; None without one."""
-        return read_row(self._result, columns)
+    def result(self, columns: Sequence[str] | None = None) -> Result | None:
+        """Return the result, or those of its columns that are asked for; None without one."""
+        row = read_row(self._result, columns)
+        return None if row is None else Result(self.key, row)
 
     def fail(self, failure: Mapping[str, Any]) -> None:
         """Write why the trial failed, such as {"error": ..., "attempts": ...}."""
         files.write_json(self._failure, failure)
 
-    def failure(self) -> dict[str, Any] | None:
+    def failure(self) -> Failure | None:
         """Return what `fail` wrote, or None."""
-        return files.read_json(self._failure)
+        found = files.read_json(self._failure)
+        return None if found is None else decode_failure(found, self._failure)
 
     def forget_failure(self) -> None:
         """Remove the failure, if there is one, so that the trial is run again."""

@@ -7,13 +7,12 @@ mIoU by more than most methods do.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from semisweep.store.resolved_study import Place, ResolvedCell
+from semisweep.store.trial_records import Result
 
-DIGEST = "data.labelled_digest"
 Given = Mapping[Place, ResolvedCell]
-Results = Mapping[str, Mapping[str, Any]]
+Results = Mapping[str, Result]
 Digests = dict[str, str]  # draw -> digest
 
 
@@ -57,7 +56,7 @@ def _digests(cell: ResolvedCell, results: Results) -> Digests:
     Trials of one draw have one: a key is of one list.
     """
     return {
-        replicate.partition("/")[0]: str(results[key][DIGEST])
+        replicate.partition("/")[0]: digest
         for replicate, key in cell.trials.items()
-        if results.get(key, {}).get(DIGEST)
+        if key in results and (digest := results[key].labelled_digest)
     }

@@ -73,7 +73,7 @@ def failures(name: str, request: Request) -> list[str]:
     study = resolved_study(name, request)
     keys = study.keys
     failed = Store.open(request.store).failures(keys)
-    return [_failure(key, str(failed[key]["error"])) for key in keys if key in failed]
+    return [_failure(key, failed[key].error) for key in keys if key in failed]
 
 
 def _failure(key: str, error: str) -> str:
@@ -133,17 +133,16 @@ def tabulate(study: ResolvedStudy, stored: Snapshot) -> Table:
     if store is None:
         return build(study, {}, {})
     keys = study.keys
-    rows: dict[str, Mapping[str, Any]]
     rows = {key: stored.results[key] for key in keys if key in stored.results}
-    failures = {key: stored.failures[key] for key in keys if key in stored.failures}
+    errors = {key: stored.errors[key] for key in keys if key in stored.errors}
     if measured_keys(study):
-        rows = {key: dict(row) | label_row(store.trial(key)) for key, row in rows.items()}
+        rows = {key: row.beside(label_row(store.trial(key))) for key, row in rows.items()}
     outside = Outside(
         imported=summaries(entries(store, study.name, study.scale)),
         images=image_tests(study, store, stored.results),
         current=current_source,
     )
-    return build(study, rows, failures, outside)
+    return build(study, rows, errors, outside)
 
 
 def current_source(method: str) -> str:

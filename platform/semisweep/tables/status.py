@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from semisweep.core.errors import StoreError
 from semisweep.store.resolved_search import StudyOrSearch
 from semisweep.store.store import Store
 from semisweep.store.trial_folder import TrialFolder
@@ -65,32 +64,28 @@ def study_status(store: Store, study: StudyOrSearch, now: float | None = None) -
 
 def _running(store: Store, key: str, name: str, now: float) -> Running:
     folder = store.trial(key)
-    history = folder.read_history()
-    newest = history[-1] if history else {}
+    newest = next(reversed(folder.evaluations()), None)
+    score = newest.number("val.miou") if newest else None
     return Running(
         key,
         name,
-        int(newest.get("step", 0)),
+        newest.step if newest else 0,
         _total_steps(folder),
-        float(newest.get("val.miou", math.nan)),
+        math.nan if score is None else score,
         max(0.0, now - (folder.attempted_at or now)),
     )
 
 
 def _total_steps(folder: TrialFolder) -> int | None:
-    try:
-        trial = folder.description().get("trial", {})
-    except StoreError:  # it has only just begun
-        return None
-    steps: int | None = trial.get("training", {}).get("steps")
-    return steps
+    found = folder.find_description()
+    return None if found is None else found.steps  # none where it has only just begun
 
 
 def _trial_seconds(store: Store, finished: Sequence[str]) -> float | None:
     """Return how long a trial took on average, None before any has finished."""
     some = finished[:: max(1, len(finished) // SAMPLE)]
     rows = (store.trial(key).result(["run.seconds"]) for key in some)
-    seconds = [float(row["run.seconds"]) for row in rows if row and "run.seconds" in row]
+    seconds = [row.seconds for row in rows if row and row.seconds is not None]
     return mean(seconds) if seconds else None
 
 

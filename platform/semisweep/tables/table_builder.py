@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import Any
 
 import numpy as np
 
@@ -31,11 +30,11 @@ from semisweep.statistics.intervals import (
 from semisweep.statistics.order_agreement import agreement
 from semisweep.statistics.verdicts import Numbers, decide
 from semisweep.store.resolved_study import Place, ResolvedCell, ResolvedStudy
+from semisweep.store.trial_records import Result
 from semisweep.tables.labelled_images import apart, mixed
 from semisweep.tables.table_values import Cell, Imported, Table
 
 MARGIN = 1.0  # percentage points; a study may state its own
-SOURCE = "source.digest"
 
 Values = Mapping[Place, Mapping[str, float]]  # of each cell its replicates' numbers, in percent
 
@@ -51,11 +50,11 @@ class Outside:
 
 def build(
     study: ResolvedStudy,
-    results: Mapping[str, Mapping[str, Any]],
-    failures: Mapping[str, Mapping[str, Any]],
+    results: Mapping[str, Result],
+    errors: Mapping[str, str],
     outside: Outside | None = None,
 ) -> Table:
-    """Return the table of a resolved study from results and failures by key.
+    """Return the table of a resolved study from results and errors of failures by key.
 
     Trials in neither are missing. Raises `ConfigError` for a metric that a result does not have.
     """
@@ -67,7 +66,7 @@ def build(
     old = set() if outside.current is None else set(_stale(given, results, outside.current))
     cells = {
         place: replace(
-            _cell(cell, values[place], results, failures, alpha),
+            _cell(cell, values[place], results, errors, alpha),
             metric=cell.metric or study.metric,
             stale=len(old.intersection(cell.trials.values())),
             imported=outside.imported.get(place),
@@ -93,8 +92,8 @@ def build(
         columns=study.columns,
         cells=cells | compared,
         replicates=tuple(dict.fromkeys(name for cell in study.cells for name in cell.trials)),
-        errors=tuple(_errors(given, results, failures)),
-        sources=tuple(sorted({str(row[SOURCE]) for row in used if SOURCE in row})),
+        errors=tuple(_errors(given, results, errors)),
+        sources=tuple(sorted({row.source for row in used if row.source})),
         margin=margin,
         look=study.look,
         looks=study.looks,
@@ -107,9 +106,7 @@ def build(
     )
 
 
-def _values(
-    cell: ResolvedCell, results: Mapping[str, Mapping[str, Any]], metric: str
-) -> dict[str, float]:
+def _values(cell: ResolvedCell, results: Mapping[str, Result], metric: str) -> dict[str, float]:
     """Return the numbers of a cell's finished trials in percent, by replicate."""
     metric = cell.metric or metric
     found = {
@@ -120,8 +117,8 @@ def _values(
     return {replicate: value for replicate, value in found.items() if value is not None}
 
 
-def _metric(key: str, row: Mapping[str, Any], metric: str) -> float | None:
-    value = row.get(metric)
+def _metric(key: str, row: Result, metric: str) -> float | None:
+    value = row.number(metric)
     if metric.startswith(MEASURED) and (value is None or math.isnan(value)):
         return None
     if value is None:
@@ -130,26 +127,26 @@ def _metric(key: str, row: Mapping[str, Any], metric: str) -> float | None:
         raise ConfigError(
             f"a result must have the study's metric, got metric={metric!r}, key={key}{hint}"
         )
-    return 100 * float(value)
+    return 100 * value
 
 
 def _stale(
     given: Mapping[Place, ResolvedCell],
-    results: Mapping[str, Mapping[str, Any]],
+    results: Mapping[str, Result],
     current: Callable[[str], str],
 ) -> Iterator[str]:
     """Yield the keys whose results were made by other source code than `current` says."""
     for key in {key for cell in given.values() for key in cell.trials.values()}:
-        row = results.get(key, {})
-        if SOURCE in row and "method" in row and row[SOURCE] != current(row["method"]):
+        row = results.get(key)
+        if row and row.source and row.method and row.source != current(row.method):
             yield key
 
 
 def _cell(
     cell: ResolvedCell,
     ours: Mapping[str, float],
-    results: Mapping[str, Mapping[str, Any]],
-    failures: Mapping[str, Mapping[str, Any]],
+    results: Mapping[str, Result],
+    errors: Mapping[str, str],
     alpha: float,
 ) -> Cell:
     trials = cell.trials
@@ -164,7 +161,7 @@ def _cell(
         value=cell.value,
         keys=tuple(trials[replicate] for replicate in ours),
         wanted=len(trials),
-        failed=sum(key in failures and key not in results for key in trials.values()),
+        failed=sum(key in errors and key not in results for key in trials.values()),
         n=len(units),
         mean=mean,
         std=std,
@@ -249,12 +246,12 @@ def _orders(
 
 def _errors(
     cells: Mapping[Place, ResolvedCell],
-    results: Mapping[str, Any],
-    failures: Mapping[str, Mapping[str, Any]],
+    results: Mapping[str, Result],
+    errors: Mapping[str, str],
 ) -> Iterator[str]:
     """Yield place and last line of the error of each failed trial."""
     for (row, column), cell in cells.items():
         for replicate, key in cell.trials.items():
-            if key in failures and key not in results:
-                lines: Sequence[str] = str(failures[key].get("error", "")).strip().splitlines()
+            if key in errors and key not in results:
+                lines: Sequence[str] = errors[key].strip().splitlines()
                 yield f"{row}, {column}, {replicate} ({key}): {lines[-1] if lines else 'no error'}"

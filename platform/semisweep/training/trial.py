@@ -7,6 +7,7 @@ trial's identity everywhere: folder, Parquet row, table cell, cluster.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -127,8 +128,11 @@ class Trial:
 FIELDS = ("method", "config", "data", "training", "seed")
 
 
-def decode_trial(data: dict[str, Any]) -> Trial:
+def decode_trial(data: Mapping[str, Any]) -> Trial:
     """Return the trial that `Trial.encoded` described; imports its method, where that is now."""
+    absent = [name for name in FIELDS if name not in data]
+    if absent:
+        raise ConfigError(f"a described trial must have {', '.join(FIELDS)}, got none of {absent}")
     path = current_path(data["method"])
     return Trial(
         method=path,
