@@ -20,7 +20,7 @@ from semisweep.cluster import head_watch, ray_internals
 from semisweep.cluster.head_watch import HeadWatch
 from semisweep.cluster.signals import Signals
 from semisweep.cluster.worker_groups import WorkerGroups
-from semisweep.core.errors import ClusterError, SemisweepError
+from semisweep.core.errors import ClusterError, SemisweepError, SweepError
 from semisweep.core.faults import Fault
 from semisweep.store.store import Store
 from semisweep.store.trial_log import keep_fault
@@ -123,15 +123,23 @@ class Connection:
                 self.ray = ray  # from here on there is something to shut down
                 ray.init(**self._options())
                 imported.result()
-        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-            rule = "have the driver's versions" if "Version mismatch" in str(error) else "answer"
-            raise ClusterError(
-                f"a Ray cluster must {rule}, got address={address or 'local'}: {error}"
-            ) from None
+        except Exception as error:  # Ray raises that very class where it does not come up in time
+            raise self._refused(error) from None
         self._head_watch = self._watch()
         self._head_watch.start()
         self._printing = ray_internals.replace_printing(self._print)
         self._begin()
+
+    def _refused(self, error: Exception) -> SemisweepError:
+        """Return why Ray is not connected, in one line."""
+        said = str(error).strip() or type(error).__name__
+        if self._address is None:
+            return SweepError(
+                f"Ray must start on this machine, got {said}; nothing finished is lost, run the "
+                "same command again, when the machine is less busy"
+            )
+        rule = "have the driver's versions" if "Version mismatch" in said else "answer"
+        return ClusterError(f"a Ray cluster must {rule}, got address={self._address}: {said}")
 
     def confirm(self) -> None:
         """Return where Ray lives, or is not connected; otherwise say so and end this process."""
