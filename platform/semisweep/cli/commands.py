@@ -125,12 +125,12 @@ def _show(study: str, request: Request, store: Store) -> int:
 
     reading = Reading([study], request, store)
     text = reading.text()
-    path = write(study, request, text)
     if request.smoke:
+        write(study, request, text)
         click.echo("\n".join(reading.summaries()))
     else:
         show(text)
-        click.echo(f"table: {path}")
+        click.echo(f"table: {write(study, request, text)}")
     failed = reading.failures()
     for line in failed:
         click.echo(f"failed: {line}", err=True)
