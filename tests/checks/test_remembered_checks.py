@@ -49,7 +49,9 @@ def request_here(tiny_shapes: Path, tmp_path: Path) -> Request:
 def prepared(own: Study, request: Request, **more: Any) -> tuple[Any, list[str]]:
     said: list[str] = []
     request = dataclasses.replace(request, **more)
-    return prepare(own, request, Splits(request.roots), said.append), said
+    return prepare(
+        own, request, Splits(request.roots), Store.open(request.store, create=True), said.append
+    ), said
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from semisweep import Store
 from semisweep.core.markdown import grid
 from semisweep.store.resolved_search import Direction
 from semisweep.study.request import Request, Roots
-from semisweep.tables.rendering import failures, provenance_table, render, resolved_study, write
+from semisweep.tables.rendering import Reading, provenance_table, render, resolved_study, write
 from semisweep_methods.rankmatch import RankMatch
 
 METRIC = "last.val.miou"
@@ -79,10 +79,10 @@ def test_a_study_that_was_never_run_shows_the_published_numbers(tmp_path: Path) 
 
 def test_what_was_run_is_shown_as_it_was_run(kept_store: Path) -> None:
     """Until the user asks for something else: then the study is resolved anew."""
-    stored = resolved_study("quickstart", request(kept_store, scale="paper"))
-    changed = resolved_study(
-        "quickstart", request(kept_store, scale="paper", changes={"training.epochs": 3})
-    )
+    kept = Store.open(kept_store)
+    stored = resolved_study("quickstart", request(kept_store, scale="paper"), kept)
+    other = request(kept_store, scale="paper", changes={"training.epochs": 3})
+    changed = resolved_study("quickstart", other, kept)
 
     assert stored.title == "A table of tests"
     assert changed.title.startswith("Quickstart")
@@ -90,13 +90,14 @@ def test_what_was_run_is_shown_as_it_was_run(kept_store: Path) -> None:
 
 
 def test_failures_are_those_of_the_study(kept_store: Path) -> None:
-    assert failures("quickstart", request(kept_store, scale="paper")) == ["bbbb: it broke"]
+    reading = Reading(["quickstart"], request(kept_store, scale="paper"))
+    assert reading.failures() == ["bbbb: it broke"]
 
 
 def test_the_written_table_is_the_shown_one(store: Store) -> None:
     asked = request(store.root)
 
-    path = write("rankmatch_agents", asked)
+    path = write("rankmatch_agents", asked, render(["rankmatch_agents"], asked))
 
     assert path == store.root / "tables" / "rankmatch_agents@mini.md"
     assert path.read_text() == render(["rankmatch_agents"], asked)

@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from resolved import cell, table
 
 from semisweep import Store
+from semisweep.store.trial_folder import TrialFolder
 from semisweep.tables.status import duration, status_lines, study_status
 
 TABLE = table(cell([f"k{n}" for n in range(6)]))
@@ -141,6 +144,32 @@ def test_a_study_of_which_nothing_runs_says_so(store: Store) -> None:
     for key in ("k3", "k4", "k5"):
         store.trial(key).complete({})
     assert list(status_lines(store, NOW))[1].endswith("complete")
+
+
+def test_each_trial_is_asked_once_however_many_studies_want_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        store.write_study(f"study {number}", "mini", TABLE)
+    asked: Counter[tuple[str, str]] = Counter()
+
+    def counted(name: str, ask: Callable[..., Any]) -> Callable[..., Any]:
+        def asking(folder: TrialFolder, *more: Any) -> Any:
+            asked[name, folder.key] += 1
+            return ask(folder, *more)
+
+        return asking
+
+    for name in ("failure", "result"):
+        monkeypatch.setattr(TrialFolder, name, counted(name, getattr(TrialFolder, name)))
+    for name in ("finished", "in_training"):
+        ask = property(counted(name, getattr(TrialFolder, name).fget))
+        monkeypatch.setattr(TrialFolder, name, ask)
+    lines = list(status_lines(store, NOW))
+
+    assert len(lines) == 7
+    assert {key for name, key in asked if name == "finished"} == {f"k{n}" for n in range(6)}
+    assert set(asked.values()) == {1}
 
 
 @pytest.mark.parametrize(

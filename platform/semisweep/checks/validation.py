@@ -25,15 +25,11 @@ FEWEST_REPLICATES = 3  # of a race: with two there is no look before the last
 
 
 def check_place(name: str, request: Request) -> None:
-    """Refuse a name, scale, data folder or store that will not do; imports nothing heavy.
-
-    Makes the store, empty, where there is none.
-    """
+    """Refuse a name, scale or data folder that will not do; imports nothing heavy."""
     check_study_name(name)
     if ":" not in name and request.scale not in (*SCALES, PROXY):
         raise unknown("scale", request.scale, (*SCALES, PROXY))
     check_roots(request.roots)
-    Store.open(request.store, create=True)
 
 
 def check_study(study: Study | Search, request: Request) -> Splits:

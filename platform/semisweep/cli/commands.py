@@ -19,6 +19,7 @@ from semisweep.cli.weights import weights
 from semisweep.core.errors import SemisweepError, SweepError
 
 if TYPE_CHECKING:
+    from semisweep.store.store import Store
     from semisweep.study.request import Request
 
 CUT_OFF = 1
@@ -114,20 +115,23 @@ def run(studies: Sequence[str], **options: Any) -> int:
 
     request = make_request(**options)
     names = _all_studies(studies, request)
-    launch.run(names, request, lambda text: click.echo(text, err=True))
-    return max(_show(name, request) for name in names)
+    store = launch.run(names, request, lambda text: click.echo(text, err=True))
+    return max(_show(name, request, store) for name in names)
 
 
-def _show(study: str, request: Request) -> int:
-    from semisweep.tables.rendering import failures, render, summary, write
+def _show(study: str, request: Request, store: Store) -> int:
+    """Print the table of a study and keep it, from one reading; return the exit code."""
+    from semisweep.tables.rendering import Reading, write
 
+    reading = Reading([study], request, store)
+    text = reading.text()
     if request.smoke:
-        write(study, request)
-        click.echo(summary(study, request))
+        write(study, request, text)
+        click.echo("\n".join(reading.summaries()))
     else:
-        show(render([study], request))
-        click.echo(f"table: {write(study, request)}")
-    failed = failures(study, request)
+        show(text)
+        click.echo(f"table: {write(study, request, text)}")
+    failed = reading.failures()
     for line in failed:
         click.echo(f"failed: {line}", err=True)
     return 1 if failed else 0

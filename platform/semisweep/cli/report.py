@@ -41,13 +41,17 @@ def report(
     from semisweep.core.device import usable
     from semisweep.report import page
     from semisweep.study.catalogue import study_names
+    from semisweep.tables.rendering import opened
 
     request = make_request(**options)
     # Without pictures nothing is computed, and asking torch would take seconds.
     chosen = usable(device) if images or features or device else "cpu"
     names = list(study_names()) if tuple(studies) == ("all",) else studies
-    found = page.studies_for(names, request)
-    sections = page.sections_for(found, request, images=images, features=features, device=chosen)
+    store = opened(request)
+    found = page.studies_for(names, request, store)
+    sections = page.sections_for(
+        found, request, store, images=images, features=features, device=chosen
+    )
     text = page.page(sections, request.store)
     page.write(text, output)
     click.echo(f"{output}: {len(sections)} studies, {len(text) / 2**20:.1f} MiB")

@@ -97,13 +97,13 @@ def import_numbers(file: Path, store: str) -> None:
     """
     from semisweep.store.store import Store
     from semisweep.tables import imported_numbers
-    from semisweep.tables.rendering import resolved_study
+    from semisweep.tables.rendering import opened, resolved_study
 
     lines = imported_numbers.read_lines(file)
     tables = {}
     for study, scale in dict.fromkeys((line["study"], line["scale"]) for line in lines):
         request = _request(store, scale)
-        tables[study, scale] = _table_of(resolved_study(study, request), study)
+        tables[study, scale] = _table_of(resolved_study(study, request, opened(request)), study)
     imported_numbers.check_places(lines, tables)
     new = imported_numbers.keep(Store.open(store, create=True), lines)
     click.echo(f"{new} of {len(lines)} numbers are new, in {len(tables)} tables of {store}")

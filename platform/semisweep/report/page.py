@@ -9,20 +9,23 @@ from pathlib import Path
 from semisweep.report.sections import Part, Section, section
 from semisweep.store.files import replacing
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
+from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store
 from semisweep.study.request import Request
-from semisweep.tables.rendering import read, resolved_study
+from semisweep.tables.rendering import opened, resolved_study
 
 HERE = Path(__file__).parent
 
 
-def studies_for(names: Sequence[str], request: Request) -> list[StudyOrSearch]:
+def studies_for(
+    names: Sequence[str], request: Request, store: Store | None = None
+) -> list[StudyOrSearch]:
     """Return the resolved studies of a report: those that are named, or all that the store has."""
+    store = opened(request) if store is None else store
     if names:
-        return [resolved_study(name, request) for name in names]
-    if not Store.exists(request.store):
+        return [resolved_study(name, request, store) for name in names]
+    if store is None:
         return []
-    store = Store.open(request.store)
     found = (store.read_study(name, scale) for name, scale in store.studies())
     return [study for study in found if study is not None]
 
@@ -30,6 +33,7 @@ def studies_for(names: Sequence[str], request: Request) -> list[StudyOrSearch]:
 def sections_for(
     studies: Sequence[StudyOrSearch],
     request: Request,
+    store: Store | None = None,
     *,
     images: int = 0,
     features: bool = False,
@@ -40,7 +44,8 @@ def sections_for(
     With `images` so many pictures of what each arm sees, with `features` a map of its features;
     both need kept weights and the images, and import torch.
     """
-    stored = read(studies, request)
+    store = opened(request) if store is None else store
+    stored = Snapshot(store, (key for study in studies for key in study.keys))
     data = [
         part for name, root in request.roots.named.items() for part in ("--data", f"{name}={root}")
     ]

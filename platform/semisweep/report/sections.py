@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,32 +11,47 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from semisweep.report import curve_plots, search_figures
-from semisweep.report.axes import number, value_axis
+from semisweep.report.axes import Axis, number, value_axis
 from semisweep.report.figure import Figure
 from semisweep.report.provenance_facts import facts
 from semisweep.report.svg import interval
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch, Value
 from semisweep.store.resolved_study import Label
 from semisweep.store.snapshot import Snapshot
+from semisweep.tables.cell_texts import EMPTY, NOTHING, CellText, heading, lines
 from semisweep.tables.cell_texts import notes as table_notes
-from semisweep.tables.footnotes import NO_VERDICT, verdict
+from semisweep.tables.footnotes import NO_VERDICT
 from semisweep.tables.rendering import tabulate
 from semisweep.tables.table_values import Cell, Table
 
-NOTHING = "–"
 TRIALS_SHOWN = 60  # of a search
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Line:
-    """A row of a table at one column: texts, a picture, and what leads to its trials."""
+    """A row of a table at one column: its texts, a picture, and what leads to its trials."""
 
-    label: str
-    published_only: bool
-    base: bool
-    cells: Mapping[str, Any] = field(default_factory=dict)
+    row: Label
+    text: CellText
+    has_cell: bool
+    imported: bool = False
+    base: bool = False
+    best: bool = False
+    missing: bool = False
+    picture: str = ""
+    verdict_kind: str = "none"
     trials: Sequence[tuple[str, str]] = ()  # replicate, key
     command: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A column of a table with its rows; of counts there are the first two headings only."""
+
+    label: str
+    heading: Sequence[str]
+    counts: bool
+    lines: Sequence[Line]
 
 
 @dataclass(kw_only=True)
@@ -63,7 +77,7 @@ class Section:
     wanted: int
     failed: int
     summary: str
-    grids: Sequence[tuple[str, Sequence[Line]]] = ()
+    grids: Sequence[Grid] = ()
     base: bool = False
     published: bool = False
     head: Sequence[str] = ()
@@ -88,7 +102,12 @@ def section(
         **_heading(study, stored),
         summary=_summary(table),
         grids=[
-            (column.label, list(_lines(table, column, trials, store_path, data)))
+            Grid(
+                label=column.label,
+                heading=heading(table, column),
+                counts=bool(column.unit),
+                lines=list(_lines(table, column, trials, store_path, data)),
+            )
             for column in table.columns
         ],
         base=bool(table.base),
@@ -139,74 +158,33 @@ def _lines(
     numbers = [value for cell in cells for value in (cell.mean, cell.low, cell.high)]
     numbers += [cell.published for cell in cells if cell.published is not None]
     axis = value_axis("", numbers)
-    best = _best(table, column, cells)
-    for row in table.rows:
-        cell = table.cells.get((row.name, column.name))
-        line = Line(label=row.label, published_only=row.published_only, base=row.name == table.base)
-        if cell is not None:
-            text = f"{row.label}: {_ours(cell)}"
-            line.cells = {
-                "published": _published(cell),
-                "ours": _ours(cell),
-                "best": cell.complete and cell.mean == best,
-                "missing": not cell.keys,
-                "picture": interval(axis, cell.mean, cell.low, cell.high, cell.published, text)
-                if cell.keys or cell.published is not None
-                else "",
-                "bounds": _bounds(cell.low, cell.high),
-                "delta": _delta(cell),
-                "delta_bounds": _delta_bounds(cell),
-                "verdict": verdict(cell, table.margin),
-                "kind": cell.decision.verdict if cell.decision else "none",
-            }
-            own = trials.get((row.name, column.name), {})
-            line.trials = list(own.items())
-            line.command = _again(table, cell, own, store_path, data) if own else ""
-        yield line
+    for line in lines(table, column):
+        cell = line.cell
+        if cell is None:
+            imported = line.text is not EMPTY
+            yield Line(row=line.row, text=line.text, has_cell=imported, imported=imported)
+            continue
+        own = trials.get((cell.row, cell.column), {})
+        yield Line(
+            row=line.row,
+            text=line.text,
+            has_cell=True,
+            base=cell.row == table.base,
+            best=line.best,
+            missing=not cell.keys and cell.value is None,
+            picture="" if column.unit else _picture(axis, line.row, cell, line.text),
+            verdict_kind=cell.decision.verdict if cell.decision else "none",
+            trials=list(own.items()),
+            command=_again(table, cell, own, store_path, data) if own else "",
+        )
 
 
-def _best(table: Table, column: Label, cells: Sequence[Cell]) -> float:
-    """Return the highest mean of a column's complete cells; NaN where none is to be in bold."""
-    means = [cell.mean for cell in cells if cell.complete and not math.isnan(cell.mean)]
-    return max(means) if len(means) > 1 and column.name not in table.mixed else math.nan
-
-
-def _published(cell: Cell) -> str:
-    if cell.published is None:
-        return NOTHING
-    spread = "" if cell.published_std is None else f" ± {cell.published_std:g}"
-    return f"{cell.published:.2f}".removesuffix("0") + spread
-
-
-def _ours(cell: Cell) -> str:
-    if not cell.wanted:
-        return NOTHING
-    if not cell.keys:
-        return f"{cell.failed} of {cell.wanted} failed" if cell.failed else "missing"
-    spread = "" if math.isnan(cell.std) else f" ± {cell.std:.1f}"
-    count = f"{cell.n}" if cell.complete else f"{len(cell.keys)} of {cell.wanted}"
-    return f"{cell.mean:.1f}{spread} ({count})"
-
-
-def _bounds(low: float, high: float, sign: str = "") -> str:
-    return NOTHING if math.isnan(low) else f"[{_number(low, sign)}, {_number(high, sign)}]"
-
-
-def _delta(cell: Cell) -> str:
-    if cell.same_as_base:
-        return "same trials"
-    if math.isnan(cell.delta):
-        return NOTHING
-    return _number(cell.delta, "+")
-
-
-def _delta_bounds(cell: Cell) -> str:
-    known = not cell.same_as_base and not math.isnan(cell.delta_low)
-    return _bounds(cell.delta_low, cell.delta_high, "+") if known else ""
-
-
-def _number(value: float, sign: str = "") -> str:
-    return f"{round(value, 1) + 0.0:{sign}.1f}".replace("-", "−")
+def _picture(axis: Axis, row: Label, cell: Cell, text: CellText) -> str:
+    """Return a cell's mean, interval and published number on an axis; "" where it has none."""
+    if not cell.keys and cell.published is None:
+        return ""
+    told = f"{row.label}: {text.ours}"
+    return interval(axis, cell.mean, cell.low, cell.high, cell.published, told)
 
 
 def _again(

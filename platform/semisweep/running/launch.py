@@ -26,44 +26,51 @@ from semisweep.study.request import AUTO, Request
 from semisweep.tables.image_tests import image_tests
 
 
-def run(names: Sequence[str], request: Request, say: Say = lambda text: None) -> None:
-    """Bring every trial of some studies to a result or a failure; `say` gets warnings.
+def run(names: Sequence[str], request: Request, say: Say = lambda text: None) -> Store:
+    """Bring every trial of some studies to a result or a failure; return the store that has them.
 
-    Ray starts first, and its workers while the studies are still being imported, unless the store
-    says that nothing is left to run, or there are fields, data or workers of the user to check.
+    `say` gets warnings. Ray starts first, and its workers while the studies are still being
+    imported, unless the store says that nothing is left to run, or there are fields, data or
+    workers of the user to check.
     """
     for name in names:
         check_place(name, request)
+    store = Store.open(request.store, create=True)
     if request.smoke:
         from semisweep.study.smoke import smoke_roots
 
         request = replace(request, roots=smoke_roots(request))
     with Connection(request.resources) as connection:
-        if is_plain(request) and not all(looks_finished(name, request) for name in names):
+        if is_plain(request) and not all(looks_finished(name, request, store) for name in names):
             connection.connect()
         studies = [wanted(find_study(name), request) for name in names]
         apart = [study for study in studies if request.race or isinstance(study, Search)]
         tables = [
-            prepare(study, request, check_study(study, request), say)
+            prepare(study, request, check_study(study, request), store, say)
             for study in studies
             if isinstance(study, Study) and not request.race
         ]
-        connection.pack = packer(request, tables, apart, say)
-        run_tables(tables, request, connection)
-        look_closer(tables, request, say)
+        connection.pack = packer(request, store, tables, apart, say)
+        run_tables(tables, request, connection, store)
+        look_closer(tables, request, store, say)
         for study in apart:
             check_study(study, request)
         if apart and not tables:
-            run_apart(apart.pop(0), request, connection, say)
+            run_apart(apart.pop(0), request, connection, store, say)
     for study in apart:
         with Connection(request.resources) as own:
-            own.pack = packer(request, [], [study], say)
-            run_apart(study, request, own, say)
-    compact_after_sweep(Store.open(request.store))
+            own.pack = packer(request, store, [], [study], say)
+            run_apart(study, request, own, store, say)
+    compact_after_sweep(store)
+    return store
 
 
 def packer(
-    request: Request, tables: Sequence[Prepared], apart: Sequence[Study | Search], say: Say
+    request: Request,
+    store: Store,
+    tables: Sequence[Prepared],
+    apart: Sequence[Study | Search],
+    say: Say,
 ) -> Callable[[Any], float | None]:
     """Return what tells, of a cluster, which share of a GPU the trials of a request need."""
 
@@ -80,7 +87,7 @@ def packer(
         elif len(races) < len(apart):
             why = "what a search will ask for is not known"
         else:
-            share = gpu_share(trials, Store.open(request.store, create=True), room)
+            share = gpu_share(trials, store, room)
         if room and share is None:
             say(f"warning: a GPU for each worker, got gpus={AUTO}: {why}")
         return share
@@ -88,10 +95,11 @@ def packer(
     return pack
 
 
-def look_closer(tables: Sequence[Prepared], request: Request, say: Say) -> None:
+def look_closer(tables: Sequence[Prepared], request: Request, store: Store, say: Say) -> None:
     """Measure of finished trials what tables show beside results: pseudo-labels, other images."""
-    store = Store.open(request.store)
-    finished = store.finished()
+    finished = {key for prepared in tables for key in prepared.finished}
+    trained = {key for prepared in tables for key in prepared.missing}
+    finished |= store.ends(trained).finished if trained else set()
     for prepared in tables:
         if measured_keys(prepared.table):
             measure(prepared.table, store, request.roots, say)
@@ -107,22 +115,23 @@ def wanted(study: Study | Search, request: Request) -> Study | Search:
     return study
 
 
-def run_apart(study: Study | Search, request: Request, connection: Connection, say: Say) -> None:
+def run_apart(
+    study: Study | Search, request: Request, connection: Connection, store: Store, say: Say
+) -> None:
     """Run a search, or race the rows of a table: what comes next depends on what has ended."""
     if isinstance(study, Search):
         from semisweep.running import search_run as searching
 
-        searching.run_search(study, request, connection, say)
+        searching.run_search(study, request, connection, store, say)
         return
     from semisweep.checks.remembered_checks import check_before
     from semisweep.running.race_run import run_race
 
     splits = check_study(study, request)
     if request.check:
-        store = Store.open(request.store, create=True)
         for finding in check_before(study, request.scale, request.changes, splits, store):
             say(f"warning: {study.name}: {finding}")
-    run_race(study, request, connection, splits)
+    run_race(study, request, connection, store, splits)
 
 
 def is_plain(request: Request) -> bool:
@@ -137,9 +146,10 @@ def is_plain(request: Request) -> bool:
     return not (request.roots.named or request.top_up or of_some_studies)
 
 
-def run_tables(tables: Sequence[Prepared], request: Request, connection: Connection) -> None:
+def run_tables(
+    tables: Sequence[Prepared], request: Request, connection: Connection, store: Store
+) -> None:
     """Run the trials of tables that have no result, on Ray; those of several tables once."""
-    store = Store.open(request.store)
     jobs: dict[str, Job] = {}
     names: dict[str, str] = {}
     metrics: dict[str, str] = {}

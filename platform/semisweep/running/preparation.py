@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from semisweep.core.errors import ConfigError
 from semisweep.store.resolved_study import ResolvedStudy
+from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store
 from semisweep.study.catalogue import short
 from semisweep.study.declaration import Study
@@ -14,7 +15,7 @@ from semisweep.study.plan import plan
 from semisweep.study.request import Request
 from semisweep.study.resolve import Splits, resolve
 from semisweep.tables.interim_analysis import InterimAnalysis, kept_look, look_again
-from semisweep.tables.rendering import make_table
+from semisweep.tables.rendering import tabulate
 from semisweep.training.trial import Trial
 
 Say = Callable[[str], None]
@@ -22,23 +23,23 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A table that is to be run, and which of its trials have no result."""
+    """A table that is to be run, and which of its trials have a result and which have none."""
 
     table: ResolvedStudy
     trials: Mapping[str, Trial]
     splits: Splits
     missing: tuple[str, ...]
+    finished: tuple[str, ...]
 
 
-def prepare(study: Study, request: Request, splits: Splits, say: Say) -> Prepared:
+def prepare(study: Study, request: Request, splits: Splits, store: Store, say: Say) -> Prepared:
     """Return what running a study comes to; keeps its resolved table in the store.
 
     Its arms are checked before, if any of them is to be trained. Raises `ConfigError` for an arm
     that must not be, and for a look that was not planned.
     """
-    store = Store.open(request.store, create=True)
     stored = store.read_table(study.name, request.stored_scale)
-    look = chosen_look(stored, request)
+    look = chosen_look(stored, request, store)
     scale, changes = request.scale, request.changes
     resolved = resolve(
         study,
@@ -58,7 +59,13 @@ def prepare(study: Study, request: Request, splits: Splits, say: Say) -> Prepare
         notes=(*resolved.table.notes, *notes),
     )
     store.write_study(study.name, request.stored_scale, table)
-    return Prepared(table=table, trials=resolved.trials, splits=splits, missing=missing)
+    return Prepared(
+        table=table,
+        trials=resolved.trials,
+        splits=splits,
+        missing=missing,
+        finished=state.finished,
+    )
 
 
 def adapted(request: Request) -> Callable[[Trial], Trial] | None:
@@ -70,18 +77,18 @@ def adapted(request: Request) -> Callable[[Trial], Trial] | None:
     return shortened
 
 
-def chosen_look(stored: ResolvedStudy | None, request: Request) -> InterimAnalysis:
+def chosen_look(stored: ResolvedStudy | None, request: Request, store: Store) -> InterimAnalysis:
     """Return which look at a table a request is for: the next one, if it is to be topped up."""
     same = stored is not None and stored.changes == dict(request.changes)
     stored = stored if same else None
     if request.top_up:
-        table = make_table(stored, request) if stored is not None else None
+        table = tabulate(stored, Snapshot(store, stored.keys)) if stored is not None else None
         if table is None or stored is None:
             raise ConfigError(
                 "a top-up must follow a run of the study with the same --set, got none in "
                 f"store={request.store}; run it without --top-up first"
             )
-        missing = plan([stored], Store.open(request.store)).missing
+        missing = plan([stored], store).missing
         return look_again(stored, table, request.looks, missing=bool(missing))
     look = kept_look(stored, request.looks)
     if look.units and request.seeds:
@@ -118,13 +125,10 @@ def checked_notes(
     return []
 
 
-def looks_finished(name: str, request: Request) -> bool:
+def looks_finished(name: str, request: Request, store: Store) -> bool:
     """Return whether the store has all results of the study as it ran last; reads a few files."""
     asks_more = request.retry_failed or request.continue_stopped or request.trials or request.race
     if request.changes or request.seeds or request.top_up or asks_more:
         return False
-    if not Store.exists(request.store):
-        return False
-    store = Store.open(request.store)
     table = store.read_study(short(name), request.stored_scale)
     return table is not None and not plan([table], store).missing

@@ -51,10 +51,12 @@ class Behind(NamedTuple):
     n: int  # units of replication that the test rests on
 
 
-def run_race(study: Study, request: Request, connection: Connection, splits: Splits) -> None:
+def run_race(
+    study: Study, request: Request, connection: Connection, store: Store, splits: Splits
+) -> None:
     """Run the trials of a table on Ray, but those of rows that have been stopped."""
     resolved = resolve(study, request.scale, splits, request.changes, request.seeds)
-    race = Race(resolved, Store.open(request.store, create=True), splits, request)
+    race = Race(resolved, store, splits, request)
     if race.total:
         with SweepProgress(race.total, race.names) as progress:
             race.progress = progress

@@ -41,13 +41,14 @@ TELLING = ("finished", "stopped")
 TURN_SECONDS = 2.0  # between looks whether another process is done with the search
 
 
-def run_search(search: Search, request: Request, connection: Connection, say: Say) -> None:
+def run_search(
+    search: Search, request: Request, connection: Connection, store: Store, say: Say
+) -> None:
     """Suggest and run trials until the search has as many as it asks for.
 
     One process at a time: others would suggest without knowing of each other. The next one goes on
     where that ends, however it does.
     """
-    store = Store.open(request.store, create=True)
 
     def wait() -> None:
         say(f"{search.name}: waits, as another process goes on with it in store={store.root}")

@@ -24,9 +24,14 @@ class Observation(NamedTuple):
     on_the_way: Mapping[int, float] = {}
 
 
-def outcomes(store: Store, search: ResolvedSearch) -> dict[str, Observation]:
-    """Return the outcomes of those trials of a search that have ended, by key."""
-    finished = results(store, search.keys)
+def outcomes(
+    store: Store, search: ResolvedSearch, finished: Mapping[str, Result] | None = None
+) -> dict[str, Observation]:
+    """Return the outcomes of those trials of a search that have ended, by key.
+
+    `finished`: the results of the trials, where they have been read.
+    """
+    finished = results(store, search.keys) if finished is None else finished
     found = {
         key: of_row(search, key, finished[key])
         if key in finished

@@ -63,7 +63,11 @@ class Kind:
 
     def stamps(self, store: Store, keys: Iterable[str]) -> dict[str, Stamp]:
         """Return the stamps of those of `keys` that have a file."""
-        found = ((key, self.stamp(folder)) for key, folder in store.survey(keys).items())
+        return self.stamps_of(store.survey(keys))
+
+    def stamps_of(self, folders: Mapping[str, TrialFolder]) -> dict[str, Stamp]:
+        """Return the stamps of those trials that have a file."""
+        found = ((key, self.stamp(folder)) for key, folder in folders.items())
         return {key: stamp for key, stamp in found if stamp is not None}
 
     def read(

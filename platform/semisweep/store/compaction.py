@@ -8,7 +8,7 @@ or too few, and then readers read the trials themselves.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -48,7 +48,10 @@ def compact(store: Store, *, wait: bool = True) -> list[Compacted]:
     if not any(map(RESULTS.stamp, store.survey(keys).values())):
         return []
     with store.lock(RESULTS.name, wait=wait) as locked:
-        return [_compact(store, kind, keys) for kind in (RESULTS, HISTORY)] if locked else []
+        folders = store.survey(keys) if locked else {}
+        ended = RESULTS.stamps_of(folders)
+        stamps = {RESULTS: ended, HISTORY: HISTORY.stamps_of({key: folders[key] for key in ended})}
+        return [_compact(store, kind, stamps[kind]) for kind in stamps] if locked else []
 
 
 def compact_after_sweep(store: Store) -> None:
@@ -61,9 +64,8 @@ def compact_after_sweep(store: Store) -> None:
         logger.warning("not compacted, which makes queries slower and loses nothing: %s", error)
 
 
-def _compact(store: Store, kind: Kind, keys: Sequence[str]) -> Compacted:
+def _compact(store: Store, kind: Kind, stamps: Mapping[str, Stamp]) -> Compacted:
     files.remove(store.root / kind.name, files.is_temporary)
-    stamps = kind.stamps(store, RESULTS.stamps(store, keys))
     parts, unwanted = open_parts(store, kind, thorough=True)
     kept = _worth_keeping(parts, stamps)
     sheets, covered = _still_true([part for part in parts if part not in kept], kept, stamps)

@@ -15,9 +15,9 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -37,6 +37,14 @@ LEASED = 2  # leases do
 LEASES = "SEMISWEEP_LEASES"
 MARKER = "semisweep.json"
 FEW = 8  # so many trials are asked for one by one, more by a listing of all
+
+
+@dataclass(frozen=True)
+class Ends:
+    """How some trials have ended: those with a result, and those that failed and have none."""
+
+    finished: frozenset[str] = frozenset()
+    failures: Mapping[str, Failure] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,15 +127,24 @@ class Store:
             f"of {said}{hint}"
         )
 
+    def ends(self, keys: Iterable[str]) -> Ends:
+        """Return how trials have ended, each of them asked once."""
+        finished: set[str] = set()
+        failures: dict[str, Failure] = {}
+        for key, folder in self.survey(keys).items():
+            if folder.finished:
+                finished.add(key)
+            elif (failure := folder.failure()) is not None:
+                failures[key] = failure
+        return Ends(frozenset(finished), failures)
+
     def finished(self) -> set[str]:
         """Return the keys of the trials that have a result."""
         return {key for key, folder in self.survey(self.keys()).items() if folder.finished}
 
     def failures(self, keys: Iterable[str] | None = None) -> dict[str, Failure]:
         """Return what is known of each trial, or each of `keys`, that failed and has no result."""
-        folders = self.survey(self.keys() if keys is None else keys)
-        found = {key: folder.failure() for key, folder in folders.items() if not folder.finished}
-        return {key: failure for key, failure in found.items() if failure is not None}
+        return dict(self.ends(self.keys() if keys is None else keys).failures)
 
     def stopped(self, keys: Iterable[str] | None = None) -> dict[str, Result]:
         """Return the row of each trial, or each of `keys`, that a search stopped on its way."""

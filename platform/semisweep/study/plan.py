@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
 from semisweep.store.resolved_study import ResolvedStudy
-from semisweep.store.store import Store
+from semisweep.store.store import Ends, Store
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,13 @@ class Plan:
 
 def plan(studies: Iterable[StudyOrSearch], store: Store | None) -> Plan:
     """Return the plan of resolved studies against a store; None is an empty store."""
+    wanted = list(studies)
+    keys = dict.fromkeys(key for study in wanted for key in study.keys)
+    return plan_after(wanted, store.ends(keys) if store else Ends())
+
+
+def plan_after(studies: Iterable[StudyOrSearch], ends: Ends) -> Plan:
+    """Return the plan of resolved studies whose trials have ended so, or have not."""
     wanted = 0
     keys: dict[str, None] = {}
     in_full: set[str] = set()
@@ -48,14 +55,12 @@ def plan(studies: Iterable[StudyOrSearch], store: Store | None) -> Plan:
         else:
             wanted += len(study.trials)
             behind |= {entry.key for entry in study.trials if entry.was_stopped}
-    finished = store.finished() if store else set()
-    failed = set(store.failures()) - finished if store else set()
-    stopped = behind - in_full - finished - failed
-    ended = finished | failed | stopped
+    stopped = behind - in_full - ends.finished - ends.failures.keys()
+    ended = ends.finished | ends.failures.keys() | stopped
     return Plan(
         wanted,
-        tuple(key for key in keys if key in finished),
-        tuple(key for key in keys if key in failed),
+        tuple(key for key in keys if key in ends.finished),
+        tuple(key for key in keys if key in ends.failures),
         tuple(key for key in keys if key not in ended),
         tuple(key for key in keys if key in stopped),
     )

@@ -11,7 +11,13 @@ from typing import NamedTuple
 
 from semisweep.statistics.intervals import several_draws
 from semisweep.store.resolved_study import Label
-from semisweep.tables.footnotes import image_notes, mixture_notes, verdict, verdict_notes
+from semisweep.tables.footnotes import (
+    NO_VERDICT,
+    image_notes,
+    mixture_notes,
+    verdict,
+    verdict_notes,
+)
 from semisweep.tables.table_values import Cell, Imported, Table
 
 NOTHING = "–"
@@ -20,11 +26,34 @@ STALE = "†"
 OURS = 1  # the place of our number among the texts of a line
 
 
-class Line(NamedTuple):
-    """A row of a table's column: texts of its cells, and whether ours is the best."""
+class CellText(NamedTuple):
+    """What a cell says in each of its places, the same in every format and on the page."""
 
-    label: str
-    texts: tuple[str, ...]  # as many as `heading` has
+    published: str
+    ours: str
+    bounds: str = NOTHING
+    delta: str = NOTHING
+    delta_bounds: str = ""
+    verdict: str = NO_VERDICT
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The texts under the columns of a table."""
+        delta = f"{self.delta} {self.delta_bounds}" if self.delta_bounds else self.delta
+        return self.published, self.ours, self.bounds, delta, self.verdict
+
+
+EMPTY = CellText(NOTHING, NOTHING)
+
+
+class Line(NamedTuple):
+    """A row of a table's column: its cell, what that says, and whether ours is the best."""
+
+    row: Label
+    label: str  # of the row, with what is said of numbers that are not of its own trials
+    text: CellText
+    texts: tuple[str, ...]  # as many of the cell's as `heading` has
+    cell: Cell | None = None  # none where the row has none, and for numbers trained elsewhere
     best: bool = False
 
 
@@ -38,27 +67,27 @@ def heading(table: Table, column: Label) -> tuple[str, ...]:
 
 def lines(table: Table, column: Label) -> Iterator[Line]:
     """Yield the rows of a column; numbers trained elsewhere have a line of their own."""
-    best = _best(table, column)
+    best, width = _best(table, column), len(heading(table, column))
     for row in table.rows:
         cell = table.cells.get((row.name, column.name))
         label = row.label + (" (published only)" if row.published_only and not column.unit else "")
-        width = len(heading(table, column))
-        if cell is None:
-            yield Line(label, (NOTHING,) * width)
-            continue
-        yield Line(label, _texts(table, column, cell)[:width], cell.complete and cell.mean == best)
-        if cell.imported is not None:
-            yield Line(f"{row.label} (imported)", _imported(cell.imported, width))
+        text = EMPTY if cell is None else _text(table, column, cell)
+        is_best = cell is not None and cell.complete and cell.mean == best
+        yield Line(row, label, text, text.columns[:width], cell, is_best)
+        if cell is not None and cell.imported is not None:
+            text = _imported(cell.imported)
+            yield Line(row, f"{row.label} (imported)", text, text.columns[:width])
 
 
-def _texts(table: Table, column: Label, cell: Cell) -> tuple[str, ...]:
+def _text(table: Table, column: Label, cell: Cell) -> CellText:
     if column.unit:
-        return _count(cell.published), _count(cell.value)
-    return (
+        return CellText(_count(cell.published), _count(cell.value))
+    return CellText(
         _published(cell),
         _ours(cell),
         _bounds(cell.low, cell.high),
         _delta(cell),
+        _delta_bounds(cell),
         verdict(cell, table.margin),
     )
 
@@ -70,11 +99,10 @@ def _count(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}"
 
 
-def _imported(found: Imported, width: int) -> tuple[str, ...]:
+def _imported(found: Imported) -> CellText:
     spread = "" if math.isnan(found.std) else f" ± {found.std:.1f}"
-    texts = (NOTHING, f"{found.mean:.1f}{spread} ({found.n} imported)")
-    bounds = _bounds(found.low, found.high)
-    return (*texts, bounds, *(NOTHING for _ in range(width)))[:width]
+    ours = f"{found.mean:.1f}{spread} ({found.n} imported)"
+    return CellText(NOTHING, ours, _bounds(found.low, found.high))
 
 
 def _best(table: Table, column: Label) -> float:
@@ -125,11 +153,12 @@ def _bounds(low: float, high: float, sign: str = "") -> str:
 def _delta(cell: Cell) -> str:
     if cell.same_as_base:
         return "same trials"
-    if math.isnan(cell.delta):
-        return NOTHING
-    if math.isnan(cell.delta_low):
-        return _number(cell.delta, "+")
-    return f"{_number(cell.delta, '+')} {_bounds(cell.delta_low, cell.delta_high, '+')}"
+    return NOTHING if math.isnan(cell.delta) else _number(cell.delta, "+")
+
+
+def _delta_bounds(cell: Cell) -> str:
+    known = not cell.same_as_base and not math.isnan(cell.delta_low)
+    return _bounds(cell.delta_low, cell.delta_high, "+") if known else ""
 
 
 def _number(value: float, sign: str = "") -> str:

@@ -32,48 +32,62 @@ if TYPE_CHECKING:
     from semisweep.training.method import Method
 
 
+class Reading:
+    """What a store says of some studies, read once for a command; without a store, nothing."""
+
+    def __init__(self, names: Sequence[str], request: Request, store: Store | None = None) -> None:
+        self.names, self.request = names, request
+        self.store = opened(request) if store is None else store
+        self.studies = [resolved_study(name, request, self.store) for name in names]
+        self.stored = Snapshot(self.store, (key for study in self.studies for key in study.keys))
+
+    def text(self, form: str = "markdown") -> str:
+        """Return the tables: "terminal" or "markdown", "latex", "html" or "csv".
+
+        Searches have a place in Markdown alone.
+        """
+        if form in ("csv", "latex", "html"):
+            writer = {"csv": to_csv, "latex": to_latex, "html": to_html}[form]
+            tables = [study for study in self.studies if isinstance(study, ResolvedStudy)]
+            return writer([tabulate(study, self.stored) for study in tables])
+        return "\n".join(map(self._markdown, self.studies))
+
+    def failures(self) -> list[str]:
+        """Return one line for each failed trial: its key and its error's last line."""
+        errors = self.stored.errors
+        keys = dict.fromkeys(key for study in self.studies for key in study.keys)
+        return [_failure(key, errors[key]) for key in keys if key in errors]
+
+    def summaries(self) -> list[str]:
+        """Return in a line each how many trials of the studies have finished."""
+        return [
+            f"{study.name:24} {len(self.stored.results.keys() & set(study.keys))} of "
+            f"{len(study.keys)} trials finished"
+            for study in self.studies
+        ]
+
+    def _markdown(self, study: StudyOrSearch) -> str:
+        if isinstance(study, ResolvedSearch):
+            return search_to_markdown(study, self.stored)
+        return to_markdown(tabulate(study, self.stored))
+
+
 def render(names: Sequence[str], request: Request, form: str = "markdown") -> str:
-    """Return the tables of some studies: "terminal" or "markdown", "latex", "html" or "csv".
-
-    Searches have a place in Markdown alone.
-    """
-    studies = [resolved_study(name, request) for name in names]
-    stored = read(studies, request)
-    if form in ("csv", "latex", "html"):
-        writer = {"csv": to_csv, "latex": to_latex, "html": to_html}[form]
-        return writer(
-            [tabulate(study, stored) for study in studies if isinstance(study, ResolvedStudy)]
-        )
-    return "\n".join(
-        search_to_markdown(study, _store_of(study, request))
-        if isinstance(study, ResolvedSearch)
-        else to_markdown(tabulate(study, stored))
-        for study in studies
-    )
+    """Return the tables of some studies as `Reading.text` does."""
+    return Reading(names, request).text(form)
 
 
-def write(name: str, request: Request) -> Location:
-    """Write the table of a study into its store and return the file's path."""
+def opened(request: Request) -> Store | None:
+    """Return the store of a request, None where there is none."""
+    return Store.open(request.store) if Store.exists(request.store) else None
+
+
+def write(name: str, request: Request, text: str) -> Location:
+    """Write the rendered table of a study into its store and return the file's path."""
     path = locate(request.store) / "tables" / f"{short(name)}@{request.stored_scale}.md"
     with replacing(path) as file:
-        file.write(render([name], request).encode())
+        file.write(text.encode())
     return path
-
-
-def summary(name: str, request: Request) -> str:
-    """Return in one line how many trials of a study have finished."""
-    study = resolved_study(name, request)
-    keys = study.keys
-    finished = Store.open(request.store).finished().intersection(keys)
-    return f"{study.name:24} {len(finished)} of {len(keys)} trials finished"
-
-
-def failures(name: str, request: Request) -> list[str]:
-    """Return one line for each failed trial of a study: its key and its error's last line."""
-    study = resolved_study(name, request)
-    keys = study.keys
-    failed = Store.open(request.store).failures(keys)
-    return [_failure(key, failed[key].error) for key in keys if key in failed]
 
 
 def _failure(key: str, error: str) -> str:
@@ -81,11 +95,10 @@ def _failure(key: str, error: str) -> str:
     return printable(f"{key}: {' | '.join(last_lines(error))}{more}")
 
 
-def resolved_study(name: str, request: Request) -> StudyOrSearch:
+def resolved_study(name: str, request: Request, store: Store | None) -> StudyOrSearch:
     """Return a study as its last run left it in the store, or as it would run now."""
-    exists = Store.exists(request.store)
-    if exists and not request.seeds:
-        stored = Store.open(request.store).read_study(short(name), request.stored_scale)
+    if store is not None and not request.seeds:
+        stored = store.read_study(short(name), request.stored_scale)
         if stored is not None and _answers(stored, request.changes):
             return stored
     from semisweep.checks.validation import sample_trials
@@ -118,13 +131,7 @@ def _answers(stored: StudyOrSearch, changes: Mapping[str, object]) -> bool:
 
 def make_table(study: ResolvedStudy, request: Request) -> Table:
     """Return the table of a resolved study from what the store has."""
-    return tabulate(study, read([study], request))
-
-
-def read(studies: Iterable[StudyOrSearch], request: Request) -> Snapshot:
-    """Return what the store has of the trials of some resolved studies."""
-    store = Store.open(request.store) if Store.exists(request.store) else None
-    return Snapshot(store, (key for study in studies for key in study.keys))
+    return tabulate(study, Snapshot(opened(request), study.keys))
 
 
 def tabulate(study: ResolvedStudy, stored: Snapshot) -> Table:
@@ -152,17 +159,12 @@ def current_source(method: str) -> str:
 
 def keys_table(name: str, request: Request) -> str:
     """Return the trials of every cell of a study, and the commands that repeat them."""
-    study = resolved_study(name, request)
+    store = opened(request)
+    study = resolved_study(name, request, store)
     if isinstance(study, ResolvedSearch):
-        return search_to_markdown(study, _store_of(study, request))
-    store = Store.open(request.store) if Store.exists(request.store) else None
+        return search_to_markdown(study, Snapshot(store, study.keys))
     found = list(trial_lines(study, store, name, request))
     return grid([["row", "column", "replicate", "key", "state", "to repeat it"], *found])
-
-
-def _store_of(study: ResolvedSearch, request: Request) -> Store | None:
-    """Return the store in which a search has trials, or None where it has none."""
-    return Store.open(request.store) if study.trials else None
 
 
 def provenance_table(method: type[Method]) -> str:

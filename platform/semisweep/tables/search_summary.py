@@ -9,16 +9,16 @@ from semisweep.core.markdown import grid
 from semisweep.core.safe_text import one_line
 from semisweep.search.trial_outcome import Observation, outcomes
 from semisweep.store.resolved_search import ResolvedSearch, Suggestion, Value
-from semisweep.store.store import Store
+from semisweep.store.snapshot import Snapshot
 
 NOTHING = "–"
 IMPORTANT = 0.005  # shares below it are not told
 AIMS = {"maximize": "high", "minimize": "low"}
 
 
-def search_to_markdown(search: ResolvedSearch, store: Store | None) -> str:
+def search_to_markdown(search: ResolvedSearch, stored: Snapshot) -> str:
     """Return a search's trials as Markdown, the best first; without a store it has none."""
-    found = outcomes(store, search) if store else {}
+    found = outcomes(stored.store, search, stored.results) if stored.store else {}
     entries = _in_order(search, found)
     names = list(dict.fromkeys(name for entry in entries for name in entry.params))
     columns = search.metrics

@@ -15,7 +15,7 @@ from statistics import mean
 from semisweep.store.resolved_search import StudyOrSearch
 from semisweep.store.store import Store
 from semisweep.store.trial_folder import TrialFolder
-from semisweep.study.plan import plan, trial_names
+from semisweep.study.plan import plan_after, trial_names
 
 SAMPLE = 50  # finished trials that say how long one takes
 
@@ -48,16 +48,39 @@ class Status:
     seconds_left: float | None  # as long as as many run as now; None where nothing tells
 
 
+class Standing:
+    """What a store says of the trials of some studies, each of which is asked once."""
+
+    def __init__(self, store: Store, studies: Sequence[StudyOrSearch]) -> None:
+        self.store = store
+        keys = dict.fromkeys(key for study in studies for key in study.keys)
+        self.ends = store.ends(keys)
+        unfinished = (key for key in keys if key not in self.ends.finished)
+        self.active = frozenset(key for key in unfinished if store.trial(key).in_training)
+        self._seconds: dict[str, float | None] = {}
+
+    def seconds(self, key: str) -> float | None:
+        """Return how long a finished trial took, None where it does not say."""
+        if key not in self._seconds:
+            row = self.store.trial(key).result(["run.seconds"])
+            self._seconds[key] = row.seconds if row else None
+        return self._seconds[key]
+
+
 def study_status(store: Store, study: StudyOrSearch, now: float | None = None) -> Status:
     """Return where a resolved study stands."""
-    now = time.time() if now is None else now
-    state = plan([study], store)
+    return status_of(study, Standing(store, [study]), time.time() if now is None else now)
+
+
+def status_of(study: StudyOrSearch, standing: Standing, now: float) -> Status:
+    """Return where a resolved study stands, from what is known of its trials."""
+    state = plan_after([study], standing.ends)
     names = trial_names(study)
     open_keys = [*state.failed, *state.missing]
-    active = [key for key in open_keys if store.trial(key).in_training]
-    running = tuple(_running(store, key, names.get(key, ""), now) for key in active)
+    active = [key for key in open_keys if key in standing.active]
+    running = tuple(_running(standing.store, key, names.get(key, ""), now) for key in active)
     waiting = len(set(state.missing) - set(active))
-    left = _seconds_left(_trial_seconds(store, state.finished), running, waiting)
+    left = _seconds_left(_trial_seconds(standing, state.finished), running, waiting)
     failed = len(set(state.failed) - set(active))
     return Status(len(state.finished), failed, running, waiting, left)
 
@@ -81,11 +104,10 @@ def _total_steps(folder: TrialFolder) -> int | None:
     return None if found is None else found.steps  # none where it has only just begun
 
 
-def _trial_seconds(store: Store, finished: Sequence[str]) -> float | None:
+def _trial_seconds(standing: Standing, finished: Sequence[str]) -> float | None:
     """Return how long a trial took on average, None before any has finished."""
     some = finished[:: max(1, len(finished) // SAMPLE)]
-    rows = (store.trial(key).result(["run.seconds"]) for key in some)
-    seconds = [row.seconds for row in rows if row and row.seconds is not None]
+    seconds = [took for key in some if (took := standing.seconds(key)) is not None]
     return mean(seconds) if seconds else None
 
 
@@ -128,11 +150,11 @@ def status_lines(store: Store, now: float | None = None) -> Iterator[str]:
     """Yield what `semisweep status` prints: a line a study, and below it one a running trial."""
     now = time.time() if now is None else now
     yield f"{'study':32} {'finished':>8} {'failed':>7} {'running':>8} {'waiting':>8}  estimated end"
-    for name, scale in store.studies():
-        study = store.read_study(name, scale)
-        if study is None:  # it has just been removed
-            continue
-        state = study_status(store, study, now)
+    read = {place: store.read_study(*place) for place in store.studies()}
+    studies = {place: study for place, study in read.items() if study is not None}
+    standing = Standing(store, list(studies.values()))
+    for (name, scale), study in studies.items():
+        state = status_of(study, standing, now)
         counts = f"{state.finished:8} {state.failed:7} {len(state.running):8} {state.waiting:8}"
         yield f"{name + ' ' + scale:32} {counts}  {_end(state, now)}"
         for own in state.running:
