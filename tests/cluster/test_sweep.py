@@ -286,8 +286,8 @@ def test_a_fault_of_ours_is_kept_with_its_traceback_and_its_process_is_not_used_
     own = [line for line in place.lines() if (line.key, line.event) == (key, "started")]
     others = [line for line in place.lines() if line.key != key]
 
-    assert failures[key]["error"].startswith("Traceback")
-    assert failures[key]["error"].endswith("RuntimeError: a fault of the method")
+    assert failures[key].error.startswith("Traceback")
+    assert failures[key].error.endswith("RuntimeError: a fault of the method")
     assert len({line.process for line in own}) == len(own) >= 3
     for line in own:
         assert line.process not in {other.process for other in others if other.at > line.at}
