@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -574,8 +575,9 @@ def stopped_by_the_first(root: Path, rank: int) -> tuple[int, bool]:
 def workers(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("workers")
     command = [sys.executable, __file__, str(root), str(folder)]
+    modules = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # those of tests/shared
     started = [
-        subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True)
+        subprocess.Popen([*command, str(rank)], env=modules, stderr=subprocess.PIPE, text=True)
         for rank in range(2)
     ]
     errors = [process.communicate(timeout=120)[1] for process in started]
