@@ -41,6 +41,16 @@ def test_a_head_that_is_lost_ends_the_process_with_one_line(quick, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_what_a_signal_ends_with_the_sweep_is_no_loss(quick, capsys):
+    server, address = listening()
+    _, codes, ended = watched(own("raylet", address), is_interrupted=lambda: True)
+    server.close()
+
+    assert ended.wait(30)
+    assert codes == [130]
+    assert capsys.readouterr().err.startswith("interrupted; what is finished is kept. To go on: ")
+
+
 def test_a_head_that_comes_back_in_time_is_not_lost(quick, monkeypatch):
     monkeypatch.setattr(head_watch, "patience", lambda: 10**6)
     server, address = listening()

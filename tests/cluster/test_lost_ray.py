@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -44,12 +46,12 @@ class Place(NamedTuple):
         more = {"STEPS": str(self.steps), "STEP_SECONDS": "0.1", "OMP_NUM_THREADS": "1"}
         return environment(HERE, self.ledger, **more, **{PATIENCE_OF_RAY: "10"})
 
-    def start(self, address: str | None) -> Driver:
-        """Start a sweep of three trials, one at a time."""
+    def start(self, address: str | None, alone: bool = False) -> Driver:
+        """Start a sweep of three trials, one at a time, if so `alone` in a group of processes."""
         arguments = ["run", "cluster_studies:three", "--slots", "1", "--gpus", "0"]
         arguments += ["--data", f"shapes={self.root}/shapes", "--store", str(self.root / "store")]
         arguments += ["--address", address] if address else []
-        return Driver(command(*arguments), self.root, self.variables())
+        return Driver(command(*arguments), self.root, self.variables(), alone=alone)
 
     def finished(self) -> int:
         """Return how many trials have a result."""
@@ -171,6 +173,26 @@ def test_a_sweep_whose_ray_is_lost_ends_in_one_line_and_goes_on_where_it_was(
         assert place.finished() == 3
         assert place.taken()[0] == 16, "what was finished is not trained again"
         assert not place.store.failures()
+
+
+def test_a_signal_to_all_processes_interrupts_a_sweep(place: Place) -> None:
+    """As some schedulers send it; it ends Ray's processes, too."""
+    driver = place.start(None, alone=True)
+    in_mid_sweep(place, driver)
+    os.killpg(driver.process.pid, signal.SIGTERM)
+
+    assert driver.wait() == 130, driver.errors
+    said = [line for line in driver.errors.splitlines() if not PROGRESS.match(line)]
+    assert said[-1].startswith("interrupted; what is finished is kept"), said
+    assert "must answer" not in driver.errors
+    assert "Traceback" not in driver.errors
+    assert not place.store.failures()
+    assert not driver.end_family()
+
+    (place.steps / "hold").unlink()
+    again = place.start(None)
+    assert again.wait() == 0, again.errors
+    assert place.finished() == 3
 
 
 def test_a_sweep_goes_on_without_those_of_rays_processes_that_it_can_do_without(

@@ -67,3 +67,21 @@ def test_an_error_where_signals_are_held_is_not_replaced(signals: Signals) -> No
     signals.take()
     with pytest.raises(ValueError, match="of the body"), signals.held():
         raise ValueError("of the body")
+
+
+@pytest.mark.parametrize("number", HANDLED)
+def test_a_signal_has_come_before_the_main_thread_knows(
+    signals: Signals, number: signal.Signals
+) -> None:
+    signals.take()
+    known = [signals.has_come()]
+
+    def body() -> None:
+        with signals.held():
+            os.kill(os.getpid(), number)
+            known.append(signals.has_come())
+
+    with pytest.raises(KeyboardInterrupt):
+        body()
+    assert known == [False, True]
+    assert signals.has_come(), "it stays so"

@@ -58,9 +58,16 @@ def environment(path: Path, ledger: Path, **more: str) -> dict[str, str]:
 
 
 class Driver:
-    """A running `semisweep run`."""
+    """A running `semisweep run`, if so `alone` with its processes in a group of them."""
 
-    def __init__(self, command: list[str], folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        alone: bool = False,
+    ) -> None:
         self.started = time.time()
         self.process = subprocess.Popen(
             command,
@@ -69,6 +76,7 @@ class Driver:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            process_group=0 if alone else None,
         )
         self.family: list[psutil.Process] = []
         self.output = self.errors = ""

@@ -16,7 +16,7 @@ from semisweep.cli.search import export_optuna, run_modes
 from semisweep.cli.store import compact, diff, evaluate, gc, logs, predict, status
 from semisweep.cli.table import import_numbers, show, table
 from semisweep.cli.weights import weights
-from semisweep.core.errors import SemisweepError, SweepError
+from semisweep.core.errors import INTERRUPTED, SemisweepError, SweepError, interruption
 
 if TYPE_CHECKING:
     from semisweep.store.store import Store
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 CUT_OFF = 1
 BAD_INPUT = 2
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,8 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        again = " ".join(["semisweep", *(arguments or sys.argv[1:])])
-        click.echo(f"interrupted; what is finished is kept. To go on: {again}", err=True)
+        click.echo(interruption(arguments), err=True)
         sys.exit(INTERRUPTED)
     except click.ClickException as error:
         message = error.format_message()

@@ -159,9 +159,12 @@ class Connection:
         raylet = f"{this['NodeManagerAddress']}:{this['NodeManagerPort']}"
         theirs = [head_watch.head(head), head_watch.raylet(raylet)]
         ours = [head_watch.own("gcs_server", head), head_watch.own("raylet", raylet)]
-        if self._address:
-            return HeadWatch(theirs, is_here=lambda: bool(here()["Alive"]))
-        return HeadWatch(ours, end=_end_all, is_here=lambda: bool(here()["Alive"]))
+        return HeadWatch(
+            theirs if self._address else ours,
+            end=head_watch.end_quietly if self._address else _end_all,
+            is_here=lambda: bool(here()["Alive"]),
+            is_interrupted=self._signals.has_come,
+        )
 
     def _print(self, said: Mapping[str, Any], ignore_prefix: bool = False) -> None:
         """Print the first line of what Ray's processes report, where the table is not printed."""

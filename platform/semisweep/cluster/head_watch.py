@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from semisweep.core import background
+from semisweep.core.errors import INTERRUPTED, interruption
 
 BEAT_SECONDS = 1.0
 # After that, which is 60 s by default, Ray ends the process.
@@ -69,15 +70,17 @@ def patience() -> int:
 
 def say_lost(lost: Watched) -> None:
     """Say that a process is lost."""
+    _say(
+        f"error: {lost.what} must answer while a sweep runs, got address={lost.address} "
+        f"without answer; nothing finished is lost: {lost.mend} the same command"
+    )
+
+
+def _say(line: str) -> None:
     with suppress(OSError, ValueError):  # nobody may be left who reads it
         if sys.stderr.isatty():
             sys.stderr.write(_SHOW_CURSOR)
-        print(
-            f"error: {lost.what} must answer while a sweep runs, got address={lost.address} "
-            f"without answer; nothing finished is lost: {lost.mend} the same command",
-            file=sys.stderr,
-            flush=True,
-        )
+        print(line, file=sys.stderr, flush=True)
 
 
 def silence() -> None:
@@ -98,6 +101,8 @@ class HeadWatch(logging.Handler):
     """Watches processes from `start` to `stop`; says that one is lost and ends this process.
 
     `is_here` tells whether the cluster still counts the last of them among its machines.
+    `is_interrupted` tells whether a signal has come: who sends it to all processes of a group, as
+    some schedulers do, ends Ray's own too, so that this is an interruption and no loss.
     """
 
     def __init__(
@@ -105,9 +110,10 @@ class HeadWatch(logging.Handler):
         watched: Sequence[Watched],
         end: Callable[[int], object] = end_quietly,
         is_here: Callable[[], bool] = lambda: True,
+        is_interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(logging.ERROR)
-        self.end, self.is_here = end, is_here
+        self.end, self.is_here, self.is_interrupted = end, is_here, is_interrupted
         # What cannot be reached from the outset, such as by a firewall's rule, says nothing later.
         self.watched = [one for one in watched if one.may_return or state(one.address) == ANSWERS]
         self._stopped = threading.Event()
@@ -176,6 +182,10 @@ class HeadWatch(logging.Handler):
     def _lost(self, one: Watched) -> None:
         if not self._ends.acquire(blocking=False):
             time.sleep(LAST_SECONDS)  # in which another thread ends this process
+            return
+        if self.is_interrupted():
+            _say(interruption())
+            self.end(INTERRUPTED)
             return
         gone = [other for other in self.watched if state(other.address) == REFUSES]
         say_lost((gone or [one])[0])  # the head, where it is lost with this machine's part

@@ -8,9 +8,10 @@ up.
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from semisweep.cluster import ray_internals
@@ -25,16 +26,31 @@ class Signals:
         self._before: dict[signal.Signals, Any] = {}
         self._held = False
         self._kept = False
+        self._has_come = False
+        self._read, self._written = socket.socketpair()
 
     def __enter__(self) -> Signals:
+        self._read.setblocking(False)
+        self._written.setblocking(False)
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.getsignal(number) for number in HANDLED}
+            self._fd_before = signal.set_wakeup_fd(self._written.fileno())
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             if handler is not None:
                 signal.signal(number, handler)
+        if self._before:
+            signal.set_wakeup_fd(self._fd_before)
+        self._read.close()
+        self._written.close()
+
+    def has_come(self) -> bool:
+        """Return whether one of both has come, be it that the main thread does not know yet."""
+        with suppress(OSError):  # there is no further one
+            self._has_come |= any(number in HANDLED for number in self._read.recv(1024))
+        return self._has_come
 
     def take(self) -> None:
         """Let both raise KeyboardInterrupt from now on."""

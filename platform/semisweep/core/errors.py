@@ -14,8 +14,11 @@ Messages state the rule, then `name=value`, then the remedy where one is known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+
+INTERRUPTED = 130  # exit code of a process that a signal has ended
 
 
 class SemisweepError(Exception):
@@ -56,3 +59,9 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     near = get_close_matches(name, choices, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(choices[:20])}"
     return ConfigError(f"unknown {kind} {name!r}; {hint}")
+
+
+def interruption(arguments: Sequence[str] | None = None) -> str:
+    """Return what is said of a command, by default this process's, that a signal has ended."""
+    again = " ".join(["semisweep", *(arguments or sys.argv[1:])])
+    return f"interrupted; what is finished is kept. To go on: {again}"
