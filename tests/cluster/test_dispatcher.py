@@ -114,8 +114,8 @@ def test_faults_after_a_trial_was_taken_are_attempts_and_the_third_is_its_failur
             await group(dispatcher)
             assert [await dispatcher.take(SLOT, rank) for rank in (0, 1)] == [job()] * 2
             if number == 1:
-                await dispatcher.raised(SLOT, "Traceback: of the second worker")
-                await dispatcher.raised(SLOT, "Traceback: of the first, which missed the second")
+                await dispatcher.raised(SLOT, 1, "Traceback: of the second worker")
+                await dispatcher.raised(SLOT, 0, "Traceback: of the first, which missed it")
             assert await dispatcher.ended(SLOT, "fault", "its process is gone"), (
                 "for the next trial"
             )
@@ -139,11 +139,35 @@ def test_a_traceback_is_the_error_of_a_trial_that_failed_with_it() -> None:
         for _ in range(TRIES):
             await group(dispatcher, ranks=1)
             await dispatcher.take(SLOT, 0)
-            await dispatcher.raised(SLOT, "Traceback (most recent call last):\nValueError: no")
+            await dispatcher.raised(SLOT, 0, "Traceback (most recent call last):\nValueError: no")
             await dispatcher.ended(SLOT, "fault", "")
         return str((await dispatcher.outcome(SLOT)).error)
 
     assert run(scene()) == "Traceback (most recent call last):\nValueError: no"
+
+
+@pytest.mark.parametrize(
+    ("raised_by", "said"),
+    [
+        (0, "ValueError: no peer | of worker 1: its process is gone"),
+        (1, "ValueError: no peer"),
+    ],
+)
+def test_a_worker_that_is_gone_is_the_reason_of_what_the_others_raise(
+    raised_by: int, said: str
+) -> None:
+    async def scene() -> list[str]:
+        dispatcher = Dispatcher()
+        await dispatcher.put(SLOT, job())
+        await group(dispatcher)
+        for rank in (0, 1):
+            await dispatcher.take(SLOT, rank)
+        text = "Traceback (most recent call last):\n  line\nValueError: no peer"
+        await dispatcher.raised(SLOT, raised_by, text)
+        await dispatcher.ended(SLOT, "fault", "its process is gone", gone=[1])
+        return await shown(dispatcher)
+
+    assert run(scene()) == [f"trial a, attempt 1 of 3: {said}"]
 
 
 def test_attempts_of_one_trial_are_not_those_of_the_next() -> None:

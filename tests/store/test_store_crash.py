@@ -177,7 +177,7 @@ folder.complete({"seed": 1})
 
 @pytest.mark.parametrize(
     ("call", "moment"),
-    [*(("fsync", moment) for moment in range(1, 6)), ("replace", 1), ("link", 1)],
+    [*(("fsync", moment) for moment in range(1, 7)), ("replace", 1), ("link", 1)],
 )
 def test_a_writer_killed_just_before_a_system_call_leaves_whole_files(
     trial: TrialFolder, call: str, moment: int
@@ -191,11 +191,11 @@ def test_a_writer_killed_just_before_a_system_call_leaves_whole_files(
     assert run.returncode == -signal.SIGKILL
     assert [row["step"] for row in trial.read_history()] in ([1], [1, 2])
     if trial.finished:
-        assert (call, moment) == ("fsync", 5)
+        assert (call, moment) == ("fsync", 6)
         assert trial.result() == {"key": trial.key, "seed": 1}
     else:
         assert trial.read_checkpoint() in ((1, b"one" * 1000), (2, b"two" * 1000))
-    assert trial.complete({"seed": 2}) == ((call, moment) != ("fsync", 5))
+    assert trial.complete({"seed": 2}) == ((call, moment) != ("fsync", 6))
     assert names(trial) == ["history.jsonl", "result.parquet"]
 
 

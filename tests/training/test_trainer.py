@@ -37,6 +37,7 @@ from semisweep.data.base import DataSet
 from semisweep.data.registry import open_dataset
 from semisweep.data.shapes import make
 from semisweep.data.splits import Split, make_split
+from semisweep.training import trainer
 from semisweep.training.iteration import iterate
 from semisweep.training.method_fixtures import progress_at, random_batch, tiny_network
 from semisweep.training.metric import evaluate, mean_iou
@@ -388,9 +389,15 @@ def test_a_training_told_to_stop_has_its_checkpoint_and_goes_on_from_there(
     assert stopped.calls == folder.calls
 
 
+def test_a_last_stretch_of_seconds_is_no_checkpoint_worth(dataset: DataSet, split: Split) -> None:
+    folder, _ = run_to_the_end(SUPERVISED, dataset, split)
+    assert [call for call in folder.calls if call[0] == "checkpoint"] == [("checkpoint", 3)]
+
+
 def test_fit_writes_best_weights_history_and_checkpoint_in_this_order(
-    dataset: DataSet, split: Split
+    dataset: DataSet, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(trainer, "SHORT_SECONDS", 0.0)
     folder, metrics = run_to_the_end(SUPERVISED, dataset, split)
     best = {step for name, step in folder.calls if name == "best"}
 

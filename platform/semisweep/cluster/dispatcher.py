@@ -167,33 +167,40 @@ class Dispatcher:
             box = self._box(slot)
             box.processes, box.heard, box.verdict = {}, time.monotonic(), reason
 
-    async def raised(self, slot: str, text: str) -> None:
+    async def raised(self, slot: str, rank: int, text: str) -> None:
         """Take the traceback of an error that ends a worker; the first of a group counts."""
         async with self.changed:
             box = self._box(slot)
-            box.raised = box.raised or text[-TEXT_CHARACTERS:]
+            if not box.raised:
+                box.raised, box.raised_by = text[-TEXT_CHARACTERS:], rank
 
     async def ended(
-        self, slot: str, kind: str, text: str, machines: Collection[str] | None = None
+        self,
+        slot: str,
+        kind: str,
+        text: str,
+        machines: Collection[str] | None = None,
+        gone: Collection[int] = (),
     ) -> bool:
         """Take why the processes of a slot have ended; return whether to start them again.
 
         `kind` is "renewed" (we wanted it so), "room" (there is none for them yet), "machine" (one
         is gone) or "fault", which counts; see `semisweep.core.faults`. `machines` are those that
-        are there: a process that was on another is not at fault.
+        are there: a process that was on another is not at fault. `gone`: ranks whose processes are
+        gone, which is what the others raise errors of.
         """
         async with self.changed:
             box = self._box(slot)
-            reason = (box.verdict or box.raised or text)[-TEXT_CHARACTERS:]
+            reason = _reason(box, text, gone)
             at = {node for node, _ in box.processes.values()}
-            gone = kind == "machine" or (machines is not None and not at <= set(machines))
+            lost = kind == "machine" or (machines is not None and not at <= set(machines))
             was_taken = box.is_taken
             box.taken, box.processes, box.joined = set(), {}, False
             box.verdict = box.raised = ""
             box.heard = time.monotonic()
             self.running.pop(box.key, None)
             self.changed.notify_all()
-            if kind in ("renewed", "room") or gone:
+            if kind in ("renewed", "room") or lost:
                 return not (box.closed or self.stopping)
             if box.closed or self.stopping:
                 self.faults.append(Fault(slot=slot, text=reason, what="while it was let go"))
@@ -412,6 +419,18 @@ class Dispatcher:
         box.training = True  # or it never will: whoever waits for that need not
         box.job, box.idle_since = None, time.monotonic()
         self.running.pop(box.key, None)
+
+
+def _reason(box: Mailbox, text: str, gone: Collection[int]) -> str:
+    """Return why a slot's processes have ended; `text` is what Ray says.
+
+    Of a process that is gone the others raise errors: theirs comes first, and the reason last.
+    """
+    reason = box.verdict or box.raised or text
+    if box.raised and gone and not box.verdict and box.raised_by not in gone:
+        ranks = " and ".join(map(str, sorted(gone)))
+        reason = f"{box.raised}\nof worker {ranks}: {text}"
+    return reason[-TEXT_CHARACTERS:]
 
 
 def _last_line(text: str) -> str:

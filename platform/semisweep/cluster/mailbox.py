@@ -47,7 +47,8 @@ class Mailbox:
         self.training = False
         self.closed = False
         self.given_up = False  # its workers do not start: it gets no further job
-        self.raised = ""  # the traceback that a worker has told of
+        self.raised = ""  # the traceback that a worker has told of, and which one
+        self.raised_by = 0
         self.verdict = ""  # why its processes were killed from outside
         self.leaving = False  # its machine will be taken away: what it trains is to go on elsewhere
         self.idle_since = self.closed_since = time.monotonic()

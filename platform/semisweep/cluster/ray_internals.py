@@ -69,6 +69,7 @@ PARTS = (
     f"{_EXECUTION}.context:DistributedContext.world_rank",  # seen in 2.60.0
     f"{_GROUP}:ActorMetadata.node_id",  # seen in 2.60.0
     f"{_GROUP}:ActorMetadata.pid",  # seen in 2.60.0
+    f"{_GROUP}:Worker.actor",  # seen in 2.60.0
     f"{_GROUP}:Worker.distributed_context",  # seen in 2.60.0
     f"{_GROUP}:Worker.metadata",  # seen in 2.60.0
     f"{_CALLBACKS}.datasets:DatasetsCallback",  # seen in 2.60.0

@@ -10,7 +10,7 @@ Together with `worker` and `ray_internals` the only place that imports `ray.trai
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import ray
@@ -33,6 +33,7 @@ from semisweep.cluster.ray_internals import (
 
 UNUSED_CALLBACKS = ("PlacementGroupCleanerCallback", "DatasetsCallback")
 ANSWER_SECONDS = 60.0  # that the dispatcher may take to say what comes of a fault
+ALIVE_SECONDS = 2.0  # that a worker may take to say that it lives
 NODE_DIED = "its node has died"  # in what Ray says of an actor that was lost with its machine
 
 
@@ -46,7 +47,23 @@ class WithoutCoordinator(FixedScalingPolicy):
         pass
 
 
-class AskingBroker(FailurePolicy):
+_actors: dict[int, Any] = {}  # of the workers of the group that this process controls, by rank
+
+
+def deaths() -> dict[int, str]:
+    """Return what Ray says of the workers whose processes are gone, by rank."""
+    asked = {actor.__ray_ready__.remote(): rank for rank, actor in _actors.items()}
+    answers, _ = ray.wait(list(asked), num_returns=len(asked) or 1, timeout=ALIVE_SECONDS)
+    found = {}
+    for answer in answers:
+        try:
+            ray.get(answer)
+        except RayActorError as error:
+            found[asked[answer]] = str(error)
+    return found
+
+
+class AskingPolicy(FailurePolicy):
     """Lets the dispatcher say whether a group that has ended is started again."""
 
     def __init__(self, failure_config: Any, dispatcher: Any, slot: str) -> None:
@@ -54,11 +71,16 @@ class AskingBroker(FailurePolicy):
         self.dispatcher, self.slot = dispatcher, slot
 
     def make_decision(self, training_failed_error: Any) -> FailureDecision:
-        """Return RETRY where the dispatcher says so; RAISE where it cannot be asked."""
-        kind, text = described(training_failed_error)
+        """Return RETRY where the dispatcher says so; RAISE where it cannot be asked.
+
+        Of a group whose worker is killed, the others may raise errors of their connection first:
+        so each is asked whether it lives.
+        """
+        gone = deaths() if _actors else {}
+        kind, text = described(training_failed_error, gone.values())
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         machines = [node["NodeID"] for node in nodes if node["Alive"]]
-        asked = self.dispatcher.ended.remote(self.slot, kind, text, machines)
+        asked = self.dispatcher.ended.remote(self.slot, kind, text, machines, list(gone))
         try:
             again = ray.get(asked, timeout=ANSWER_SECONDS)
         except RayError:
@@ -66,8 +88,11 @@ class AskingBroker(FailurePolicy):
         return FailureDecision.RETRY if again else FailureDecision.RAISE
 
 
-def described(error: Exception) -> tuple[str, str]:
-    """Return which end of a group Ray tells of, as in `Dispatcher.ended`, and what it says."""
+def described(error: Exception, deaths: Iterable[str] = ()) -> tuple[str, str]:
+    """Return which end of a group Ray tells of, as in `Dispatcher.ended`, and what it says.
+
+    `deaths` is what Ray says of workers whose processes are gone.
+    """
     if isinstance(error, ControllerError):
         cause = error.controller_failure
         kind = "room" if isinstance(cause, WorkerGroupStartupTimeoutError) else "fault"
@@ -79,6 +104,7 @@ def described(error: Exception) -> tuple[str, str]:
         return "renewed", ""
     causes = [getattr(failure, "health_check_failure", failure) for failure in failures]
     dead = [str(cause) for cause in causes if isinstance(cause, RayActorError)]
+    dead += deaths
     if any(NODE_DIED in text for text in dead):
         return "machine", "its machine is gone"
     if dead:
@@ -93,7 +119,7 @@ def death(text: str) -> str:
     return "its process is gone: killed (by the kernel, for memory?), or crashed in foreign code"
 
 
-class TellingBroker(WorkerGroupCallback):
+class TellingCallback(WorkerGroupCallback):
     """Tells the dispatcher which processes a group has, before they run anything of ours."""
 
     def __init__(self, dispatcher: Any, slot: str) -> None:
@@ -101,9 +127,13 @@ class TellingBroker(WorkerGroupCallback):
 
     def after_worker_group_start(self, worker_group: Any) -> None:
         """Tell node and process id of each worker."""
+        workers = {
+            worker.distributed_context.world_rank: worker for worker in worker_group.get_workers()
+        }
+        _actors.clear()
+        _actors.update((rank, worker.actor) for rank, worker in workers.items())
         processes = {
-            worker.distributed_context.world_rank: (worker.metadata.node_id, worker.metadata.pid)
-            for worker in worker_group.get_workers()
+            rank: (worker.metadata.node_id, worker.metadata.pid) for rank, worker in workers.items()
         }
         ray.get(self.dispatcher.spawned.remote(self.slot, processes))
 
@@ -122,12 +152,12 @@ class SlotTrainer(DataParallelTrainer):
     def _create_default_callbacks(self) -> list[Any]:
         found = super()._create_default_callbacks()
         kept = [item for item in found if type(item).__name__ not in UNUSED_CALLBACKS]
-        return [*kept, TellingBroker(self.dispatcher, self.slot)]
+        return [*kept, TellingCallback(self.dispatcher, self.slot)]
 
     def _initialize_and_run_controller(self, **arguments: Any) -> Any:
         scaling: Any = self.scaling_config  # Ray annotates it with its predecessor's class
         arguments["scaling_policy"] = WithoutCoordinator(scaling)
-        arguments["failure_policy"] = AskingBroker(
+        arguments["failure_policy"] = AskingPolicy(
             self.run_config.failure_config, self.dispatcher, self.slot
         )
         here = ray.get_runtime_context().get_node_id()

@@ -94,8 +94,8 @@ def work(config: dict[str, Any]) -> None:
         raise
     except BaseException as error:
         with suppress(ray.exceptions.RayError):  # without: what Ray Train passes on must do
-            told = config["dispatcher"].raised.remote(config["slot"], traceback_text(error))
-            ray.get(told, timeout=TELL_SECONDS)
+            tell = config["dispatcher"].raised
+            ray.get(tell.remote(config["slot"], rank, traceback_text(error)), timeout=TELL_SECONDS)
         raise
 
 

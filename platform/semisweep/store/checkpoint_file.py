@@ -35,13 +35,16 @@ class CheckpointFile:
         return data if _digest(data) == self.digest else None
 
 
-def write(folder: Location, stem: str, step: int, data: bytes, *, earlier: int) -> None:
+def write(
+    folder: Location, stem: str, step: int, data: bytes, *, earlier: int, sync_name: bool = True
+) -> None:
     """Write `data`, and then keep that many of earlier steps under the same stem.
 
-    Others of this step and later ones are of an attempt that was given up: they go.
+    Others of this step and later ones are of an attempt that was given up: they go. For
+    `sync_name` see `files.replacing`.
     """
     path = folder / f"{stem}-{step:08d}-{_digest(data)}.pt"
-    with files.replacing(path) as file:
+    with files.replacing(path, sync_name=sync_name) as file:
         file.write(data)
     others = [other for other in find(folder, stem) if other.path != path]
     before = [other for other in others if other.step < step]

@@ -51,11 +51,16 @@ def writing(path: Location) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Location) -> Iterator[BinaryIO]:
+def replacing(
+    path: Location, *, sync_content: bool = True, sync_name: bool = True
+) -> Iterator[BinaryIO]:
     """Yield a binary file that takes the place of `path` when the body ends without an error.
 
     The folder is made where it is missing. Raises `StoreError` when the disk is full or read-only;
     the old file is then as it was.
+
+    Content and name outlive a loss of power from then on. Without `sync_name` the name does from
+    the next `sync_folder` on; without `sync_content` too, the file may be lost.
     """
     if isinstance(path, ObjectPath):
         whole = io.BytesIO()
@@ -65,9 +70,11 @@ def replacing(path: Location) -> Iterator[BinaryIO]:
     with writing(path), temporary_beside(path) as temporary:
         with open(temporary, "xb") as file:
             yield file
-            sync_file(file)
+            if sync_content:
+                sync_file(file)
         os.replace(temporary, path)
-        sync_folder(path.parent)
+        if sync_name:
+            sync_folder(path.parent)
 
 
 @contextmanager
@@ -97,8 +104,10 @@ def sync_file(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: Location) -> None:
     """Bring names made, renamed or removed in `folder` to the disk, where its file system can."""
+    if isinstance(folder, ObjectPath) or not folder.is_dir():
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -125,9 +134,9 @@ def create(path: Location, data: bytes) -> bool:
     return is_first
 
 
-def write_json(path: Location, value: Mapping[str, Any]) -> None:
-    """Replace `path` by the JSON of `value`, in the order of its names."""
-    with replacing(path) as file:
+def write_json(path: Location, value: Mapping[str, Any], *, sync_name: bool = True) -> None:
+    """Replace `path` by the JSON of `value`, in the order of its names; see `replacing`."""
+    with replacing(path, sync_name=sync_name) as file:
         file.write((json.dumps(plain(value), indent=1, allow_nan=False) + "\n").encode())
 
 

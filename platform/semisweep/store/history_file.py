@@ -16,16 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from semisweep.core.errors import StoreError
-from semisweep.store.files import Location, make_folder, plain, replacing, sync_folder, writing
+from semisweep.store.files import Location, make_folder, plain, replacing, writing
 from semisweep.store.json_fields import Fields
 
 
 def append(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Add rows to the end of the journal, all of them and durably, or none."""
+    """Add rows to the end of the journal, all of them, or none.
+
+    They outlive a loss of power, from the next `files.sync_folder` on where the journal is new.
+    """
     data = "".join(json.dumps(plain(row), allow_nan=False) + "\n" for row in rows).encode()
     with writing(path):
         make_folder(path.parent)
-        is_new = not path.exists()
         with FileIO(path, "a+") as file:
             end = _cut_torn_line(file)
             try:
@@ -35,8 +37,6 @@ def append(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
             except OSError:
                 file.truncate(end)
                 raise
-        if is_new:
-            sync_folder(path.parent)
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -120,6 +120,7 @@ class LeasedFolder(TrialFolder):
             self.clean()
             return False
         marks = {"folder": own.name, "writer": secrets.token_hex(8)}
+        files.sync_folder(own)
         is_first = files.create(self._result, encode_row({"key": self.key, **row}, marks))
         self.clean()
         return is_first

@@ -1,16 +1,19 @@
 """One trial's folder: what is written while it trains, and the one act that completes it.
 
 trial.json                         the trial's complete description, before the first step
-attempt-0001, ...                  one empty file an attempt history.jsonl                      one
-line an evaluation checkpoint-<step>-<digest>.pt      full training state, two kept, gone once there
-is a result weights-<name>-<step>-<digest>.pt  weights that further evaluations read
-confusion-<name>.npz               per-image confusion matrices evaluation-<digest>.parquet
-one row a further evaluation log-0001.txt, ...                  what was said, one file an attempt,
-see `semisweep.store.trial_log` failure.json                       why the trial failed rung-...,
-stopped-...              what searches decided on its way, see `semisweep.store.stopped_trial`
+attempt-0001, ...                  one empty file an attempt
+history.jsonl                      one line an evaluation
+checkpoint-<step>-<digest>.pt      full training state, two kept, gone once there is a result
+weights-<name>-<step>-<digest>.pt  weights that further evaluations read
+confusion-<name>.npz               per-image confusion matrices
+evaluation-<digest>.parquet        one row a further evaluation
+log-0001.txt, ...                  what was said, one file an attempt, see `trial_log`
+failure.json                       why the trial failed
+rung-..., stopped-...              what searches decided on its way, see `stopped_trial`
 result.parquet                     one row; its existence is completion
 
-Whoever trains holds `lock()` or `try_lock()`. Nothing is pickled.
+Whoever trains holds `lock()` or `try_lock()`. Nothing is pickled. The names of new files are
+brought to the disk with the next checkpoint, or just before the result: nothing counts before.
 """
 
 from __future__ import annotations
@@ -61,7 +64,7 @@ class TrialFolder:
     def describe(self, description: Mapping[str, Any]) -> None:
         """Write trial.json, unless it is there: configurations with one key share the first."""
         if not self._description.is_file():
-            files.write_json(self._description, description)
+            files.write_json(self._description, description, sync_name=False)
 
     def description(self) -> Description:
         """Return what `describe` wrote; raise `StoreError` if nothing was, or something else."""
@@ -180,7 +183,9 @@ class TrialFolder:
         The ones just before them stay until there is a result: the checkpoint to resume from may
         know only those.
         """
-        checkpoint_file.write(self._own, f"weights-{name}", step, data, earlier=CHECKPOINTS_KEPT)
+        checkpoint_file.write(
+            self._own, f"weights-{name}", step, data, earlier=CHECKPOINTS_KEPT, sync_name=False
+        )
 
     def read_weights(self, name: str, step: int | None = None) -> bytes:
         """Return the newest weights of a name, or those of `step`; raise `StoreError`."""
@@ -200,7 +205,7 @@ class TrialFolder:
         """Keep an array of integers under a name, such as matrices [N, C, C] of N images."""
         import numpy as np
 
-        with files.replacing(self._own / f"confusion-{name}.npz") as file:
+        with files.replacing(self._own / f"confusion-{name}.npz", sync_name=False) as file:
             np.savez_compressed(file, confusion=array)
 
     def read_confusion(self, name: str) -> NDArray[np.integer[Any]]:
@@ -223,6 +228,7 @@ class TrialFolder:
         The one atomic act of a trial: its result is whole or absent, and never replaced. What only
         training needed then goes (see `clean`). Lists in the row become JSON text.
         """
+        files.sync_folder(self._own)
         is_first = files.create(self._result, encode_row({"key": self.key, **row}))
         self.clean()
         return is_first
@@ -304,10 +310,9 @@ def is_large(name: str) -> bool:
 
 
 def _create(path: Path) -> bool:
-    """Make an empty file, durably, and return True; return False if it exists."""
+    """Make an empty file and return True; return False if it exists."""
     try:
-        with open(path, "xb") as file:
-            files.sync_file(file)
+        path.touch(exist_ok=False)
     except FileExistsError:
         return False
     return True

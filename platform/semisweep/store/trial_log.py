@@ -69,7 +69,7 @@ class TrialLog:
         """Write the log; a store that cannot be written is for the trial to complain about."""
         with self._guard, suppress(StoreError):
             self._flushed = time.monotonic()
-            with files.replacing(self.path) as file:
+            with files.replacing(self.path, sync_content=False, sync_name=False) as file:
                 file.write(self.text().encode(errors="replace"))
 
     def text(self) -> str:
@@ -147,7 +147,7 @@ def _add_to_log(folder: TrialFolder, text: str) -> None:
         before = path.read_bytes()
     except FileNotFoundError:
         before = b""
-    with files.replacing(path) as file:
+    with files.replacing(path, sync_content=False, sync_name=False) as file:
         file.write(before + text.encode(errors="replace"))
 
 

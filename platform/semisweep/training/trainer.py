@@ -31,6 +31,7 @@ SELECTION_PART = "val"
 FINITE_CHECK_STEPS = 25
 PROGRESS_SECONDS = 1.0
 CHECKPOINT_SECONDS = 600.0
+SHORT_SECONDS = 5.0  # what a last checkpoint would save; writing it may take as long
 
 STOP = "stop"  # what a report may answer to an evaluation
 
@@ -195,6 +196,7 @@ def fit(
     None, with a checkpoint in place, where `report` answers an evaluation with `STOP`. After each
     evaluation the history row is appended first and the checkpoint written after it, so that a
     checkpoint never knows of a row that is not there; rows beyond a checkpoint are cut on resume.
+    The last evaluation has no checkpoint where the one before it is seconds old.
     Only the first worker writes and reports. It asks `interrupted` after each step whether to end
     with a checkpoint and `TrainingInterrupted`; other workers then wait for it in vain.
     """
@@ -213,7 +215,9 @@ def fit(
                 folder.append_history([row])
                 stop = report({"row": row}) == STOP and training.step < training.total_steps
         leaves = writes and interrupted()
-        if writes and (due or leaves or now - saved > checkpoint_seconds):
+        is_over = training.step == training.total_steps
+        worth = due and not (is_over and now - saved < SHORT_SECONDS)
+        if writes and (worth or leaves or now - saved > checkpoint_seconds):
             training.seconds += now - started
             started = saved = now
             folder.write_checkpoint(training.step, to_bytes(training.state()))
