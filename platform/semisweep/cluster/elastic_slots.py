@@ -26,11 +26,17 @@ def names_wanted(connection: Connection, total: int) -> int:
 
 
 class Room:
-    """How many trials may be out at a time, and taking them back from lost machines."""
+    """How many trials may be out at a time, and taking them back from lost machines.
 
-    def __init__(self, connection: Connection, names: int) -> None:
+    With `ahead`, one more than there are slots: it waits in the dispatcher, so that a slot has its
+    next trial at once, without Tune's milliseconds. Not where machines may come and go: it would
+    wait for one that is gone.
+    """
+
+    def __init__(self, connection: Connection, names: int, *, ahead: bool = False) -> None:
         self.connection, self.names = connection, names
         self.trials = connection.slots
+        self.ahead = int(ahead and not connection.resources.address)
 
     def is_full(self, out: int) -> bool:
         """Return whether no further trial fits beside those that are out.

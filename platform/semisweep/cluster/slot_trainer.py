@@ -4,8 +4,6 @@ Each actor is a process that imports for seconds, and a controller waits for som
 starts its workers. What is left out: the cleaner of placement groups (a slot's controller ends with
 its driver, whereupon Ray takes the group back), the manager of Ray data sets (a slot has none), and
 the autoscaling coordinator: a placement group that waits for room is what makes a cluster grow.
-
-Together with `worker` and `ray_internals` the only place that imports `ray.train`.
 """
 
 from __future__ import annotations

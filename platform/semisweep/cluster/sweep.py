@@ -1,7 +1,7 @@
 """Running missing trials on Ray: Tune schedules them over slots of living Train workers.
 
-The only file that imports `ray.tune`. Ray is the executor, the store is the truth: nothing here
-needs to survive the driver, because running again runs what has no result.
+Ray runs trials, the store knows which have a result: nothing here needs to survive the driver,
+because running again runs what has none.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def sweep(
     connection.groups.place = queue.place
     first = connection.groups.names[0]
     slots = connection.groups.reserve(names_wanted(connection, source.total) - 1)
-    room = Room(connection, len(slots))
+    room = Room(connection, len(slots), ahead=not in_order and source.total > len(slots))
     connection.groups.follow(first, slots[1 : connection.slots], first_up)
     try:
         with (
@@ -140,7 +140,7 @@ def _tune(
         tune_config=tune.TuneConfig(
             search_alg=_feed(queue, job, first_up, room),
             num_samples=-1,
-            max_concurrent_trials=len(slots),
+            max_concurrent_trials=len(slots) + room.ahead,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
@@ -249,7 +249,8 @@ def _feed(queue: JobQueue, first: Job, first_up: threading.Event, room: Room) ->
         def _company(self) -> int:
             """Return how many of Tune's actors there should be when the last job has ended."""
             given = len(self.jobs)
-            return min(given, self.room.trials) if given < self.queue.source.total else 1
+            most = self.room.trials + self.room.ahead
+            return min(given, most) if given < self.queue.source.total else 1
 
         def on_trial_complete(
             self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

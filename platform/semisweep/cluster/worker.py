@@ -1,7 +1,7 @@
 """What runs on Ray Train's workers: a group that stays alive and takes one trial after another.
 
-The only file that imports `ray.train`. Starting a group costs seconds, a trial on a living one
-hundredths: so the loop keeps its group until the dispatcher lets it go.
+Starting a group costs seconds, a trial on a living one hundredths of one: so the loop keeps its
+group until the dispatcher lets it go.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Data sets, reading, splits and augmentation, and the configuration of each; no torch."""
+"""Data sets, reading, splits and augmentation, and the configuration of each."""
