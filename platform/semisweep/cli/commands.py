@@ -118,7 +118,11 @@ def run(studies: Sequence[str], **options: Any) -> int:
 
 
 def _show(study: str, request: Request, store: Store) -> int:
-    """Print the table of a study and keep it, from one reading; return the exit code."""
+    """Print the table of a study and keep it, from one reading; return the exit code.
+
+    What the reading has found loose, as a run that was killed leaves it, is compacted.
+    """
+    from semisweep.store.compaction import compact_after_sweep
     from semisweep.tables.rendering import Reading, write
 
     reading = Reading([study], request, store)
@@ -129,6 +133,8 @@ def _show(study: str, request: Request, store: Store) -> int:
     else:
         show(text)
         click.echo(f"table: {write(study, request, text)}")
+    if reading.stored.loose:
+        compact_after_sweep(store)
     failed = reading.failures()
     for line in failed:
         click.echo(f"failed: {line}", err=True)

@@ -17,7 +17,6 @@ from semisweep.evaluation.pseudo_label_results import measure, measured_keys
 from semisweep.running.cost_forecast import remember
 from semisweep.running.job_sources import JobList, job_for
 from semisweep.running.preparation import Prepared, Say, looks_finished, prepare
-from semisweep.store.compaction import compact_after_sweep
 from semisweep.store.store import Store
 from semisweep.study.catalogue import find_study
 from semisweep.study.declaration import Search, Study
@@ -61,7 +60,6 @@ def run(names: Sequence[str], request: Request, say: Say = lambda text: None) ->
         with Connection(request.resources) as own:
             own.pack = packer(request, store, [], [study], say)
             run_apart(study, request, own, store, say)
-    compact_after_sweep(store)
     return store
 
 

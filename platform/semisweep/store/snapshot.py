@@ -78,13 +78,17 @@ class LazySheet:
 
 
 class Snapshot:
-    """The results, errors of failures and histories of some trials, by key."""
+    """The results, errors of failures and histories of some trials, by key.
+
+    `loose` of them were read one by one, as no part of a compacted store has them.
+    """
 
     def __init__(self, store: Store | None, keys: Iterable[str]) -> None:
         self.store, self.keys = store, sorted(set(keys))
         self.results: dict[str, Result] = {}
         self.errors: dict[str, str] = {}
         sheets, trials = collect_apart(store, RESULTS, self.keys) if store else ([], [])
+        self.loose = len(trials)
         for key, stamp, rows in trials:
             self._keep(stamp.source, key, rows[0])
         for sheet in sheets:

