@@ -12,19 +12,21 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from semisweep.cluster.connection import places, worker_resources
 from semisweep.cluster.gpu_sharing import gpu_here, gpu_share
 from semisweep.running.cost_estimate import Estimate, Range, Wanted, estimate
 from semisweep.running.cost_history import here, history_of, kind_of_trial, probe
 from semisweep.store import files
+from semisweep.store.json_fields import Fields
 from semisweep.store.resolved_search import StudyOrSearch
 from semisweep.store.store import Store, locate
 from semisweep.study.plan import Plan, plan
 from semisweep.study.request import AUTO, Request
 
 if TYPE_CHECKING:
+    from semisweep.study.resolve import Splits
     from semisweep.training.trial import Trial
 
 MEASURES = {"device_seconds": "device hours", "seconds": "hours"}
@@ -132,7 +134,7 @@ def with_share(request: Request, trials: Sequence[Trial], store: Store | None) -
     return replace(request, resources=replace(resources, gpus=share))
 
 
-def wanted_of(trials: Iterable[Trial], splits: Any, device: str, workers: int) -> list[Wanted]:
+def wanted_of(trials: Iterable[Trial], splits: Splits, device: str, workers: int) -> list[Wanted]:
     """Return kind and steps of some trials."""
     return [
         Wanted(
@@ -236,8 +238,21 @@ def size(count: float) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
+@dataclass(frozen=True, kw_only=True)
+class KeptEstimate:
+    """What some trials were expected to cost before they ran; a file in `plans/` of a store."""
+
+    study: str
+    scale: str
+    made_at: float  # seconds since 1970
+    keys: tuple[str, ...]
+    seconds: Range | None
+    device_seconds: Range | None
+    unknown: int  # trials that it leaves out
+
+
 def remember(
-    store: Store, name: str, trials: Mapping[str, Trial], splits: Any, request: Request
+    store: Store, name: str, trials: Mapping[str, Trial], splits: Splits, request: Request
 ) -> None:
     """Keep what `trials` (by key), which are about to run, are expected to cost."""
     request = with_share(request, list(trials.values()), store)
@@ -254,6 +269,32 @@ def remember(
     )
 
 
+def kept_estimates(store: Store) -> Iterator[KeptEstimate]:
+    """Yield the estimates that a store keeps, in order; raise `StoreError` for another file."""
+    for name in sorted(entry.name for entry in files.scan(store.root / "plans")):
+        path = store.root / "plans" / name
+        found = files.read_json(path) if name.endswith(".json") else None
+        if found is not None:
+            fields = Fields(found, "an estimate of costs", path)
+            guess = fields.inner("estimate", "what it expects")
+            yield KeptEstimate(
+                study=fields.text("study"),
+                scale=fields.text("scale"),
+                made_at=fields.number("made_at"),
+                keys=fields.texts("keys"),
+                seconds=_range(guess, "seconds"),
+                device_seconds=_range(guess, "device_seconds"),
+                unknown=guess.integer("unknown"),
+            )
+
+
+def _range(fields: Fields, name: str) -> Range | None:
+    if fields.values.get(name) is None:
+        return None
+    low, middle, high = fields.numbers(name)
+    return Range(low, middle, high)
+
+
 class Score(NamedTuple):
     """An estimate and what came of it."""
 
@@ -265,26 +306,22 @@ class Score(NamedTuple):
 
 def scores(store: Store) -> list[Score]:
     """Return the scores of all estimates whose trials have finished, in order."""
-    names = sorted(entry.name for entry in files.scan(store.root / "plans"))
-    plans = (files.read_json(store.root / "plans" / name) for name in names if name[-5:] == ".json")
-    return [score for made in plans if made for score in _scored(store, made)]
+    return [score for made in kept_estimates(store) for score in _scored(store, made)]
 
 
-def _scored(store: Store, made: Mapping[str, Any]) -> Iterator[Score]:
+def _scored(store: Store, made: KeptEstimate) -> Iterator[Score]:
     from semisweep.store.query import results
 
-    rows = list(results(store, made["keys"]).values())
-    guess = made["estimate"]
-    if not rows or len(rows) < len(made["keys"]) or guess["unknown"]:
+    rows = list(results(store, made.keys).values())
+    if not rows or len(rows) < len(made.keys) or made.unknown:
         return
-    truths = {
-        "device_seconds": sum(row.needed("run.device_seconds") for row in rows),
-        "seconds": max(row.needed("run.finished_at") for row in rows) - made["made_at"],
-    }
-    for measure, truth in truths.items():
-        if guess[measure] is not None:
-            name = f"{made['study']} {made['scale']}"
-            yield Score(name, measure, Range(*guess[measure]), truth)
+    name = f"{made.study} {made.scale}"
+    if made.device_seconds is not None:
+        truth = sum(row.needed("run.device_seconds") for row in rows)
+        yield Score(name, "device_seconds", made.device_seconds, truth)
+    if made.seconds is not None:
+        truth = max(row.needed("run.finished_at") for row in rows) - made.made_at
+        yield Score(name, "seconds", made.seconds, truth)
 
 
 def score_lines(store: Store) -> Iterator[str]:

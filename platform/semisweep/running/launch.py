@@ -153,10 +153,10 @@ def run_tables(
     metrics: dict[str, str] = {}
     study = tables[0].table.name if len(tables) == 1 else "several"
     for prepared in reversed(tables):
-        own = trial_names(prepared.table)
+        named = trial_names(prepared.table)
         prefix = f"{prepared.table.name}, " if len(tables) > 1 else ""
-        names |= {key: prefix + name for key, name in own.items()}
-        metrics |= dict.fromkeys(own, prepared.table.metric)
+        names |= {key: prefix + name for key, name in named.items()}
+        metrics |= dict.fromkeys(named, prepared.table.metric)
     for prepared in tables:
         for key in prepared.missing:
             label = f"{study}: {names[key]}"
@@ -164,12 +164,13 @@ def run_tables(
     if not jobs:
         return
     for prepared in tables:
-        trials = {key: prepared.trials[key] for key in prepared.missing}
-        if trials:
-            remember(store, prepared.table.name, trials, prepared.splits, request)
+        if prepared.missing:
+            own = {key: prepared.trials[key] for key in prepared.missing}
+            remember(store, prepared.table.name, own, prepared.splits, request)
     if request.resources.address:
         connection.connect()
-        for dataset in dict.fromkeys(job.trial["data"]["name"] for job in jobs.values()):
+        trials = (table.trials[key] for table in tables for key in table.missing)
+        for dataset in dict.fromkeys(trial.data.name for trial in trials):
             check_machines(connection.ray, dataset, request)
     with SweepProgress(len(jobs), names) as progress:
         source = JobList(list(jobs.values()), progress, store, metrics)

@@ -20,7 +20,7 @@ from semisweep.study.catalogue import short
 from semisweep.study.request import Request
 from semisweep.tables.html_table import to_html
 from semisweep.tables.image_tests import image_tests
-from semisweep.tables.imported_numbers import entries, summaries
+from semisweep.tables.imported_numbers import read_imported, summaries
 from semisweep.tables.latex_table import to_latex
 from semisweep.tables.markdown_csv import to_csv, to_markdown
 from semisweep.tables.search_summary import search_to_markdown
@@ -145,7 +145,7 @@ def tabulate(study: ResolvedStudy, stored: Snapshot) -> Table:
     if measured_keys(study):
         rows = {key: row.beside(label_row(store.trial(key))) for key, row in rows.items()}
     outside = Outside(
-        imported=summaries(entries(store, study.name, study.scale)),
+        imported=summaries(read_imported(store, study.name, study.scale)),
         images=image_tests(study, store, stored.results),
         current=current_source,
     )
