@@ -46,7 +46,7 @@ class Room:
         """
         return self.trials < self.names and out >= self.trials
 
-    def look(self, slots: Mapping[str, SlotState]) -> None:
+    def follow(self, slots: Mapping[str, SlotState]) -> None:
         """Follow the cluster; `slots` is what the dispatcher says of them.
 
         At least one trial is always out: it waits for a machine, or for one to be started for it.

@@ -24,9 +24,9 @@ from semisweep.core.errors import StoreError, SweepError
 from semisweep.store.store import Store
 from semisweep.store.trial_log import keep_fault
 
-LOOK_SECONDS = 1.0
+EVERY_SECONDS = 1.0
 ANSWER_SECONDS = 20.0
-LAST_SECONDS = 10.0  # that the last look may take before the sweep goes on without it
+LAST_SECONDS = 10.0  # that the last time may take before the sweep goes on without it
 IDLE_SECONDS = 20.0  # that a slot keeps its workers while others may yet leave it a trial
 START_SECONDS = 600.0  # that workers may take for a step of their start, and to end
 FEWEST_START_SECONDS = 60.0  # even where trials may hang for less: imports take their time
@@ -81,21 +81,21 @@ class _Supervisor:
 
     def run(self) -> None:
         """Look until the sweep is over, and once more."""
-        while not self.over.wait(LOOK_SECONDS):
-            self.look()
-        self.look()
+        while not self.over.wait(EVERY_SECONDS):
+            self.supervise()
+        self.supervise()
         self.gone.set()
 
     def fail(self, error: BaseException) -> None:
-        """End the sweep with an error of this thread, which looks no more."""
+        """End the sweep with an error of this thread, which does nothing more."""
         self.queue.end(error)
         self.connection.dispatcher.halt.remote(str(error))
         if not self.over.wait(2 * STOP_SECONDS):
             signal.raise_signal(signal.SIGINT)
         self.gone.set()
 
-    def look(self) -> None:
-        """Take one look; one that Ray or the store does not let through is no harm."""
+    def supervise(self) -> None:
+        """Do once what is done every second; errors of Ray and storage wait for the next time."""
         exceptions = self.connection.ray.exceptions
         try:
             asked = self.connection.dispatcher.view.remote(self.connection.groups.seen)
@@ -133,7 +133,7 @@ class _Supervisor:
         self.watch.watch(view.running, len(self.queue.elsewhere))
         if self.over.is_set():
             return
-        self.room.look(view.slots)
+        self.room.follow(view.slots)
         _start_and_let_go(self.connection, self.queue, view.slots, may_start=self.up.is_set())
         for slot, state in view.slots.items():
             _end_waits(self.connection, slot, state)
@@ -165,7 +165,7 @@ def _start_and_let_go(
     if not queue.exhausted:
         return
     on_their_way = queue.outstanding - len(busy)  # Tune has them, no slot yet
-    patience = IDLE_SECONDS if queue.elsewhere else LOOK_SECONDS
+    patience = IDLE_SECONDS if queue.elsewhere else EVERY_SECONDS
     spare = [slot for slot in slots if slot not in busy and connection.groups.is_alive(slot)]
     for slot in spare[max(0, on_their_way) :]:
         if slots[slot].idle_seconds > patience:

@@ -50,7 +50,7 @@ def sweep(
     """
     queue = JobQueue(source, in_order=in_order, retries=retries)
     first_up = threading.Event()
-    if not queue.look() and queue.ended:
+    if not queue.has_job() and queue.ended:
         _raise_error(queue)
         return
     connection.connect()
@@ -102,7 +102,7 @@ def _first_job(connection: Connection, queue: JobQueue, first: str) -> Job | Non
         job = queue.take() if spawned else None
         if job is not None:
             return job
-        if not queue.look() and queue.ended:
+        if not queue.has_job() and queue.ended:
             return None
         if spawned:
             time.sleep(SPAWN_SECONDS)

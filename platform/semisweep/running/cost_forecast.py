@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from semisweep.cluster.connection import places, worker_resources
 from semisweep.cluster.gpu_sharing import gpu_here, gpu_share
-from semisweep.running.cost_estimate import Estimate, Range, Wanted, estimate
+from semisweep.running.cost_estimate import Estimate, PlannedTrial, Range, estimate
 from semisweep.running.cost_history import here, history_of, kind_of_trial, probe
 from semisweep.store import files
 from semisweep.store.json_fields import Fields
@@ -83,7 +83,7 @@ def forecast(names: Sequence[str], request: Request, *, probing: bool = False) -
         known = {own.kind for own in past}
         new = [t for t in missing if kind_of_trial(t, device, workers) not in known]
         past += list(probe(new, splits, device, workers))
-    guess = estimate(past, wanted_of(missing, splits, device, workers), slots)
+    guess = estimate(past, planned_trials(missing, splits, device, workers), slots)
     return Forecast(
         plan=state,
         studies=len(names),
@@ -134,10 +134,12 @@ def with_share(request: Request, trials: Sequence[Trial], store: Store | None) -
     return replace(request, resources=replace(resources, gpus=share))
 
 
-def wanted_of(trials: Iterable[Trial], splits: Splits, device: str, workers: int) -> list[Wanted]:
+def planned_trials(
+    trials: Iterable[Trial], splits: Splits, device: str, workers: int
+) -> list[PlannedTrial]:
     """Return kind and steps of some trials."""
     return [
-        Wanted(
+        PlannedTrial(
             kind_of_trial(trial, device, workers),
             trial.training.total_steps(len(splits.of(trial.data).unlabelled)),
         )
@@ -257,7 +259,7 @@ def remember(
     """Keep what `trials` (by key), which are about to run, are expected to cost."""
     request = with_share(request, list(trials.values()), store)
     device, slots = slots_of(request)
-    wanted = wanted_of(trials.values(), splits, device, request.resources.workers)
+    wanted = planned_trials(trials.values(), splits, device, request.resources.workers)
     guess = estimate(history_of(store), wanted, slots)
     made = {"format": 1, "study": name, "scale": request.scale, "made_at": time.time()}
     folder = store.root / "plans"

@@ -16,7 +16,7 @@ from semisweep.cluster.sweep import sweep
 from semisweep.evaluation.pseudo_label_results import measure, measured_keys
 from semisweep.running.cost_forecast import remember
 from semisweep.running.job_sources import JobList, job_for
-from semisweep.running.preparation import Prepared, Say, looks_finished, prepare
+from semisweep.running.preparation import Prepared, Say, has_all_results, prepare
 from semisweep.store.store import Store
 from semisweep.study.catalogue import find_study
 from semisweep.study.declaration import Search, Study
@@ -40,26 +40,26 @@ def run(names: Sequence[str], request: Request, say: Say = lambda text: None) ->
 
         request = replace(request, roots=smoke_roots(request))
     with Connection(request.resources) as connection:
-        if is_plain(request) and not all(looks_finished(name, request, store) for name in names):
+        if is_plain(request) and not all(has_all_results(name, request, store) for name in names):
             connection.connect()
-        studies = [wanted(find_study(name), request) for name in names]
-        apart = [study for study in studies if request.race or isinstance(study, Search)]
+        studies = [to_run(find_study(name), request) for name in names]
+        adaptive = [study for study in studies if request.race or isinstance(study, Search)]
         tables = [
             prepare(study, request, check_study(study, request), store, say)
             for study in studies
             if isinstance(study, Study) and not request.race
         ]
-        connection.pack = packer(request, store, tables, apart, say)
+        connection.pack = packer(request, store, tables, adaptive, say)
         run_tables(tables, request, connection, store)
-        look_closer(tables, request, store, say)
-        for study in apart:
+        measure_finished(tables, request, store, say)
+        for study in adaptive:
             check_study(study, request)
-        if apart and not tables:
-            run_apart(apart.pop(0), request, connection, store, say)
-    for study in apart:
+        if adaptive and not tables:
+            run_search_or_race(adaptive.pop(0), request, connection, store, say)
+    for study in adaptive:
         with Connection(request.resources) as own:
             own.pack = packer(request, store, [], [study], say)
-            run_apart(study, request, own, store, say)
+            run_search_or_race(study, request, own, store, say)
     return store
 
 
@@ -67,7 +67,7 @@ def packer(
     request: Request,
     store: Store,
     tables: Sequence[Prepared],
-    apart: Sequence[Study | Search],
+    adaptive: Sequence[Study | Search],
     say: Say,
 ) -> Callable[[Any], float | None]:
     """Return what tells, of a cluster, which share of a GPU the trials of a request need."""
@@ -77,12 +77,12 @@ def packer(
 
         room = smallest_gpu(ray)
         trials = [table.trials[key] for table in tables for key in table.missing]
-        races = [study for study in apart if not isinstance(study, Search)]
+        races = [study for study in adaptive if not isinstance(study, Search)]
         trials += [trial for study in races for trial in sample_trials(study, request)]
         share, why = None, "a trial like one of these was never measured on one"
         if request.resources.workers > 1:
             why = "several workers must have one each"
-        elif len(races) < len(apart):
+        elif len(races) < len(adaptive):
             why = "what a search will ask for is not known"
         else:
             share = gpu_share(trials, store, room)
@@ -93,7 +93,7 @@ def packer(
     return pack
 
 
-def look_closer(tables: Sequence[Prepared], request: Request, store: Store, say: Say) -> None:
+def measure_finished(tables: Sequence[Prepared], request: Request, store: Store, say: Say) -> None:
     """Measure of finished trials what tables show beside results: pseudo-labels, other images."""
     finished = {key for prepared in tables for key in prepared.finished}
     trained = {key for prepared in tables for key in prepared.missing}
@@ -104,7 +104,7 @@ def look_closer(tables: Sequence[Prepared], request: Request, store: Store, say:
         image_tests(prepared.table, store, finished, make=True)
 
 
-def wanted(study: Study | Search, request: Request) -> Study | Search:
+def to_run(study: Study | Search, request: Request) -> Study | Search:
     """Return what is to be run of a study: all, or as much as shows that it runs."""
     if request.smoke and isinstance(study, Study):
         from semisweep.study.smoke import reduced
@@ -113,7 +113,7 @@ def wanted(study: Study | Search, request: Request) -> Study | Search:
     return study
 
 
-def run_apart(
+def run_search_or_race(
     study: Study | Search, request: Request, connection: Connection, store: Store, say: Say
 ) -> None:
     """Run a search, or race the rows of a table: what comes next depends on what has ended."""

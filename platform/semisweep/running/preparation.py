@@ -125,7 +125,7 @@ def checked_notes(
     return []
 
 
-def looks_finished(name: str, request: Request, store: Store) -> bool:
+def has_all_results(name: str, request: Request, store: Store) -> bool:
     """Return whether the store has all results of the study as it ran last; reads a few files."""
     asks_more = request.retry_failed or request.continue_stopped or request.trials or request.race
     if request.changes or request.seeds or request.top_up or asks_more:

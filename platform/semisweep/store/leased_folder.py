@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Held:
+class HeldLease:
     """The lease under which this object trains, its folder's state, and its next segment."""
 
     lease: lease.Lease | None = None
@@ -52,7 +52,7 @@ class LeasedFolder(TrialFolder):
     With `seen`, what a listing said of it: then only what that tells is asked for.
     """
 
-    held: Held = field(default_factory=Held, compare=False, repr=False)
+    held: HeldLease = field(default_factory=HeldLease, compare=False, repr=False)
     seen: Mapping[str, tuple[int, int]] | None = field(default=None, compare=False, repr=False)
 
     @contextmanager
