@@ -30,6 +30,7 @@ from semisweep.data.shapes import make
 from semisweep.data.splits import make_split
 from semisweep.store.trial_folder import TrialFolder
 from semisweep.store.trial_log import read_logs
+from semisweep.store.trial_records import TrialProgress
 from semisweep.training.method_fixtures import tiny_network
 from semisweep.training.trainer import from_bytes
 from semisweep.training.trial import trial_key
@@ -100,9 +101,9 @@ def events(ledger: Path) -> list[str]:
 
 def test_a_finished_trial_has_the_documented_columns(root: Path, store: Store) -> None:
     job = job_of(TRIAL, root, store)
-    said: list[dict[str, Any]] = []
+    said: list[TrialProgress] = []
 
-    outcome = execute(job, lambda report: said.append(dict(report)))
+    outcome = execute(job, said.append)
 
     assert outcome == Outcome(job.key, "finished")
     row = store.trial(job.key).result()
@@ -112,8 +113,8 @@ def test_a_finished_trial_has_the_documented_columns(root: Path, store: Store) -
     frame = semisweep.load(store.root)
     assert list(frame["key"]) == [job.key]
     assert list(frame["status"]) == ["finished"]
-    assert said[0] == {"step": 0, "total_steps": 3, "device": "cpu"}
-    assert [report["row"]["step"] for report in said if "row" in report] == [2, 3]
+    assert said[0] == TrialProgress(step=0, total_steps=3, device="cpu")
+    assert [told.evaluation.step for told in said if told.evaluation] == [2, 3]
 
 
 def test_the_folder_of_a_finished_trial_holds_what_further_questions_need(
@@ -264,9 +265,9 @@ def test_a_trial_that_another_process_has_taken_over_is_busy_and_no_failure(
     job = job_of(TRIAL, root, leased)
     folder = leased.trial(job.key)
 
-    def taken(said: Mapping[str, Any]) -> None:
+    def taken(told: TrialProgress) -> None:
         own = Path(str(folder.path)) / "lease-000001.json"
-        if "row" in said:
+        if told.evaluation:
             own.with_name("lease-000002.json").write_bytes(own.read_bytes())
 
     outcome = execute(job, taken)

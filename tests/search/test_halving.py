@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from semisweep.search.sampling import as_study
 from semisweep.search.trial_outcome import outcomes
 from semisweep.store import stopped_trial
 from semisweep.store.resolved_search import ResolvedSearch, RungDecision
+from semisweep.store.trial_records import TrialProgress
 from semisweep.study.plan import plan
 from semisweep.study.request import Request, Roots
 from semisweep.tables.rendering import render
@@ -90,10 +90,10 @@ class Place:
         return found
 
     def train(self, job: Job, die_at: int | None = None) -> Outcome:
-        def report(said: Mapping[str, Any]) -> None:
-            if "row" in said:
-                self.reported.append((job.key, said["row"]["step"]))
-            if die_at is not None and said.get("step") == die_at:
+        def report(told: TrialProgress) -> None:
+            if told.evaluation:
+                self.reported.append((job.key, told.step))
+            elif told.step == die_at:  # its checkpoint is there
                 raise Died
 
         return execute(job, report)

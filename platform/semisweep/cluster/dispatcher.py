@@ -10,11 +10,11 @@ import asyncio
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from semisweep.cluster.job import Job, Outcome
 from semisweep.cluster.mailbox import Mailbox, SlotState
 from semisweep.core.faults import TEXT_CHARACTERS, TRIES, Fault, Retries, failed_text, last_lines
+from semisweep.store.trial_records import TrialProgress
 
 GATHER_SECONDS = 5.0
 GATHERINGS = 3
@@ -24,22 +24,22 @@ GATHERINGS = 3
 class View:
     """What the dispatcher knows of a sweep.
 
-    What each running trial said last, by key, how the slots are, faults that were not seen before,
-    and why the sweep cannot go on.
+    How far each running trial has come, by key, None before it says so; how the slots are; faults
+    that were not seen before; and why the sweep cannot go on.
     """
 
-    running: Mapping[str, Mapping[str, Any]]
+    running: Mapping[str, TrialProgress | None]
     slots: Mapping[str, SlotState]
     faults: list[Fault]
     fatal: str
 
 
 class Dispatcher:
-    """Mailboxes by slot, and what each running trial said last."""
+    """Mailboxes by slot, and how far each running trial has come."""
 
     def __init__(self) -> None:
         self.boxes: dict[str, Mailbox] = {}
-        self.running: dict[str, dict[str, Any]] = {}
+        self.running: dict[str, TrialProgress | None] = {}
         self.retries = Retries()
         self.faults: list[Fault] = []
         self.fatal = ""  # why the whole sweep cannot go on
@@ -317,17 +317,19 @@ class Dispatcher:
             box.heard = time.monotonic()
             if box.is_taken:
                 self.retries.started(slot)
-            self.running[box.key] = {"since": time.time(), "slot": slot}
+            self.running[box.key] = None
             return box.job
 
-    async def tell(self, slot: str, key: str, said: Mapping[str, Any]) -> None:
-        """Take what a worker says of a trial: an evaluation row, or how far it has come."""
+    async def tell(self, slot: str, key: str, told: TrialProgress) -> None:
+        """Take how far a worker says that a trial has come; its last evaluation is remembered."""
         async with self.changed:
             box = self._box(slot)
             if box.job is None or box.key != key:
                 return  # a report of a worker that was given up on
             box.training, box.heard = True, time.monotonic()
-            self.running.setdefault(key, {"since": time.time()}).update(said)
+            before = self.running.get(key)
+            evaluation = told.evaluation or (before.evaluation if before else None)
+            self.running[key] = replace(told, evaluation=evaluation)
             self.changed.notify_all()
 
     async def finish(self, slot: str, outcome: Outcome) -> None:

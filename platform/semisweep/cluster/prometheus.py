@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from semisweep.cluster.progress import SweepProgress
+from semisweep.store.trial_records import TrialProgress
 
 STATES = ("finished", "failed", "running", "waiting")
 
@@ -24,7 +25,7 @@ class SweepMetrics:
         self._steps: dict[str, int] = {}
         self._at = time.monotonic()
 
-    def watch(self, running: Mapping[str, Mapping[str, Any]], elsewhere: int = 0) -> None:
+    def watch(self, running: Mapping[str, TrialProgress | None], elsewhere: int = 0) -> None:
         """Show and count what runs; called about once a second, once Ray is connected."""
         self.progress.watch(running, elsewhere)
         values = self.counts(len(running))
@@ -48,9 +49,9 @@ class SweepMetrics:
         names = (f"trials_{state}" for state in STATES)
         return dict(zip(names, map(float, counted), strict=True))
 
-    def steps_per_second(self, running: Mapping[str, Mapping[str, Any]], now: float) -> float:
+    def steps_per_second(self, running: Mapping[str, TrialProgress | None], now: float) -> float:
         """Return what all running trials together have done since this was last asked."""
-        steps = {key: int(said.get("step", 0)) for key, said in running.items()}
+        steps = {key: told.step if told else 0 for key, told in running.items()}
         more = sum(max(0, step - self._steps.get(key, step)) for key, step in steps.items())
         seconds, self._at, self._steps = now - self._at, now, steps
         return more / seconds if seconds > 0 else 0.0

@@ -23,6 +23,7 @@ from semisweep.cluster.mailbox import SlotState
 from semisweep.core.errors import StoreError, SweepError
 from semisweep.store.store import Store
 from semisweep.store.trial_log import keep_fault
+from semisweep.store.trial_records import TrialProgress
 
 EVERY_SECONDS = 1.0
 ANSWER_SECONDS = 20.0
@@ -39,8 +40,8 @@ LOST = (
 class Watch(Protocol):
     """Where a sweep shows how it goes."""
 
-    def watch(self, running: Mapping[str, Mapping[str, Any]], elsewhere: int) -> None:
-        """Show what each running trial said last, and how many are trained elsewhere."""
+    def watch(self, running: Mapping[str, TrialProgress | None], elsewhere: int) -> None:
+        """Show how far each running trial has come, and how many are trained elsewhere."""
 
     def say(self, text: str) -> None:
         """Show a line."""

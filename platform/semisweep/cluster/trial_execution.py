@@ -29,6 +29,7 @@ from semisweep.store import stopped_trial
 from semisweep.store.store import Store
 from semisweep.store.trial_folder import TrialFolder
 from semisweep.store.trial_log import describe, logging_to
+from semisweep.store.trial_records import TrialProgress
 from semisweep.training import distributed
 from semisweep.training.trainer import (
     SELECTION_PART,
@@ -126,9 +127,9 @@ class _Execution:
         with logging_to(self.folder, self.attempt) as log:
             report = self.report
 
-            def report_and_log(said: Mapping[str, Any]) -> object:
-                log.say(describe(said))
-                return report(said)
+            def report_and_log(told: TrialProgress) -> object:
+                log.say(describe(told))
+                return report(told)
 
             self.report = report_and_log
             outcome = self._attempted()
@@ -187,8 +188,9 @@ class _Execution:
         point("network", self.rank)
         training = Training(trial, dataset, split, job.device, job.data_workers)
         self._resume(training)
-        said = {"step": training.step, "total_steps": training.total_steps, "device": job.device}
-        self.report(said)
+        self.report(
+            TrialProgress(step=training.step, total_steps=training.total_steps, device=job.device)
+        )
         self._note("training")
         started = time.time()
         metrics = self._fit(training)
@@ -216,15 +218,15 @@ class _Execution:
             rungs = Rungs(self.job.halving, self.store, self.folder)
             rungs.place(training.evaluation_steps(), training.total_steps)
         if not self.job.halving or not self._share(lambda: self._stopped_before(rungs)):
-            said = listener(rungs, self.report, STOP)
-            metrics = fit(training, self.folder, said, interrupted=self.interrupted)
+            report = listener(rungs, self.report, STOP)
+            metrics = fit(training, self.folder, report, interrupted=self.interrupted)
             if metrics is not None:
                 return dict(metrics)
         return dict(self._share(lambda: _budget(training, rungs, self.folder)))
 
     def _stopped_before(self, rungs: Rungs | None) -> bool:
         """Return whether a rung that the trial has passed stops it; it is judged where new."""
-        return rungs is not None and any(rungs.judge(row) for row in self.folder.read_history())
+        return rungs is not None and any(map(rungs.judge, self.folder.evaluations()))
 
 
 def _check_key(job: Job, trial: Trial, dataset: DataSet, split: Split) -> None:
@@ -251,7 +253,7 @@ def _dataset(name: str, root: str) -> DataSet:
 def _budget(training: Training, rungs: Rungs | None, folder: TrialFolder) -> dict[str, Any]:
     """Return what a stopped trial's row says of how far it came, and its last evaluation."""
     assert rungs is not None
-    row, part = folder.read_history()[-1], f"{SELECTION_PART}."
+    row, part = folder.evaluations()[-1].values, f"{SELECTION_PART}."
     rung, reason = rungs.stopping()
     return {
         "budget.steps": training.step,

@@ -19,6 +19,7 @@ from semisweep.core.errors import TrainingError
 from semisweep.core.fault_injection import point
 from semisweep.data.base import DataSet
 from semisweep.data.splits import Split
+from semisweep.store.trial_records import Evaluation, TrialProgress
 from semisweep.training import distributed
 from semisweep.training.iteration import iterate
 from semisweep.training.loader import Loader
@@ -35,7 +36,7 @@ SHORT_SECONDS = 5.0  # what a last checkpoint would save; writing it may take as
 
 STOP = "stop"  # what a report may answer to an evaluation
 
-Report = Callable[[Mapping[str, Any]], object]
+Report = Callable[[TrialProgress], object]
 Score = tuple[dict[str, float], np.ndarray]  # summary, confusion matrices by image
 
 
@@ -210,14 +211,15 @@ def fit(
         training.advance(batch)
         now = time.monotonic()
         due, stop = training.step in evaluations, False
+        is_over = training.step == training.total_steps
         if due:
             row = _evaluation_row(training)
             if writes:
                 _keep_best(training, folder, row)
                 folder.append_history([row])
-                stop = report({"row": row}) == STOP and training.step < training.total_steps
+                answer = report(_told(training, Evaluation(training.step, row)))
+                stop = answer == STOP and not is_over
         leaves = writes and interrupted()
-        is_over = training.step == training.total_steps
         worth = due and not (is_over and now - saved < SHORT_SECONDS)
         if writes and (worth or leaves or now - saved > checkpoint_seconds):
             training.seconds += now - started
@@ -227,11 +229,17 @@ def fit(
             raise TrainingInterrupted
         if writes and (due or now - told > PROGRESS_SECONDS):
             told = now
-            report({"step": training.step, "total_steps": training.total_steps})
+            report(_told(training))
         if due and distributed.share(stop):
             return None
     training.seconds += time.monotonic() - started
     return dict(_final_metrics(training, folder))
+
+
+def _told(training: Training, evaluation: Evaluation | None = None) -> TrialProgress:
+    return TrialProgress(
+        step=training.step, total_steps=training.total_steps, evaluation=evaluation
+    )
 
 
 def _evaluation_row(training: Training) -> dict[str, Any]:
