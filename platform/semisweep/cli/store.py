@@ -13,7 +13,7 @@ from semisweep.cli.options import Assignment, device_option, store_option
 if TYPE_CHECKING:
     from semisweep.study.request import Roots
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Command = TypeVar("Command", bound=Callable[..., object])
 PROTOCOL_HELP = (
     "whole, multiple14, window:size_pixels=N[,stride_pixels=N,borders=truncated,sums=logits], "
     "center:size_pixels=N, reflect:size_pixels=N, or that of released code, such as "

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from semisweep.cluster.connection import Connection, places
 from semisweep.cluster.mailbox import SlotState
+from semisweep.cluster.nodes import living_nodes
 from semisweep.cluster.ray_internals import draining_nodes
 
 MOST_SLOTS = 256  # of a sweep on a cluster that may grow
@@ -53,13 +54,13 @@ class Room:
         """
         if not self.connection.resources.address:
             return  # a cluster of our own stays as it is
-        nodes = [node for node in self.connection.ray.nodes() if node["Alive"]]
+        nodes = living_nodes(self.connection.ray)
         leaving = draining_nodes(self.connection.ray)
-        staying = [node["Resources"] for node in nodes if node["NodeID"] not in leaving]
+        staying = [node.resources for node in nodes if node.name not in leaving]
         fit = places(staying, self.connection.worker)
         fit //= self.connection.resources.workers
         self.trials = max(1, min(fit, self.connection.resources.slots or fit))
-        alive = {node["NodeID"] for node in nodes}
+        alive = {node.name for node in nodes}
         for slot, state in slots.items():
             if state.job is not None and not state.nodes <= alive:
                 self.connection.dispatcher.lost.remote(slot)

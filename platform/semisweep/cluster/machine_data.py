@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from semisweep.cluster.nodes import living_nodes
 from semisweep.core.errors import DataError
 from semisweep.data.base import DataSet
 from semisweep.study.request import Request
@@ -56,9 +57,9 @@ def check_machines(ray: Any, name: str, request: Request) -> None:
     digest, root = known_digest(name, request), str(request.roots.of(name))
     remote = ray.remote(_problem)
     asked = []
-    for node in ray.nodes():
-        if node["Alive"] and {"CPU", "GPU"} & set(node["Resources"]):  # else it trains nothing
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=True)
+    for node in living_nodes(ray):
+        if node.trains:
+            there = NodeAffinitySchedulingStrategy(node.name, soft=True)
             options = {"num_cpus": 0, "scheduling_strategy": there}
             asked.append(remote.options(**options).remote(name, root, digest))
     problems = [problem for problem in ray.get(asked) if problem]

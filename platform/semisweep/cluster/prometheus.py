@@ -28,8 +28,8 @@ class SweepMetrics:
     def watch(self, running: Mapping[str, TrialProgress | None], elsewhere: int = 0) -> None:
         """Show and count what runs; called about once a second, once Ray is connected."""
         self.progress.watch(running, elsewhere)
-        values = self.counts(len(running))
-        values["steps_per_second"] = self.steps_per_second(running, time.monotonic())
+        speed = self.steps_per_second(running, time.monotonic())
+        values = self.counts(len(running)) | {"steps_per_second": speed}
         for name, value in values.items():
             self._gauge(name).set(value)
 

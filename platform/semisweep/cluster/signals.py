@@ -10,20 +10,21 @@ from __future__ import annotations
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from types import FrameType
 
 from semisweep.cluster import ray_internals
 
 HANDLED = (signal.SIGINT, signal.SIGTERM)
+Handler = Callable[[int, FrameType | None], object] | int | None  # as `signal.getsignal` has it
 
 
 class Signals:
     """SIGINT and SIGTERM as KeyboardInterrupt, while a sweep runs; nothing outside of it."""
 
     def __init__(self) -> None:
-        self._before: dict[signal.Signals, Any] = {}
+        self._before: dict[signal.Signals, Handler] = {}
         self._held = False
         self._kept = False
         self._has_come = False

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from semisweep.cluster.job import Job, Outcome, Status
 from semisweep.cluster.machine_data import check_same, machine_name, machine_root
@@ -138,7 +138,7 @@ class _Execution:
 
     def _attempted(self) -> Outcome:
         try:
-            row = self._train()
+            row, stopped_at = self._train()
         except TrainingInterrupted:
             return self._ended("interrupted")
         except SemisweepError as error:
@@ -150,15 +150,15 @@ class _Execution:
                 text = "attempt %d at trial %s failed"
                 logger.error(text, self.attempt, self.job.key, exc_info=error)
             raise
-        return self._complete(row)
+        return self._complete(row, stopped_at)
 
-    def _complete(self, row: Mapping[str, Any]) -> Outcome:
-        """Keep a trial's row: its result, or what it had when its search stopped it."""
-        stopped = "stopped.rung" in row
+    def _complete(self, row: Mapping[str, object], stopped_at: int | None) -> Outcome:
+        """Keep a trial's row: its result, or what it had when its search stopped it at a step."""
+        stopped = stopped_at is not None
         point("complete", self.rank)
         if self.first:
-            if stopped:
-                stopped_trial.stop(self.folder, row["budget.steps"], row)
+            if stopped_at is not None:
+                stopped_trial.stop(self.folder, stopped_at, row)
             else:
                 self.folder.complete(row)
             self.folder.forget_failure()
@@ -175,8 +175,8 @@ class _Execution:
         note(job.key, "failed")
         return self._ended("failed", text, renew=not self.alone)
 
-    def _train(self) -> dict[str, Any]:
-        """Train from the newest checkpoint on, and return the trial's row."""
+    def _train(self) -> tuple[dict[str, object], int | None]:
+        """Train from the newest checkpoint on; return the trial's row, and where it was stopped."""
         job, trial = self.job, decode_trial(self.job.trial)
         point("data", self.rank)
         dataset = _dataset(trial.data.name, str(machine_root(trial.data.name, job.data_root)))
@@ -194,13 +194,14 @@ class _Execution:
         self._note("training")
         started = time.time()
         metrics = self._fit(training)
-        return _row(job, trial, split, training, metrics) | {
+        row = _row(job, trial, split, training, metrics) | {
             "run.attempts": self.attempt,
             "run.seconds": training.seconds,
             "run.device_seconds": training.seconds * training.world,
             "run.finished_at": time.time(),
             "run.final_attempt_seconds": time.time() - started,
         }
+        return row, training.step if training.step < training.total_steps else None
 
     def _resume(self, training: Training) -> None:
         checkpoint = self._share(self.folder.read_checkpoint)
@@ -211,7 +212,7 @@ class _Execution:
         if self.first:
             self.folder.rewind(step)
 
-    def _fit(self, training: Training) -> dict[str, Any]:
+    def _fit(self, training: Training) -> dict[str, object]:
         """Train to the end, or to the rung at which the job's search stops the trial."""
         rungs = None
         if self.job.halving and self.first:
@@ -250,7 +251,7 @@ def _dataset(name: str, root: str) -> DataSet:
     return open_dataset(name, Path(root))
 
 
-def _budget(training: Training, rungs: Rungs | None, folder: TrialFolder) -> dict[str, Any]:
+def _budget(training: Training, rungs: Rungs | None, folder: TrialFolder) -> dict[str, object]:
     """Return what a stopped trial's row says of how far it came, and its last evaluation."""
     assert rungs is not None
     row, part = folder.evaluations()[-1].values, f"{SELECTION_PART}."
@@ -263,7 +264,7 @@ def _budget(training: Training, rungs: Rungs | None, folder: TrialFolder) -> dic
     } | {f"last.{name}": value for name, value in row.items() if name.startswith(part)}
 
 
-def _description(trial: Trial, split: Split, key: str) -> dict[str, Any]:
+def _description(trial: Trial, split: Split, key: str) -> dict[str, object]:
     return {
         "format": 1,
         "key": key,
@@ -274,9 +275,9 @@ def _description(trial: Trial, split: Split, key: str) -> dict[str, Any]:
 
 
 def _row(
-    job: Job, trial: Trial, split: Split, training: Training, metrics: Mapping[str, float]
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"key": job.key} | flatten(trial.encoded())
+    job: Job, trial: Trial, split: Split, training: Training, metrics: Mapping[str, object]
+) -> dict[str, object]:
+    row: dict[str, object] = {"key": job.key} | flatten(trial.encoded())
     row |= {
         "data.labelled_digest": split.labelled_digest,
         "data.unlabelled_digest": split.unlabelled_digest,
@@ -287,7 +288,7 @@ def _row(
         "run.peak_memory_bytes": peak_memory(job.device),
     }
     if reserved := peak_reserved(job.device):
-        row["run.peak_reserved_bytes"] = reserved
+        row |= {"run.peak_reserved_bytes": reserved}
     return row | dict(metrics) | provenance(trial.method) | machine(job.device)
 
 

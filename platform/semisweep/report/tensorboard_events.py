@@ -113,7 +113,7 @@ def _times(steps: list[int], row: Result | None) -> list[float]:
     return [end - seconds * (1 - step / steps[-1]) for step in steps]
 
 
-def _settings(row: Result) -> dict[str, Any]:
+def _settings(row: Result) -> dict[str, bool | int | float | str]:
     """Return method and configuration as TensorBoard's HPARAMS page takes them."""
     start = ("method", "seed", "config.", "data.", "training.")
     return {

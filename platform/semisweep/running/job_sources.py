@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from semisweep.cluster.job import Job, Outcome
 from semisweep.cluster.machine_data import known_digest
@@ -57,7 +56,7 @@ class JobList:
         self.progress.finished(key, outcome.status, note)
 
 
-def keep_failure(store: Store, outcome: Outcome, trial: Mapping[str, Any]) -> None:
+def keep_failure(store: Store, outcome: Outcome, trial: Mapping[str, object]) -> None:
     """Write the failure of a trial whose worker could not do so itself."""
     key, error, folder = outcome.key, outcome.error, store.trial(outcome.key)
     known = folder.failure()

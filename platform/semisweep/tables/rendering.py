@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from semisweep.core.faults import last_lines
 from semisweep.core.markdown import grid
@@ -174,7 +174,7 @@ def provenance_table(method: type[Method]) -> str:
     return grid(lines)
 
 
-def _provenance_rows(config: Any, prefix: str) -> Iterable[list[str]]:
+def _provenance_rows(config: object, prefix: str) -> Iterable[list[str]]:
     import dataclasses
 
     from semisweep.core.config import settings
