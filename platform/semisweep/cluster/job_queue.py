@@ -42,10 +42,10 @@ class TrainedElsewhere:
 
 
 class JobQueue:
-    """The jobs of a source that this sweep has to run itself, one at a time.
+    """The jobs of a source that this sweep runs itself.
 
-    `in_order`: what the source says next depends on the outcomes so far, so that nothing is asked
-    for while others train what was. `retries`: trials that have failed are run again.
+    `in_order`: the source's next job depends on all outcomes so far, so it is not asked for one
+    while another process trains a job of it. `retries`: failed trials are run again.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class JobQueue:
         self.error = self.error or error
 
     def take(self) -> Job | None:
-        """Return the next job to run, or None when there is none now; `ended` tells for good."""
+        """Return the next job to run, or None when there is none at the moment; see `ended`."""
         if not self.has_job():
             return None
         job = (self._returned or self._ready).pop(0)
@@ -104,7 +104,7 @@ class JobQueue:
         return job
 
     def has_job(self) -> bool:
-        """Return whether there is a job to run; what has got its result elsewhere is done."""
+        """Return whether there is a job to run; asks the store what others have finished."""
         try:
             if self.error is None and not self.halted:
                 self._take_back()
@@ -135,9 +135,9 @@ class JobQueue:
             self.end(problem)
 
     def lost(self, key: str) -> None:
-        """Take a job back whose actor of Ray Tune was lost: another one goes on with it.
+        """Take a job back whose Tune actor was lost, to give it to another one.
 
-        Its workers may be at it meanwhile. After three in a row the sweep ends.
+        The job's workers may train it meanwhile. After three losses in a row the sweep ends.
         """
         self._returned.append(self._out.pop(key))
         if not self._retries.loss(key):
@@ -161,7 +161,7 @@ class JobQueue:
                 self._ready.append(job)
 
     def _is_ours(self, job: Job) -> bool:
-        """Return whether a job is to be run here; otherwise it is done, or trained elsewhere."""
+        """Return whether to run a job here; if not, it has its result, or is trained elsewhere."""
         folder = self._folder(job)
         if folder.finished:
             self.source.done(Outcome(job.key, "known"))
@@ -177,7 +177,7 @@ class JobQueue:
         self._elsewhere[job.key] = TrainedElsewhere(job, self._folder(job).failure())
 
     def _take_back(self) -> None:
-        """Take up what others have finished, failed or let go."""
+        """Take note of trials elsewhere that were finished, failed or given up there."""
         if not self._elsewhere or self.clock() - self._polled < POLL_SECONDS:
             return
         self._polled = self.clock()
@@ -205,10 +205,10 @@ class JobQueue:
 
 
 def _is_free(folder: TrialFolder) -> bool:
-    """Return whether nobody has the right to train a trial; what a dead process had is given back.
+    """Return whether no process has the right to train a trial; take a dead process's right away.
 
-    Where that was a lease, only who has watched it for its time to live can do so: the worker that
-    is handed the trial has not.
+    A lease can be taken only by a process that has watched it for its time to live, which the
+    worker that gets the trial has not.
     """
     if folder.in_training:
         return False

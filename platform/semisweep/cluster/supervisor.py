@@ -1,7 +1,7 @@
 """The supervisor: a thread of the driver that keeps a sweep's slots in order, once a second.
 
-It shows what runs, gives a slot that has work a group of workers and takes it from one that has
-none, ends the wait of a slot whose trial got its result elsewhere, and kills workers that hang.
+It shows progress, starts a group of workers for each slot that has a job, closes slots that will
+get none, gives up a job that another sweep has finished, and kills workers that hang.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def supervisor(
 ) -> Iterator[None]:
     """Keep the slots in order while the body runs.
 
-    New groups are not begun before `up` is set. What ends the sweep, from here, is the queue's
-    error; where the body does not end by itself then, it is interrupted.
+    No further group starts before `up` is set. An error that ends the sweep becomes the queue's
+    error; a body that does not end by itself then is interrupted.
     """
     own = _Supervisor(connection, queue, watch, up, room)
     connection.groups.begin(own.run, "supervisor", own.fail)
@@ -69,7 +69,7 @@ def supervisor(
 
 
 class _Supervisor:
-    """Looks at a sweep once a second."""
+    """Does the supervisor's work, in a thread of its own."""
 
     def __init__(
         self, connection: Connection, queue: JobQueue, watch: Watch, up: threading.Event, room: Room
@@ -81,7 +81,7 @@ class _Supervisor:
         self._silent_store = False
 
     def run(self) -> None:
-        """Look until the sweep is over, and once more."""
+        """Supervise once a second until the sweep is over, and once more."""
         while not self.over.wait(EVERY_SECONDS):
             self.supervise()
         self.supervise()
@@ -140,7 +140,7 @@ class _Supervisor:
             _end_waits(self.connection, slot, state)
 
     def _hurry(self) -> None:
-        """Interrupt the body where it has not ended long after the sweep was to end."""
+        """Interrupt the body if it still runs long after the sweep was to end."""
         since = self._ending_since
         if since is None or self.over.is_set():
             return
@@ -159,7 +159,7 @@ def _start_and_let_go(
     *,
     may_start: bool,
 ) -> None:
-    """Start groups where there is work, and let those go that will have none."""
+    """Start groups of slots that have a job, and close slots that will get none."""
     busy = [slot for slot, state in slots.items() if state.job is not None]
     for slot in busy if may_start else ():
         connection.groups.start(slot)
@@ -174,7 +174,7 @@ def _start_and_let_go(
 
 
 def _end_waits(connection: Connection, slot: str, state: SlotState) -> None:
-    """End the wait for a worker that is no longer needed, and that for one that hangs."""
+    """Give up jobs that others have finished, and kill workers that hang."""
     job = state.job
     if job is not None and not state.taken and _has_result(job):
         connection.dispatcher.finish.remote(slot, Outcome(job.key, "known"))
@@ -208,7 +208,7 @@ def _has_result(job: Job) -> bool:
 
 
 def kill(ray: Any, node: str, process: int) -> None:
-    """Kill a process of a node; one that is stopped or hangs in foreign code does not listen."""
+    """Kill a process of a node by SIGKILL, which works for one that hangs, too."""
     if node == ray.get_runtime_context().get_node_id():
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
