@@ -46,7 +46,7 @@ class Forecast:
 
 
 def forecast(names: Sequence[str], request: Request, *, probing: bool = False) -> Forecast:
-    """Return what running some studies would take; refuses what running them would refuse.
+    """Return what running some studies would cost; raises what running them would raise.
 
     With `probing`, kinds of trials without history are trained for a few steps in this process.
     """
@@ -112,14 +112,14 @@ def slots_of(request: Request) -> tuple[str, int]:
 
 
 def machine_here() -> dict[str, float]:
-    """Return what this machine has, in Ray's words."""
+    """Return this machine's CPUs and GPUs under Ray's names."""
     device, count = here()
     gpus = {"GPU": float(count)} if device == "cuda" else {}
     return {"CPU": float(os.cpu_count() or 1)} | gpus
 
 
 def room_here(worker: Mapping[str, float]) -> int:
-    """Return how many workers that ask for so much fit this machine."""
+    """Return how many such workers fit this machine."""
     return places([machine_here()], worker)
 
 
@@ -181,7 +181,7 @@ def problems(guess: Estimate, request: Request, device: str) -> Iterator[str]:
 
 
 def _on_a_gpu(guess: Estimate, share: float, have: float) -> Iterator[str]:
-    """Yield what would not fit where trials that ask for a share of a GPU are on one together."""
+    """Yield what would not fit where several trials share a GPU."""
     together = max(1, int(1 / share + 1e-9))
     needed = (guess.memory_bytes or 0) * together
     if have and needed > have:

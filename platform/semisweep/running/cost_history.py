@@ -1,4 +1,4 @@
-"""What a store, and a probe in this process, tell of the cost of trials."""
+"""The cost of trials as measured: by a store's results, or a probe in this process."""
 
 from __future__ import annotations
 

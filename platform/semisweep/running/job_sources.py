@@ -1,4 +1,4 @@
-"""Jobs of trials, the source that hands out a list of them, and what is kept of their ends."""
+"""Jobs made of trials, the source that hands out a list of them, and their outcomes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from semisweep.training.trial import Trial
 def job_for(
     key: str, trial: Trial, store: Store, splits: Splits, request: Request, label: str = ""
 ) -> Job:
-    """Return what a worker needs to know of a trial; `label` is what people know it by."""
+    """Return the job of a trial; `label` is its name for people."""
     return Job(
         key=key,
         trial=trial.encoded(),

@@ -28,9 +28,8 @@ from semisweep.tables.image_tests import image_tests
 def run(names: Sequence[str], request: Request, say: Say = lambda text: None) -> Store:
     """Bring every trial of some studies to a result or a failure; return the store that has them.
 
-    `say` gets warnings. Ray starts first, and its workers while the studies are still being
-    imported, unless the store says that nothing is left to run, or there are fields, data or
-    workers of the user to check.
+    `say` gets warnings. Ray starts before the studies are imported, unless the store has all
+    results already, or the request has options that must be checked first.
     """
     for name in names:
         check_place(name, request)
@@ -70,7 +69,7 @@ def packer(
     adaptive: Sequence[Study | Search],
     say: Say,
 ) -> Callable[[Any], float | None]:
-    """Return what tells, of a cluster, which share of a GPU the trials of a request need."""
+    """Return a function that tells which share of a cluster's GPU the trials of a request need."""
 
     def pack(ray: Any) -> float | None:
         from semisweep.cluster.gpu_sharing import gpu_share, smallest_gpu
@@ -94,7 +93,7 @@ def packer(
 
 
 def measure_finished(tables: Sequence[Prepared], request: Request, store: Store, say: Say) -> None:
-    """Measure of finished trials what tables show beside results: pseudo-labels, other images."""
+    """Measure what tables show of finished trials beside results: pseudo-labels, image tests."""
     finished = {key for prepared in tables for key in prepared.finished}
     trained = {key for prepared in tables for key in prepared.missing}
     finished |= store.ends(trained).finished if trained else set()
@@ -105,7 +104,7 @@ def measure_finished(tables: Sequence[Prepared], request: Request, store: Store,
 
 
 def to_run(study: Study | Search, request: Request) -> Study | Search:
-    """Return what is to be run of a study: all, or as much as shows that it runs."""
+    """Return the study to run: a smoke run's is reduced."""
     if request.smoke and isinstance(study, Study):
         from semisweep.study.smoke import reduced
 
@@ -116,7 +115,7 @@ def to_run(study: Study | Search, request: Request) -> Study | Search:
 def run_search_or_race(
     study: Study | Search, request: Request, connection: Connection, store: Store, say: Say
 ) -> None:
-    """Run a search, or race the rows of a table: what comes next depends on what has ended."""
+    """Run a search, or race the rows of a table: the next trials depend on finished ones."""
     if isinstance(study, Search):
         from semisweep.running import search_run as searching
 
@@ -133,7 +132,7 @@ def run_search_or_race(
 
 
 def is_plain(request: Request) -> bool:
-    """Return whether hardly anything in a request could be wrong that needs the study to tell."""
+    """Return whether a request has no options that must be checked against the study."""
     plain = not request.changes and request.resources.workers == 1
     plain = plain and request.resources.gpus != AUTO
     if request.smoke or not plain:

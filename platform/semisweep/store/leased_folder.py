@@ -1,16 +1,16 @@
 """A trial's folder where nobody can lock a file: in object storage, or shared between machines.
 
-As in `semisweep.store.trial_folder`, but whoever trains holds a lease, and writes to a folder of
-its own:
+As in `semisweep.store.trial_folder`, but the process that trains holds a lease, and writes to a
+folder of its own:
 
 lease-000002.json                  who trains, see `semisweep.store.lease`
 000002/history-000000.jsonl, ...   what it measured, see `semisweep.store.history_segments`
 000002/checkpoint-..., weights-..., confusion-...
-000002/start.json                  made when all that it goes on from is there: the folder counts
+000002/start.json                  written when the folder has all that training goes on from
 
-Of several folders the one with the greatest number counts, so that who was taken for dead and is
-not can write, remove and finish what it likes: it changes nothing of what the next one has. When
-there is a result, the folder that counts is the one of its writer, and others go.
+The complete folder with the greatest number counts. A process that was taken for dead but lives
+writes to its own folder only, and changes nothing in that of the next one. When there is a result,
+the folder of its writer counts, and the others are removed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class HeldLease:
 class LeasedFolder(TrialFolder):
     """One trial's folder in object storage, or on a disk that several machines share.
 
-    With `seen`, what a listing said of it: then only what that tells is asked for.
+    With `seen`, a listing of its files, which then answers what it can.
     """
 
     held: HeldLease = field(default_factory=HeldLease, compare=False, repr=False)
@@ -126,7 +126,7 @@ class LeasedFolder(TrialFolder):
         return is_first
 
     def clean(self) -> None:
-        """Remove what a finished trial has no use for, and make one file of its history."""
+        """Remove what a finished trial does not need, and join its history into one file."""
         names = self._names()
         if self._result.name not in names:
             return
@@ -194,7 +194,7 @@ class LeasedFolder(TrialFolder):
         return self.path / read_marks(self._result).get("folder", _NOBODY)
 
     def _begin(self, own: lease.Lease, step: int | None) -> None:
-        """Take over what the last one had after `step` steps, or all of it, and then its place."""
+        """Copy the state of the folder that counts, up to `step`, and make this one count."""
         target = self.path / _folder(own)
         own.check()
         source = self._adopt(target, step)
@@ -241,7 +241,7 @@ class LeasedFolder(TrialFolder):
 
 
 def _is_over(name: str, winner: str) -> bool:
-    """Return whether a file of a finished trial has no use any more."""
+    """Return whether a finished trial no longer needs a file."""
     found = _OWN.fullmatch(name)
     stays = ("weights-", "confusion-", "start.json")
     is_given_up = found and (found[1] != winner or not found[2].startswith(stays))
