@@ -568,6 +568,23 @@ def test_waiting_for_a_worker_may_have_a_limit() -> None:
     run(scene())
 
 
+def test_a_job_whose_waiting_actor_died_claims_one_slot() -> None:
+    """Its replacement waits beside it, and both go on when a slot is free."""
+
+    async def scene() -> None:
+        dispatcher, slots = Dispatcher(), ["x", "y"]
+        for key in ("a", "b"):
+            await dispatcher.put(await dispatcher.claim(slots, key), job(key))
+        waiting = [await is_waiting(dispatcher.begin(slots, job("c"), actor)) for actor in "12"]
+        for slot in slots:
+            await dispatcher.finish(slot, Outcome("ab"[slots.index(slot)], "finished"))
+            await dispatcher.release(slot)
+        assert [await own for own in waiting] == ["x", "x"]
+        assert await dispatcher.claim(slots, "d") == "y"
+
+    run(scene())
+
+
 def test_each_slot_is_claimed_once_until_it_is_released() -> None:
     async def scene() -> None:
         dispatcher, slots = Dispatcher(), ["x", "y"]

@@ -57,16 +57,21 @@ class Dispatcher:
         That is the slot that has the job already (its Tune actor died and was replaced), or a free
         one, preferably one whose workers are ready. Where none is free, wait for one.
         """
+
+        def having() -> list[str]:
+            return [slot for slot in slots if key in (self._box(slot).key, self._box(slot).claimed)]
+
         async with self.changed:
-            for slot in slots:
-                if self._box(slot).key == key:
-                    return slot
-            await self.changed.wait_for(lambda: self.stopping or bool(self._free(slots)))
+            await self.changed.wait_for(
+                lambda: bool(having()) or self.stopping or bool(self._free(slots))
+            )
+            if having():
+                return having()[0]
             free = self._free(slots)
             if self.stopping or not free:
                 return ""
             free.sort(key=lambda slot: (not self._box(slot).joined, not self._box(slot).processes))
-            self._box(free[0]).claimed = True
+            self._box(free[0]).claimed = key
             return free[0]
 
     def _free(self, slots: list[str]) -> list[str]:
@@ -92,7 +97,7 @@ class Dispatcher:
     async def release(self, slot: str) -> None:
         """Give a claimed slot back."""
         async with self.changed:
-            self._box(slot).claimed, self._box(slot).key = False, ""
+            self._box(slot).claimed = self._box(slot).key = ""
             self.changed.notify_all()
 
     async def begin(self, slots: list[str], job: Job, actor: str) -> str:

@@ -40,7 +40,7 @@ class Mailbox:
         self.key = ""
         self.taken: set[int] = set()
         self.outcomes: list[Outcome] = []
-        self.claimed = False
+        self.claimed = ""  # the key of the job that it is kept for
         self.processes: dict[int, tuple[str, int]] = {}  # node and process id of each worker
         self.ranks: set[int] = set()  # of the group, whose processes may have been killed since
         self.joined = False
