@@ -464,7 +464,7 @@ def same(found: TrialFolder, expected: TrialFolder) -> None:
         first, second = (from_bytes(own.read_weights(name)) for own in (found, expected))
         assert list(first) == list(second)
         assert all(torch.equal(first[item], second[item]) for item in first), name
-    assert str(found.read_history()) == str(expected.read_history())
+    assert str(found.evaluations()) == str(expected.evaluations())
     for name in ("last-val", "best-test"):
         assert (found.read_confusion(name) == expected.read_confusion(name)).all()
 
@@ -503,7 +503,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
     job = dataclasses.replace(job, store=str(store.root))
     folder = store.trial(job.key)
     child = forker.start(job, ledger)
-    until(lambda: len(folder.read_history()) >= 4)
+    until(lambda: len(folder.evaluations()) >= 4)
     os.kill(child, signal.SIGKILL)
     forker.wait(child)
     checkpoints = sorted(folder.path.glob("checkpoint-*"))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from semisweep.cluster.nodes import living_nodes
 from semisweep.core.config import flatten
@@ -76,7 +77,7 @@ def _is_rate(name: str) -> bool:
     return of_optimizer and name.rpartition(".")[2] in RATES
 
 
-def smallest_gpu(ray: Any) -> float:
+def smallest_gpu(ray: ModuleType) -> float:
     """Return the bytes of the smallest GPU of a cluster; 0 where there is none, or none can say."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 

@@ -13,7 +13,7 @@ import socket
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from semisweep.cluster.nodes import living_nodes
 from semisweep.core.errors import DataError
@@ -50,7 +50,7 @@ def check_same(dataset: DataSet, digest: str) -> None:
         )
 
 
-def check_machines(ray: Any, name: str, request: Request) -> None:
+def check_machines(ray: ModuleType, name: str, request: Request) -> None:
     """Raise `DataError` naming the machines of a cluster whose images are not the driver's."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 

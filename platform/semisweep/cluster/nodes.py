@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Node:
         return bool({"CPU", "GPU"} & set(self.resources))
 
 
-def living_nodes(ray: Any) -> list[Node]:
+def living_nodes(ray: ModuleType) -> list[Node]:
     """Return the nodes of the cluster that are alive; Ray is connected."""
     return [
         Node(

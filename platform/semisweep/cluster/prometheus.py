@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from semisweep.cluster.progress import SweepProgress
 from semisweep.store.trial_records import TrialProgress
+
+if TYPE_CHECKING:
+    from ray.util.metrics import Gauge
 
 STATES = ("finished", "failed", "running", "waiting")
 
@@ -21,7 +24,7 @@ class SweepMetrics:
 
     def __init__(self, study: str, progress: SweepProgress) -> None:
         self.study, self.progress = study, progress
-        self._gauges: dict[str, Any] = {}
+        self._gauges: dict[str, Gauge] = {}
         self._steps: dict[str, int] = {}
         self._at = time.monotonic()
 
@@ -56,7 +59,7 @@ class SweepMetrics:
         seconds, self._at, self._steps = now - self._at, now, steps
         return more / seconds if seconds > 0 else 0.0
 
-    def _gauge(self, name: str) -> Any:
+    def _gauge(self, name: str) -> Gauge:
         if name not in self._gauges:
             from ray.util.metrics import Gauge
 

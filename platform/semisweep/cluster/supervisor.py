@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from types import ModuleType
+from typing import Protocol
 
 from semisweep.cluster.connection import STOP_SECONDS, Connection
 from semisweep.cluster.dispatcher import View
@@ -207,7 +208,7 @@ def _has_result(job: Job) -> bool:
     return Store.open(job.store).trial(job.key).finished
 
 
-def kill(ray: Any, node: str, process: int) -> None:
+def kill(ray: ModuleType, node: str, process: int) -> None:
     """Kill a process of a node by SIGKILL, which works for one that hangs, too."""
     if node == ray.get_runtime_context().get_node_id():
         with suppress(ProcessLookupError):

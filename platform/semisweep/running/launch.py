@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from types import ModuleType
 
 from semisweep.checks.validation import check_place, check_study, sample_trials
 from semisweep.cluster.connection import Connection
@@ -68,10 +68,10 @@ def packer(
     tables: Sequence[Prepared],
     adaptive: Sequence[Study | Search],
     say: Say,
-) -> Callable[[Any], float | None]:
+) -> Callable[[ModuleType], float | None]:
     """Return a function that tells which share of a cluster's GPU the trials of a request need."""
 
-    def pack(ray: Any) -> float | None:
+    def pack(ray: ModuleType) -> float | None:
         from semisweep.cluster.gpu_sharing import gpu_share, smallest_gpu
 
         room = smallest_gpu(ray)

@@ -79,7 +79,7 @@ class Kind:
             return [] if row is None else [{**row, "key": folder.key}]
         if source == FAILURE:
             return _failure_rows(folder)
-        return [{"key": folder.key, **row} for row in folder.read_history()]
+        return [{"key": folder.key, **row.values} for row in folder.evaluations()]
 
 
 RESULTS = Kind("results", (RESULT, FAILURE))

@@ -22,7 +22,6 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from semisweep.core.errors import LeaseError, StoreError
 from semisweep.store import checkpoint_file, files, history_file, history_segments, lease
@@ -30,6 +29,7 @@ from semisweep.store.files import Location
 from semisweep.store.object_storage import ObjectPath
 from semisweep.store.result_file import encode_row, read_marks
 from semisweep.store.trial_folder import TrialFolder, is_large
+from semisweep.store.trial_records import Evaluation
 
 _OWN = re.compile(r"(\d{6})/([^/]+)")
 _NOBODY = "000000"  # the folder of what is written without the right to train
@@ -86,8 +86,8 @@ class LeasedFolder(TrialFolder):
         following = history_segments.append(own, rows, self.held.segment)
         self.held.segment = following if self.held.lease is not None else None
 
-    def read_history(self) -> list[dict[str, Any]]:
-        """Return the history's rows."""
+    def evaluations(self) -> list[Evaluation]:
+        """Return the history: what was measured while it trained, in the order of its steps."""
         whole = self.path / "history.jsonl"
         try:
             return history_file.parse(whole.read_bytes(), whole)
@@ -134,12 +134,13 @@ class LeasedFolder(TrialFolder):
         whole = self.path / "history.jsonl"
         if whole.name not in names and any(_is_segment(name, states.name) for name in names):
             with files.replacing(whole) as file:
-                file.write(history_segments.encode(history_segments.read(states)))
+                rows = (row.values for row in history_segments.read(states))
+                file.write(history_segments.encode(rows))
         if any(name.startswith(f"{states.name}/weights-") for name in names):
             checkpoint_file.remove_old(states)
         files.remove_all(self.path, [name for name in names if _is_over(name, states.name)])
 
-    def fail(self, failure: Mapping[str, Any]) -> None:
+    def fail(self, failure: Mapping[str, object]) -> None:
         """Write why the trial failed, unless another process has the right to train it."""
         try:
             if self.held.lease is not None:
@@ -198,9 +199,7 @@ class LeasedFolder(TrialFolder):
         target = self.path / _folder(own)
         own.check()
         source = self._adopt(target, step)
-        rows = self.read_history()
-        if step is not None:
-            rows = [row for row in rows if int(row["step"]) <= step]
+        rows = [row.values for row in self.evaluations() if step is None or row.step <= step]
         if rows:
             self.held.segment = history_segments.append(target, rows, 0)
         files.write_json(target / "start.json", {"step": step})

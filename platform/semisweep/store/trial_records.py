@@ -147,7 +147,7 @@ class Description:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One line of a history: what was measured after some steps."""
+    """One line of a history: what was measured after some steps; "step" is one of the values."""
 
     step: int
     values: Mapping[str, object]
