@@ -22,7 +22,7 @@ Chosen by us:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from pydantic import Field
@@ -116,7 +116,7 @@ class CPS(Method):
         )
 
     @classmethod
-    def same_as(cls, config: Any) -> tuple[type[Method], Any]:
+    def same_as(cls, config: CPSConfig) -> tuple[type[Method], MethodConfig]:
         """Return Supervised where nothing is exchanged."""
         if config.exchange_weight > 0:
             return cls, config

@@ -13,9 +13,7 @@ the image that the paper cuts.
 
 from __future__ import annotations
 
-from typing import Any
-
-from semisweep import Method, config, setting
+from semisweep import Method, MethodConfig, config, setting
 from semisweep.core.config import Fraction, common
 from semisweep_methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 
@@ -48,6 +46,6 @@ class CutMixSeg(MeanTeacher):
     name = "semisweep_methods.cutmix_seg:CutMixSeg"
 
     @classmethod
-    def same_as(cls, config: Any) -> tuple[type[Method], Any]:
+    def same_as(cls, config: CutMixSegConfig) -> tuple[type[Method], MethodConfig]:
         """Return Mean Teacher with the same values."""
         return MeanTeacher, common(MeanTeacherConfig, config)

@@ -18,7 +18,7 @@ term: it gets that trial's key. `step` says the same in FixMatch's own words.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +66,7 @@ class FixMatch(Method):
         self.network = config.network.build(classes, seed)
 
     @classmethod
-    def same_as(cls, config: Any) -> tuple[type[Method], Any]:
+    def same_as(cls, config: FixMatchConfig) -> tuple[type[Method], MethodConfig]:
         """Return UniMatch with one strong view and without perturbed features."""
         return UniMatch, UniMatchConfig(
             supervised_loss=config.supervised_loss,

@@ -40,7 +40,17 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from semisweep import Batch, Method, Progress, PseudoLabel, Rate, Update, config, setting
+from semisweep import (
+    Batch,
+    Method,
+    MethodConfig,
+    Progress,
+    PseudoLabel,
+    Rate,
+    Update,
+    config,
+    setting,
+)
 from semisweep.core.config import NonNegative, Positive, common
 from semisweep.core.seeding import derive
 from semisweep.training.distributed import mean_over_workers
@@ -133,7 +143,7 @@ class GPS(CPS):
         self.register_buffer("epoch", torch.tensor(-1))
 
     @classmethod
-    def same_as(cls, config: Any) -> tuple[type[Method], Any]:
+    def same_as(cls, config: Any) -> tuple[type[Method], MethodConfig]:
         """Return CPS (or what that is) where there is no teacher to speak of."""
         if max(config.guide_weight, config.feedback_weight, config.teacher_share) > 0:
             return cls, config

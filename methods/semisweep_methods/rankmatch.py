@@ -19,13 +19,13 @@ the default. Where they are silent or we depart from them, beside what `agents` 
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from semisweep import Batch, Method, Progress, config, setting
+from semisweep import Batch, Method, MethodConfig, Progress, config, setting
 from semisweep.core.config import Count, NonNegative, common
 from semisweep.core.errors import ConfigError
 from semisweep.networks.network import Output
@@ -122,7 +122,7 @@ class RankMatch(UniMatch):
         self.register_buffer("orders", all_orders(config.ranked), persistent=False)
 
     @classmethod
-    def same_as(cls, config: Any) -> tuple[type[Method], Any]:
+    def same_as(cls, config: RankMatchConfig) -> tuple[type[Method], MethodConfig]:
         """Return UniMatch where no agents are compared, and "kl" for "ce"."""
         if not config.compares_agents:
             return UniMatch, common(UniMatchConfig, config)

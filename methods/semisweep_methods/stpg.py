@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -132,7 +132,7 @@ class STPG(Method):
             self.contrast = DualContrast(config.contrast, channels, classes, seed, heads)
 
     @classmethod
-    def same_as(cls, config: Any) -> tuple[type[Method], Any]:
+    def same_as(cls, config: STPGConfig) -> tuple[type[Method], MethodConfig]:
         """Return Supervised where only L_s is left; contrast that is off has weight zero."""
         if config.contrast.active:
             return cls, config

@@ -18,12 +18,11 @@ Chosen by us:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from semisweep import Batch, Method, Progress, Update, config
+from semisweep import Batch, Method, MethodConfig, Progress, Update, config
 from semisweep.core.config import common
 from semisweep.networks.network import Output
 from semisweep.training.functional import cutmix, pseudo_label
@@ -66,7 +65,7 @@ class UniMatchContrastive(UniMatch):
             self.contrast = Contrast(config, classes)
 
     @classmethod
-    def same_as(cls, config: Any) -> tuple[type[Method], Any]:
+    def same_as(cls, config: UniMatchContrastiveConfig) -> tuple[type[Method], MethodConfig]:
         """Return UniMatch where the contrastive loss has no weight."""
         if contrasts(config):
             return cls, config

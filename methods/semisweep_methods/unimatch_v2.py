@@ -23,7 +23,7 @@ Chosen by us:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -98,7 +98,7 @@ class UniMatchV2(Method):
         self.teacher = frozen_copy(self.network)
 
     @classmethod
-    def same_as(cls, config: Any) -> tuple[type[Method], Any]:
+    def same_as(cls, config: UniMatchV2Config) -> tuple[type[Method], MethodConfig]:
         """Return "complementary" for "independent" where one view has nothing to complement."""
         if config.strong_views == 1 and config.dropout == "independent":
             return cls, replace(config, {"dropout": "complementary"})

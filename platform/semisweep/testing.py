@@ -13,21 +13,22 @@ processes of their own, so the method must be importable, as a trial's method mu
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from semisweep.core.config import decode, encode, identity, replace, settings
+from semisweep.core.config import decode, encode, identity, is_configuration, replace, settings
 from semisweep.core.errors import ConfigError
-from semisweep.training.method import Batch, Method, Update
+from semisweep.training.method import Batch, Method, MethodConfig, Update
 from semisweep.training.method_fixtures import (
+    Losses,
     awkward_batches,
     disturb,
     first_update,
@@ -38,6 +39,9 @@ from semisweep.training.method_fixtures import (
     train_on_workers,
     train_steps,
 )
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 __all__ = [
     "MethodContract",
@@ -50,16 +54,24 @@ __all__ = [
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """The losses of ten steps, and the identity of the configuration that they are of."""
+
+    config: Mapping[str, object]
+    losses: Losses
+
+
 class MethodContract:
     """What trainer, store and cluster rely on in a method; set `method` and `config`."""
 
     method: ClassVar[type[Method]]
-    config: ClassVar[Any]
-    variants: ClassVar[Sequence[Any]] = ()
+    config: ClassVar[MethodConfig]
+    variants: ClassVar[Sequence[MethodConfig]] = ()
     golden: ClassVar[Path | None] = None
     classes: ClassVar[int] = 4
 
-    def build(self, config: Any = None, seed: int = 0) -> Method:
+    def build(self, config: MethodConfig | None = None, seed: int = 0) -> Method:
         """Return a fresh method in training mode."""
         return self.method(config or self.config, self.classes, seed).train()
 
@@ -134,11 +146,11 @@ class MethodContract:
         expected = train_steps(alone, 5)
         workers = train_on_workers(2, self.method, self.config, self.classes, tmp_path)
 
-        assert not differences(workers[0]["state"], workers[1]["state"]), "replicas differ"
-        assert all(worker["equal"] for worker in workers)
+        assert not differences(workers[0].state, workers[1].state), "replicas differ"
+        assert all(worker.equal for worker in workers)
         for step, losses in enumerate(expected):
             for name, loss in losses.items():
-                shares = [worker["losses"][step][name] for worker in workers]
+                shares = [worker.losses[step][name] for worker in workers]
                 assert abs(sum(shares) / 2 - loss) < 1e-5, (
                     f"{name} at step {step}: {shares}, {loss}"
                 )
@@ -194,13 +206,13 @@ class MethodContract:
             return
         losses = train_steps(self.build().double(), 10)
         if not self.golden.exists():
-            record = {"config": identity(self.config), "losses": losses}
-            self.golden.write_text(json.dumps(record, indent=1) + "\n")
+            made = Recorded(config=identity(self.config), losses=losses)
+            self.golden.write_text(json.dumps(vars(made), indent=1) + "\n")
             raise AssertionError(f"there was no record; {self.golden.name} is written, look at it")
-        record = json.loads(self.golden.read_text())
+        record = Recorded(**json.loads(self.golden.read_text()))
 
-        assert record["config"] == identity(self.config), "the record is of other settings"
-        for step, (expected, found) in enumerate(zip(record["losses"], losses, strict=True)):
+        assert record.config == identity(self.config), "the record is of other settings"
+        for step, (expected, found) in enumerate(zip(record.losses, losses, strict=True)):
             assert expected.keys() == found.keys()
             for name, loss in expected.items():
                 assert abs(found[name] - loss) <= 1e-4 * abs(loss), f"{name} at step {step}"
@@ -210,7 +222,9 @@ class MethodContract:
         updates = self.build().step(batch, progress_at(0))
         return [(update.group, update.complete) for update in updates]
 
-    def weights(self, kind: type[Method], config: Any, steps: int = 3) -> dict[str, Tensor]:
+    def weights(
+        self, kind: type[Method], config: MethodConfig, steps: int = 3
+    ) -> dict[str, Tensor]:
         """Return the weights after a few steps of a method under a configuration."""
         method = kind(config, self.classes, 0).train()
         train_steps(method, steps)
@@ -241,7 +255,7 @@ def differences(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> li
     return names + [name for name in sorted(shared) if not torch.equal(first[name], second[name])]
 
 
-def inert_changes(config: Any) -> Iterator[tuple[str, Any]]:
+def inert_changes(config: MethodConfig) -> Iterator[tuple[str, MethodConfig]]:
     """Yield each field that is said not to matter, and the configuration changed in it.
 
     Raises `AssertionError` where no other value of such a field can be found to try.
@@ -259,15 +273,15 @@ def inert_changes(config: Any) -> Iterator[tuple[str, Any]]:
             raise AssertionError(f"no other value to try for {path}, which is said not to matter")
 
 
-def _inert_fields(config: Any, prefix: str = "") -> Iterator[str]:
+def _inert_fields(config: DataclassInstance, prefix: str = "") -> Iterator[str]:
     for name, value, about in settings(config):
         if about.matters is not None and not about.matters(config):
             yield prefix + name
-        elif dataclasses.is_dataclass(value):
+        elif is_configuration(value):
             yield from _inert_fields(value, f"{prefix}{name}.")
 
 
-def _other_values(config: Any, path: str) -> Iterator[Any]:
+def _other_values(config: object, path: str) -> Iterator[object]:
     *parents, name = path.split(".")
     for parent in parents:
         config = getattr(config, parent)

@@ -9,7 +9,7 @@ each space for itself.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
 
 from semisweep import (
     Column,
@@ -81,7 +81,7 @@ PRESETS = {"mini": MINI, "paper": CSS_PAPER}
 
 # Before cross-labelling: 20 of the paper's 61 epochs.
 MINI_WARM_UP = max(1, round((MINI.training.steps or 0) / MINI_EPOCH / 3))
-SMALL = {
+SMALL: Mapping[str, Fields] = {
     "mini": {**MINI_CSS["mini"], "config.warm_up_epochs": MINI_WARM_UP},
     "proxy": {"config.warm_up_epochs": 2},  # a tenth, as the schedule
 }
@@ -98,7 +98,7 @@ FEW = Column(
 MORE = Column(name="183", set={"paper": {"data.labelled": 183}}, labels={"paper": "183 labels"})
 
 
-def indicated(bundle: str) -> dict[str, Any]:
+def indicated(bundle: str) -> dict[str, object]:
     """Return the fields of a bundle of indicators."""
     unlabelled, valid, hard = INDICATORS[bundle]
     return {

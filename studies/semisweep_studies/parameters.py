@@ -12,6 +12,10 @@ from semisweep.study.resolve import make_trial, preset_of
 
 PARAMETERS = Column(name="params (M)", set={"mini": {}, "paper": {}}, unit="M parameters")
 
+PREDICTING = (
+    "junior",
+    "network",
+)  # the field of a configuration that has the network; SegKC's first
 CLASSES = {"voc": voc_folder.CLASSES, "cityscapes": cityscapes.CLASSES, "shapes": shapes.CLASSES}
 
 # SegKC, Tables 1 to 3: of all others 59.5.
@@ -26,14 +30,14 @@ def published_sizes(rows: str, **others: float) -> dict[Place, float]:
 
 
 def parameter_counts(study: Study, scale: str) -> dict[Place, float]:
-    """Return the millions of parameters of each trained row's network; SegKC's is its junior."""
+    """Return the millions of parameters of the network that each trained row predicts with."""
     preset = preset_of(study, scale)
     classes = len(CLASSES[preset.data.name])
     found = {}
     for row in study.rows:
         if row.method is not None:
             config = make_trial(preset, row.method, row.fields(scale), {}).config
-            network = getattr(config, "junior", None) or config.network
+            network = next(getattr(config, own) for own in PREDICTING if hasattr(config, own))
             found[row.name, PARAMETERS.name] = millions(network, classes)
     return found
 

@@ -7,7 +7,6 @@ the first column.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from semisweep import (
     Column,
@@ -192,7 +191,7 @@ blender = Study(
 )
 
 _CITYSCAPES = columns({"1/16": 186, "1/8": 372, "1/4": 744, "1/2": 1488})
-_ANY_PIXEL: dict[str, Any] = {"config.threshold": 0.0}  # UniMatch's release on Cityscapes
+_ANY_PIXEL = {"config.threshold": 0.0}  # UniMatch's release on Cityscapes
 cityscapes = Study(
     name="rankmatch_cityscapes",
     title="RankMatch, Table 3: Cityscapes",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from semisweep import Bundle, Halving, Objective, Search, When
+from semisweep.study.search_space import Space
 from semisweep_methods.css import CSS
 from semisweep_methods.gps import GPS
 from semisweep_methods.segkc import SegKC
@@ -33,7 +34,7 @@ gps = Search(
 )
 
 LABELS = "config.label_source"
-_CSS = {
+_CSS: Space = {
     LABELS: CategoricalDistribution(("mix", "cross")),
     "config.unlabelled_threshold": FloatDistribution(0.7, 0.99),
     "config.valid_threshold": FloatDistribution(0.4, 0.95),

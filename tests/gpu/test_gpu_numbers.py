@@ -22,7 +22,7 @@ from semisweep.data.splits import make_split
 from semisweep.study.catalogue import find_method, method_names
 from semisweep.testing import MethodContract
 from semisweep.training.method_fixtures import train_steps
-from semisweep.training.trainer import Training, from_bytes, to_bytes
+from semisweep.training.trainer import Training, TrainingState, from_bytes
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300)]
 
@@ -215,11 +215,11 @@ def test_a_training_goes_on_on_another_device_and_comes_back(
     for place in (device, "cpu", device):
         own = training(trial, tiny_shapes, place)
         if state is not None:
-            own.restore(from_bytes(state))
-            assert not different(from_bytes(state), from_bytes(to_bytes(own.state())))
+            own.restore(TrainingState.from_bytes(state))
+            assert not different(from_bytes(state), from_bytes(own.state().to_bytes()))
             on_device(own, place)
         found += advance(own, 4)
-        state = to_bytes(own.state())
+        state = own.state().to_bytes()
 
     worst = max(apart(straight, found).values())
     say(f"{name} from {device} to cpu and back", precision=precision, apart=worst)

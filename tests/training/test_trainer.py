@@ -44,7 +44,7 @@ from semisweep.training.method_fixtures import progress_at, random_batch, tiny_n
 from semisweep.training.metric import evaluate, mean_iou
 from semisweep.training.optimizer import make_optimizers, schedule
 from semisweep.training.protocols import Protocol
-from semisweep.training.trainer import STOP, Training, fit, from_bytes, to_bytes
+from semisweep.training.trainer import STOP, Training, TrainingState, fit, from_bytes, to_bytes
 from semisweep_methods.rankmatch import RankMatchConfig
 from semisweep_methods.supervised import Supervised, SupervisedConfig
 from semisweep_methods.unimatch import UniMatchConfig
@@ -385,7 +385,7 @@ def test_a_training_told_to_stop_has_its_checkpoint_and_goes_on_from_there(
     assert stopped.calls == folder.calls[: len(stopped.calls)]
     assert stopped.calls[-1] == ("checkpoint", 3)
     resumed = Training(SUPERVISED, dataset, split)
-    resumed.restore(from_bytes(stopped.checkpoints[-1]))
+    resumed.restore(TrainingState.from_bytes(stopped.checkpoints[-1]))
     assert repr(fit(resumed, stopped, stopping)) == repr(expected)
     assert stopped.calls == folder.calls
 
@@ -457,7 +457,7 @@ def test_a_training_restored_from_any_checkpoint_ends_the_same_bit_for_bit(
     straight, metrics = run_to_the_end(trial, dataset, split, checkpoint_seconds=0)
     for checkpoint in (straight.checkpoints[1], straight.checkpoints[3]):
         resumed, folder = Training(trial, dataset, split), Recorder()
-        resumed.restore(from_bytes(checkpoint))
+        resumed.restore(TrainingState.from_bytes(checkpoint))
         folder.weights = dict(straight.weights)
         found = fit(resumed, folder, nothing, checkpoint_seconds=0)
 
@@ -520,10 +520,10 @@ def test_the_scale_of_gradients_outlives_a_stretch_on_a_device_that_needs_none(
     scaled = with_scaler(dataset, split, enabled=True)
     advance(scaled, 2)
     plain = with_scaler(dataset, split, enabled=False)
-    plain.restore(from_bytes(to_bytes(scaled.state())))
+    plain.restore(TrainingState.from_bytes(scaled.state().to_bytes()))
     advance(plain, 2)
     again = with_scaler(dataset, split, enabled=True)
-    again.restore(from_bytes(to_bytes(plain.state())))
+    again.restore(TrainingState.from_bytes(plain.state().to_bytes()))
 
     assert scaled.scaler.state_dict() == again.scaler.state_dict()
     assert again.scaler.get_scale() == 1024.0
@@ -537,13 +537,13 @@ def test_a_training_from_a_device_without_a_scale_starts_with_one_where_it_is_ne
 ) -> None:
     plain = with_scaler(dataset, split, enabled=False)
     advance(plain, 1)
-    assert plain.state()["scaler"] == {}
+    assert plain.state().scaler == {}
     scaled = with_scaler(dataset, split, enabled=True)
-    scaled.restore(from_bytes(to_bytes(plain.state())))
+    scaled.restore(TrainingState.from_bytes(plain.state().to_bytes()))
     advance(scaled, 1)
 
-    assert scaled.state()["scaler"]["scale"] == 1024.0
-    assert not different(plain.state()["optimizers"].keys(), scaled.state()["optimizers"].keys())
+    assert scaled.state().scaler["scale"] == 1024.0
+    assert not different(plain.state().optimizers.keys(), scaled.state().optimizers.keys())
 
 
 def losses_of(trial: Trial, root: Path, steps: int = 5) -> dict[str, Any]:

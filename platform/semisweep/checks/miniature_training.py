@@ -7,21 +7,20 @@ anew from seeds, so that two arms whose factor does not show stay in the very sa
 from __future__ import annotations
 
 import copy
-import dataclasses
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from semisweep.core.config import identity
+from semisweep.core.config import identity, replace, settings
 from semisweep.core.seeding import derive
 from semisweep.networks.network import Network, NetworkConfig
 from semisweep.study.factor import Probe
-from semisweep.training.method import Batch, Method, Progress, Rate
+from semisweep.training.method import Batch, Method, MethodConfig, Progress, Rate
 from semisweep.training.method_fixtures import disturb, random_batch
 from semisweep.training.optimizer import factor
 
@@ -48,7 +47,7 @@ class Rehearsal:
     def __init__(
         self,
         kind: type[Method],
-        config: Any,
+        config: MethodConfig,
         seed: int,
         epochs: int,
         probe: Probe,
@@ -144,9 +143,9 @@ def sharpen(method: nn.Module, sharpness: float) -> None:
                     own.mul_(sharpness)
 
 
-def tiny(*configs: Any) -> list[Any]:
+def tiny(*configs: MethodConfig) -> list[MethodConfig]:
     """Return configurations with tiny networks: equal ones for equal ones, others for others."""
-    seen: list[Any] = []
+    seen: list[Mapping[str, object]] = []
 
     def network(own: NetworkConfig) -> NetworkConfig:
         mark = identity(own)
@@ -162,14 +161,13 @@ def tiny(*configs: Any) -> list[Any]:
             pretrained=False,
         )
 
-    def shrunk(config: Any) -> Any:
-        values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    def shrunk(config: MethodConfig) -> MethodConfig:
         networks = {
             name: network(value)
-            for name, value in values.items()
+            for name, value, _ in settings(config)
             if isinstance(value, NetworkConfig)
         }
-        return dataclasses.replace(config, **networks)
+        return replace(config, networks)
 
     return [shrunk(config) for config in configs]
 
@@ -189,6 +187,7 @@ def double(batch: Batch) -> Batch:
     return Batch(*(own.double() if own.is_floating_point() else own for own in batch))
 
 
-def _numpy() -> tuple[Any, ...]:
-    state: Any = np.random.get_state()
+def _numpy() -> tuple[object, ...]:
+    state = np.random.get_state()
+    assert isinstance(state, tuple)
     return (state[1].tobytes(), *state[2:])

@@ -7,10 +7,9 @@ that they are about, so that running again costs nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from semisweep.checks.arm_integrity import Checker, Finding, Problem, check_arms, refuse
-from semisweep.core.config import digest
+from semisweep.core.config import decode, digest
 from semisweep.core.provenance import source
 from semisweep.store import files
 from semisweep.store.resolved_study import ResolvedStudy
@@ -30,7 +29,7 @@ class RememberingChecker(Checker):
     def __init__(self, splits: Splits, store: Store) -> None:
         super().__init__(splits)
         self.path = store.root / "checked" / "arms.json"
-        self.known: dict[str, Any] = dict(files.read_json(self.path) or {})
+        self.known: dict[str, object] = dict(files.read_json(self.path) or {})
         self.fresh: dict[str, list[Problem]] = {}
 
     def check(
@@ -47,7 +46,7 @@ class RememberingChecker(Checker):
         if mark not in self.known:
             self.fresh[mark] = list(super().check(base, arm, factor, probe, declared=declared))
             self.known[mark] = self.fresh[mark]
-        yield from ((kind, reason) for kind, reason in self.known[mark])
+        yield from decode(list[Problem], self.known[mark])
 
     def mark(
         self, base: Trial, arm: Trial, factor: list[str], probe: Probe | None, declared: bool

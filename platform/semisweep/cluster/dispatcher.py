@@ -9,29 +9,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from semisweep.cluster.job import Job, Outcome
-from semisweep.cluster.mailbox import Mailbox, SlotState
+from semisweep.cluster.mailbox import Mailbox, View
 from semisweep.core.faults import TEXT_CHARACTERS, TRIES, Fault, Retries, failed_text, last_lines
 from semisweep.store.trial_records import TrialProgress
 
 GATHER_SECONDS = 5.0
 GATHERINGS = 3
-
-
-@dataclass(frozen=True)
-class View:
-    """What the dispatcher knows of a sweep.
-
-    How far each running trial has come, by key, None before it says so; how the slots are; faults
-    that were not seen before; and why the sweep cannot go on.
-    """
-
-    running: Mapping[str, TrialProgress | None]
-    slots: Mapping[str, SlotState]
-    faults: list[Fault]
-    fatal: str
 
 
 class Dispatcher:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from semisweep.cluster.job import Job, Outcome
+from semisweep.core.faults import Fault
+from semisweep.store.trial_records import TrialProgress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,20 @@ class SlotState:
     def nodes(self) -> set[str]:
         """The nodes that its workers are on."""
         return {node for node, _ in self.processes}
+
+
+@dataclass(frozen=True)
+class View:
+    """What the dispatcher knows of a sweep.
+
+    How far each running trial has come, by key, None before it says so; how the slots are; faults
+    that were not seen before; and why the sweep cannot go on.
+    """
+
+    running: Mapping[str, TrialProgress | None]
+    slots: Mapping[str, SlotState]
+    faults: list[Fault]
+    fatal: str
 
 
 class Mailbox:

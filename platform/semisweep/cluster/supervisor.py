@@ -16,11 +16,10 @@ from types import ModuleType
 from typing import Protocol
 
 from semisweep.cluster.connection import STOP_SECONDS, Connection
-from semisweep.cluster.dispatcher import View
 from semisweep.cluster.elastic_slots import Room
 from semisweep.cluster.job import Job, Outcome
 from semisweep.cluster.job_queue import JobQueue
-from semisweep.cluster.mailbox import SlotState
+from semisweep.cluster.mailbox import SlotState, View
 from semisweep.core.errors import StoreError, SweepError
 from semisweep.store.store import Store
 from semisweep.store.trial_log import keep_fault

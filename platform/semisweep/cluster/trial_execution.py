@@ -37,8 +37,8 @@ from semisweep.training.trainer import (
     Report,
     Training,
     TrainingInterrupted,
+    TrainingState,
     fit,
-    from_bytes,
 )
 from semisweep.training.trial import Trial, decode_trial, trial_identity, trial_key
 
@@ -208,7 +208,7 @@ class _Execution:
         step = 0
         if checkpoint is not None:
             step, data = checkpoint
-            training.restore(from_bytes(data))
+            training.restore(TrainingState.from_bytes(data))
         if self.first:
             self.folder.rewind(step)
 

@@ -17,7 +17,18 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, TypeVar, cast, dataclass_transform, overload
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    TypedDict,
+    TypeGuard,
+    TypeVar,
+    Unpack,
+    cast,
+    dataclass_transform,
+    overload,
+)
 
 import pydantic
 from pydantic import ConfigDict, Field, TypeAdapter
@@ -25,7 +36,11 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from semisweep.core.errors import ConfigError, unknown
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 T = TypeVar("T")
+D = TypeVar("D", bound="DataclassInstance")
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -33,7 +48,11 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 NonNegativeCount = Annotated[int, Field(ge=0)]
 
-_UNSET: Any = object()
+# What takes a configuration, or a value, of a class that nobody knows here.
+Predicate = Callable[[Any], bool]
+Reduction = Callable[[Any], object]
+
+_UNSET = object()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,18 +63,33 @@ class Setting:
     paper: str = ""
     code: str = ""
     why: str = ""
-    neutral: Any = _UNSET
-    matters: Callable[[Any], bool] | None = None
-    identity: Callable[[Any], Any] | None = None
+    neutral: object = _UNSET
+    matters: Predicate | None = None
+    identity: Reduction | None = None
+
+
+class About(TypedDict, total=False):
+    """What a `Setting` may be made of."""
+
+    symbol: str
+    paper: str
+    code: str
+    why: str
+    neutral: object
+    matters: Predicate
+    identity: Reduction
 
 
 @overload
-def setting(default: T, **about: Any) -> T: ...
+def setting(default: T, **about: Unpack[About]) -> T: ...
 @overload
-def setting(*, factory: Callable[[], T], **about: Any) -> T: ...
+def setting(*, factory: Callable[[], T], **about: Unpack[About]) -> T: ...
 def setting(
-    default: Any = dataclasses.MISSING, *, factory: Any = dataclasses.MISSING, **about: Any
-) -> Any:
+    default: object = dataclasses.MISSING,
+    *,
+    factory: Callable[[], object] | None = None,
+    **about: Unpack[About],
+) -> object:
     """Return a dataclass field with a value, given or made, that carries a `Setting`.
 
     `neutral`: the value at which the field is left out of the key, so that adding the field changes
@@ -64,7 +98,7 @@ def setting(
     the key should hold of it.
     """
     metadata = {"setting": Setting(**about)}
-    if factory is not dataclasses.MISSING:
+    if factory is not None:
         return dataclasses.field(default_factory=factory, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -80,15 +114,20 @@ def config(cls: type[T]) -> type[T]:
     return cast(type[T], pydantic_dataclass(frozen=True, kw_only=True, config=rules)(cls))
 
 
-def settings(value: Any) -> Iterator[tuple[str, Any, Setting]]:
+def is_configuration(value: object) -> TypeGuard[DataclassInstance]:
+    """Return whether a value is of a dataclass, as configurations are."""
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
+def settings(value: DataclassInstance) -> Iterator[tuple[str, object, Setting]]:
     """Yield name, value and setting of each field of a configuration."""
     for field in dataclasses.fields(value):
         yield field.name, getattr(value, field.name), field.metadata.get("setting", Setting())
 
 
-def encode(value: Any) -> Any:
+def encode(value: object) -> object:
     """Return a configuration as JSON-ready dictionaries, lists and scalars."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if is_configuration(value):
         return {name: encode(item) for name, item, _ in settings(value)}
     if isinstance(value, Mapping):
         return {str(name): encode(item) for name, item in value.items()}
@@ -97,7 +136,7 @@ def encode(value: Any) -> Any:
     return value
 
 
-def decode(kind: type[T], data: Any) -> T:
+def decode(kind: type[T], data: object) -> T:
     """Return a configuration of class `kind` from what `encode` gave; raise `ConfigError`."""
     try:
         return TypeAdapter(kind).validate_python(data)
@@ -105,17 +144,17 @@ def decode(kind: type[T], data: Any) -> T:
         raise ConfigError(explain(error)) from None
 
 
-def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+def flatten(value: object, prefix: str = "") -> dict[str, object]:
     """Return the leaves of an encoded configuration under dotted names, in order."""
     if not isinstance(value, Mapping):
         return {prefix: value}
-    leaves: dict[str, Any] = {}
+    leaves: dict[str, object] = {}
     for name, item in value.items():
         leaves |= flatten(item, f"{prefix}.{name}" if prefix else name)
     return leaves
 
 
-def replace(value: T, changes: Mapping[str, Any]) -> T:
+def replace(value: T, changes: Mapping[str, object]) -> T:
     """Return `value` with dotted fields changed: `replace(trial, {"config.threshold": 0.9})`.
 
     Raises `ConfigError` for an unknown field, naming the nearest ones, or a value that breaks a
@@ -125,19 +164,18 @@ def replace(value: T, changes: Mapping[str, Any]) -> T:
     return cast(T, _replace(value, paths, "")) if paths else value
 
 
-def common(kind: type[T], config: Any) -> T:
+def common(kind: type[D], config: object) -> D:
     """Return a `kind` with the values that `config` has for its fields; it must have all of them.
 
     For a method that becomes the one it extends where its own part is switched off.
     """
-    known: Any = kind
-    return kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(known)})
+    return kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(kind)})
 
 
-def _replace(value: Any, changes: Mapping[tuple[str, ...], Any], prefix: str) -> Any:
+def _replace(value: object, changes: Mapping[tuple[str, ...], object], prefix: str) -> object:
     """Return `value` with all changes made at once, so that rules see them together."""
     known = _field_names(value, prefix)
-    new: dict[str, Any] = {}
+    new: dict[str, object] = {}
     for name in dict.fromkeys(path[0] for path in changes):
         inner = {path[1:]: item for path, item in changes.items() if path[0] == name}
         if name not in known and not isinstance(value, Mapping):
@@ -147,6 +185,7 @@ def _replace(value: Any, changes: Mapping[tuple[str, ...], Any], prefix: str) ->
         new[name] = _replace(item, inner, f"{prefix}{name}.") if inner else item
     if isinstance(value, Mapping):
         return {**value, **new}
+    assert is_configuration(value)
     try:
         return dataclasses.replace(value, **new)
     except pydantic.ValidationError as error:
@@ -155,15 +194,15 @@ def _replace(value: Any, changes: Mapping[tuple[str, ...], Any], prefix: str) ->
         raise ConfigError(f"{error} (setting {', '.join(prefix + name for name in new)})") from None
 
 
-def _field_names(value: Any, prefix: str) -> Mapping[str, Any]:
+def _field_names(value: object, prefix: str) -> Mapping[str, object]:
     if isinstance(value, Mapping):
         return value
-    if dataclasses.is_dataclass(value):
+    if is_configuration(value):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     raise ConfigError(f"a field to set must be one of a configuration, got field={prefix[:-1]!r}")
 
 
-def parse_value(text: str) -> Any:
+def parse_value(text: str) -> object:
     """Return the Python literal that `text` spells, or the text itself.
 
     So 0.5 is a number, true and none are what they say in any case of letters, resnet50 is a text.
@@ -191,32 +230,36 @@ def explain(error: pydantic.ValidationError, prefix: str = "") -> str:
     return f"{rule[0].lower()}{rule[1:]}, got {name}={first['input']!r}"
 
 
-def identity(value: Any) -> Any:
-    """Return only what can change the result: the JSON-ready form that keys are digests of.
+def identity(value: DataclassInstance) -> dict[str, object]:
+    """Return what of a configuration can change the result: what keys are digests of, JSON-ready.
 
     Fields at their neutral value and fields that do not matter in this configuration are left out.
     """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kept: dict[str, Any] = {}
-        for name, item, about in settings(value):
-            if about.matters is not None and not about.matters(value):
-                continue
-            if about.neutral is not _UNSET and item == about.neutral:
-                continue
-            kept[name] = identity(about.identity(item) if about.identity else item)
-        return kept
+    kept: dict[str, object] = {}
+    for name, item, about in settings(value):
+        if about.matters is not None and not about.matters(value):
+            continue
+        if about.neutral is not _UNSET and item == about.neutral:
+            continue
+        kept[name] = _identity(about.identity(item) if about.identity else item)
+    return kept
+
+
+def _identity(value: object) -> object:
+    if is_configuration(value):
+        return identity(value)
     if isinstance(value, Mapping):
-        return {str(name): identity(item) for name, item in value.items()}
+        return {str(name): _identity(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [identity(item) for item in value]
+        return [_identity(item) for item in value]
     return value
 
 
-def canonical(value: Any) -> str:
+def canonical(value: object) -> str:
     """Return JSON text that is the same for the same JSON value: sorted names, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def digest(value: Any, length: int = 20) -> str:
+def digest(value: object, length: int = 20) -> str:
     """Return the first `length` hexadecimal digits of the SHA-256 of the canonical JSON."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:length]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+from semisweep.core.config import is_configuration, replace, settings
 from semisweep.core.errors import StoreError
 from semisweep.store import checkpoint_file
 from semisweep.store.trial_folder import TrialFolder
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from semisweep.data.base import DataSet
     from semisweep.study.request import Roots
     from semisweep.training.method import Method
@@ -57,7 +60,8 @@ def rebuild(
     data = file.read()
     if data is None:
         raise StoreError(f"weights must match their checksum, got path={file.path}")
-    method = method_class(trial.method)(_untrained(trial.config), classes, trial.seed)
+    config = replace(trial.config, dict(_random_weights(trial.config)))
+    method = method_class(trial.method)(config, classes, trial.seed)
     try:
         method.load_state_dict(from_bytes(data))
     except RuntimeError as error:
@@ -71,15 +75,12 @@ def rebuild(
     return method.eval()
 
 
-def _untrained(value: Any) -> Any:
-    """Return a configuration whose networks start from random weights."""
+def _random_weights(config: DataclassInstance, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the changes with which the networks of a configuration start from random weights."""
     from semisweep.networks.network import NetworkConfig
 
-    if isinstance(value, NetworkConfig):
-        return dataclasses.replace(value, pretrained=False, weights=None)
-    if not dataclasses.is_dataclass(value) or isinstance(value, type):
-        return value
-    own = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    new = {name: _untrained(item) for name, item in own.items()}
-    changed = {name: item for name, item in new.items() if item is not own[name]}
-    return dataclasses.replace(value, **changed) if changed else value
+    for name, value, _ in settings(config):
+        if isinstance(value, NetworkConfig):
+            yield from ((f"{prefix}{name}.pretrained", False), (f"{prefix}{name}.weights", None))
+        elif is_configuration(value):
+            yield from _random_weights(value, f"{prefix}{name}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from semisweep.data.reading import read_image
 from semisweep.training.protocols import IGNORE, Protocol, on_image
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from semisweep.store.store import Store
     from semisweep.study.request import Roots
     from semisweep.training.method import Method
@@ -69,8 +71,8 @@ def predict(method: Method, image: Pixels, protocol: Protocol, device: str = "cp
     return on_image(predicted, height, width, protocol)
 
 
-def coloured(prediction: Pixels, palette: Colours) -> Any:
-    """Return a PIL image of class indices [H, W] with the colours of the classes."""
+def coloured(prediction: Pixels, palette: Colours) -> Image.Image:
+    """Return a picture of class indices [H, W] with the colours of the classes."""
     from PIL import Image
 
     picture = Image.fromarray(prediction)
@@ -78,8 +80,8 @@ def coloured(prediction: Pixels, palette: Colours) -> Any:
     return picture
 
 
-def overlay(image: Pixels, prediction: Pixels, palette: Colours) -> Any:
-    """Return a PIL image [H, W] of an image under the half transparent colours of its classes."""
+def overlay(image: Pixels, prediction: Pixels, palette: Colours) -> Image.Image:
+    """Return a picture [H, W] of an image under the half transparent colours of its classes."""
     from PIL import Image
 
     blended = (1 - OPACITY) * image + OPACITY * _table(palette)[prediction]
@@ -117,7 +119,7 @@ def _table(palette: Colours) -> Pixels:
     return table
 
 
-def _save(picture: Any, path: Path) -> None:
+def _save(picture: Image.Image, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(path)

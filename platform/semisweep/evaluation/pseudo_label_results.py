@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from semisweep.core.errors import StoreError
 from semisweep.store import files
@@ -27,7 +27,7 @@ WEIGHTS = "last"
 _NAME = re.compile(r"labels-([0-9a-f]+)\.parquet")
 
 
-def label_row(folder: TrialFolder) -> dict[str, Any]:
+def label_row(folder: TrialFolder) -> dict[str, object]:
     """Return what was measured of a trial's pseudo-labels; nothing where nothing was."""
     names = sorted(entry.name for entry in files.scan(folder.path) if _NAME.fullmatch(entry.name))
     row = read_row(folder.path / names[-1]) if names else None
@@ -74,7 +74,7 @@ def _measure(folder: TrialFolder, roots: Roots) -> None:
     trial, dataset = opened_trial(folder, roots)
     method = rebuild(trial, len(dataset.classes), file, "cpu")
     counts = measure_labels(method, dataset, make_split(dataset, trial.data).unlabelled)
-    row: dict[str, Any] = {"key": folder.key, "weights": WEIGHTS, "step": file.step}
+    row: dict[str, object] = {"key": folder.key, "weights": WEIGHTS, "step": file.step}
     for name, own in counts.items():
         for what, value in label_summary(own, dataset.classes).items():
             row[f"{MEASURED}{name}.{what}"] = value

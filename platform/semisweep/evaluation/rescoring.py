@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from semisweep.core.errors import DataError, StoreError, unknown
 from semisweep.evaluation.kept_weights import opened_trial, rebuild, weights_file
@@ -120,13 +120,15 @@ def evaluations(
 
     opened = store if isinstance(store, Store) else Store.open(store)
     rows = [row for key in _wanted(opened, keys, study) for row in read_rows(opened.trial(key))]
-    rows.sort(key=lambda row: tuple(row[name] for name in ("key", "protocol", "weights", "part")))
+    rows.sort(
+        key=lambda row: tuple(str(row[name]) for name in ("key", "protocol", "weights", "part"))
+    )
     names = dict.fromkeys([*LEADING, *(name for row in rows for name in row)])
     order = sorted(names, key=lambda name: name.startswith("run."))
     return pd.DataFrame(rows, columns=pd.Index(order))
 
 
-def read_rows(folder: TrialFolder) -> list[dict[str, Any]]:
+def read_rows(folder: TrialFolder) -> list[dict[str, object]]:
     """Return the rows of a trial's evaluations; raise `StoreError` for a damaged one."""
     names = sorted(entry.name for entry in files.scan(folder.path) if _NAME.fullmatch(entry.name))
     rows = (_read(folder.path / name) for name in names)
@@ -153,7 +155,7 @@ def _evaluate_trial(
 
 def _measured(
     task: Task, trial: Trial, method: Method, dataset: DataSet, device: str
-) -> dict[str, Any]:
+) -> dict[str, object]:
     from semisweep.core.config import identity
     from semisweep.core.provenance import machine, provenance
     from semisweep.training.metric import evaluate, summary
@@ -161,7 +163,7 @@ def _measured(
     started = time.time()
     confusions = evaluate(method, dataset, task.part, task.protocol, device)
     _require_same_images(task, confusions)
-    row: dict[str, Any] = {
+    row: dict[str, object] = {
         "key": task.folder.key,
         "evaluation": task.digest(),
         "protocol": task.protocol.text(),
@@ -197,14 +199,14 @@ def _require_same_images(task: Task, confusions: np.ndarray) -> None:
         )
 
 
-def _create(task: Task, row: Mapping[str, Any]) -> bool:
+def _create(task: Task, row: Mapping[str, object]) -> bool:
     """Make `row` the evaluation's and return True; return False if there is one already."""
     # Under the lock, as whoever trains removes what looks half written.
     with task.folder.lock():
         return files.create(task.path, encode_row(row))
 
 
-def _read(path: Location) -> dict[str, Any] | None:
+def _read(path: Location) -> dict[str, object] | None:
     try:
         return read_row(path)
     except StoreError:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeGuard
 
 import timm
 import torch
-from timm.models import FeatureListNet
+from timm.layers.patch_embed import PatchEmbed
+from timm.models import FeatureInfo, FeatureListNet
 from torch import Tensor, nn
 
 from semisweep.core.errors import ConfigError, unknown
@@ -28,10 +29,44 @@ ANY_SIZE: tuple[Mapping[str, Any], ...] = (
 )
 
 
+class FeatureModel(Protocol):
+    """What is used of timm's models of intermediate maps."""
+
+    feature_info: FeatureInfo
+
+    def __call__(self, image: Tensor, /) -> Sequence[Tensor]:
+        """Return the maps of images."""
+
+
+class PlainTransformer(Protocol):
+    """What is used of timm's plain transformers."""
+
+    blocks: nn.Sequential
+    embed_dim: int
+    patch_embed: PatchEmbed
+
+    def prune_intermediate_layers(
+        self, indices: list[int], *, prune_norm: bool, prune_head: bool
+    ) -> object:
+        """Drop what comes after the last of some blocks."""
+
+    def forward_intermediates(
+        self,
+        image: Tensor,
+        /,
+        *,
+        indices: list[int],
+        norm: bool,
+        output_fmt: str,
+        intermediates_only: bool,
+    ) -> list[Tensor]:
+        """Return the outputs of some blocks."""
+
+
 class PyramidEncoder(nn.Module):
     """A convolutional (or windowed) backbone; its taps are its maps at stride 4 and at its end."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: FeatureModel) -> None:
         super().__init__()
         self.model = model
         strides = model.feature_info.reduction()
@@ -52,7 +87,7 @@ class PyramidEncoder(nn.Module):
 class TransformerEncoder(nn.Module):
     """A plain transformer; its taps are four normalised block outputs on the patch grid."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: PlainTransformer) -> None:
         super().__init__()
         self.taps = tap_blocks(len(model.blocks))
         model.prune_intermediate_layers(list(self.taps), prune_norm=False, prune_head=True)
@@ -63,7 +98,7 @@ class TransformerEncoder(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return four maps of images [B, 3, H, W]; raise `ConfigError` where patches do not fit."""
         require_multiple(image.shape[-2:], self.patch)
-        return self.model.forward_intermediates(  # type: ignore[no-any-return]
+        return self.model.forward_intermediates(
             image, indices=list(self.taps), norm=True, output_fmt="NCHW", intermediates_only=True
         )
 
@@ -91,6 +126,7 @@ def pyramid_encoder(
 
 def transformer_encoder(backbone: str, weights: Mapping[str, Tensor] | None) -> TransformerEncoder:
     """Return the encoder for DPT; raise `ConfigError` unless it is a plain transformer."""
+    model: nn.Module | None
     try:
         model = create(backbone, weights, num_classes=0)
     except REFUSALS:
@@ -144,7 +180,7 @@ def channels_first(feature: Tensor, width: int) -> Tensor:
     return feature.permute(0, 3, 1, 2).contiguous()
 
 
-def create(backbone: str, weights: Mapping[str, Tensor] | None, **options: Any) -> Any:
+def create(backbone: str, weights: Mapping[str, Tensor] | None, **options: Any) -> nn.Module:
     """Return timm's model, with exactly these weights where they are given."""
     if weights is not None:
         # With no classes declared on either side timm loads strictly: every name must match.
@@ -152,14 +188,17 @@ def create(backbone: str, weights: Mapping[str, Tensor] | None, **options: Any) 
         options |= {"pretrained": True, "pretrained_cfg_overlay": overlay}
     for index, any_size in enumerate(ANY_SIZE):
         try:
-            return timm.create_model(backbone, **any_size, **options)
+            model: nn.Module = timm.create_model(backbone, **any_size, **options)
+            return model
         except TypeError:
             if index == len(ANY_SIZE) - 1:
                 raise
     raise AssertionError("unreachable")
 
 
-def feature_model(backbone: str, output_stride: int, weights: Mapping[str, Tensor] | None) -> Any:
+def feature_model(
+    backbone: str, output_stride: int, weights: Mapping[str, Tensor] | None
+) -> nn.Module | None:
     """Return timm's model of intermediate maps, or None where it has none at this stride."""
     stride = {} if output_stride == 32 else {"output_stride": output_stride}
     try:
@@ -187,9 +226,9 @@ def require_names(backbone: str, model: nn.Module, weights: Mapping[str, Tensor]
             raise RuntimeError(f"{what} names: {', '.join(names)}")
 
 
-def reaches(model: Any, output_stride: int) -> bool:
+def reaches(model: object, output_stride: int) -> TypeGuard[FeatureModel]:
     """Return whether the maps of timm's model are what DeepLabV3+ reads at this output stride."""
-    strides = model.feature_info.reduction() if model is not None else []
+    strides = model.feature_info.reduction() if hasattr(model, "feature_info") else []
     return bool(strides) and strides[-1] == output_stride and SHALLOW_STRIDE in strides
 
 
@@ -199,9 +238,9 @@ def fits(backbone: str, output_stride: int) -> bool:
         return reaches(feature_model(backbone, output_stride, None), output_stride)
 
 
-def is_plain(model: Any) -> bool:
+def is_plain(model: object) -> TypeGuard[PlainTransformer]:
     """Return whether timm's model is a plain transformer: blocks on one grid of patches."""
     names = ("embed_dim", "patch_embed", "prune_intermediate_layers", "forward_intermediates")
-    if not all(hasattr(model, name) for name in names):
+    if not all(hasattr(model, name) for name in names) or not hasattr(model, "blocks"):
         return False
     return getattr(model, "dynamic_img_size", False) and len(model.blocks) >= 4

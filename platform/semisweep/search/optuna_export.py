@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from semisweep.core.errors import ConfigError
 from semisweep.search.sampling import as_study
@@ -15,6 +15,9 @@ from semisweep.search.trial_outcome import outcomes
 from semisweep.store import files
 from semisweep.store.store import Store
 from semisweep.study.catalogue import short
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
 
 SQLITE = (".db", ".sqlite", ".sqlite3")
 JOURNAL = (".log", ".jsonl")
@@ -54,7 +57,7 @@ def export_search(store: Store, name: str, scale: str, output: Path) -> tuple[in
     return len(search.trials), _opened(output)
 
 
-def _storage(path: Path, ending: str) -> Any:
+def _storage(path: Path, ending: str) -> BaseStorage:
     from optuna.storages import JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend
 

@@ -13,15 +13,24 @@ import itertools
 import json
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 from semisweep.core.config import encode
 from semisweep.core.errors import ConfigError
 from semisweep.core.seeding import derive
 from semisweep.search.trial_outcome import Observation
 from semisweep.store.resolved_search import Dimension, ResolvedSearch, Suggestion, Value
-from semisweep.study.search_space import Bundle, Space, holds, unfold
+from semisweep.study.search_space import Bundle, Conditions, Leaf, Space, holds, unfold
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+    from optuna.samplers import BaseSampler
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
+
+T = TypeVar("T")
 
 STARTUP_TRIALS = 5  # of TPE, drawn at random
 IMPORTANCE_TRIALS = 4  # the fewest finished ones that say anything
@@ -52,9 +61,10 @@ def describe(space: Space) -> dict[str, Dimension]:
     return described
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: T) -> T:
     """Return a value as it is once JSON has held it."""
-    return json.loads(json.dumps(value))
+    plain: T = json.loads(json.dumps(value))
+    return plain
 
 
 def suggest(search: ResolvedSearch, outcomes: Outcomes, sight: int) -> dict[str, Value]:
@@ -131,16 +141,23 @@ def importances(search: ResolvedSearch, outcomes: Outcomes) -> dict[str, float]:
 def as_study(
     search: ResolvedSearch,
     outcomes: Outcomes,
-    sampler: Any = None,
+    sampler: BaseSampler | None = None,
     sight: int | None = None,
-    **place: Any,
-) -> Any:
-    """Return an Optuna study of a search's trials; `place`: such as a storage and a name."""
+    *,
+    storage: BaseStorage | None = None,
+    study_name: str | None = None,
+) -> Study:
+    """Return an Optuna study of a search's trials, in a storage and under a name if they are given.
+
+    Only the first `sight` trials may be seen to have ended.
+    """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     directions = [objective.direction for objective in search.objectives]
-    study = optuna.create_study(sampler=sampler, directions=directions, **place)
+    study = optuna.create_study(
+        storage=storage, sampler=sampler, study_name=study_name, directions=directions
+    )
     distributions = {name: found for name, (_, found) in _read(search.space or {}).items()}
     seen = search.trials[:sight]
     unseen = search.trials[len(seen) :]
@@ -149,7 +166,9 @@ def as_study(
     return study
 
 
-def _frozen(entry: Suggestion, distributions: Mapping[str, Any], outcomes: Outcomes) -> Any:
+def _frozen(
+    entry: Suggestion, distributions: Mapping[str, BaseDistribution], outcomes: Outcomes
+) -> FrozenTrial:
     import optuna
 
     outcome = outcomes.get(entry.key, Observation("running"))
@@ -169,7 +188,7 @@ def _frozen(entry: Suggestion, distributions: Mapping[str, Any], outcomes: Outco
     )
 
 
-def _sampler(search: ResolvedSearch, number: int) -> Any:
+def _sampler(search: ResolvedSearch, number: int) -> BaseSampler:
     import optuna
 
     seed = derive("search", search.name, search.scale, number) % 2**32
@@ -182,7 +201,7 @@ def _sampler(search: ResolvedSearch, number: int) -> Any:
         )
 
 
-def _read(described: Described) -> dict[str, tuple[Sequence[tuple[str, Any]], Any]]:
+def _read(described: Described) -> dict[str, tuple[Conditions, BaseDistribution]]:
     """Return conditions and distribution of each name of a described space."""
     import optuna
 
@@ -192,34 +211,46 @@ def _read(described: Described) -> dict[str, tuple[Sequence[tuple[str, Any]], An
     }
 
 
-def _distribution(leaf: Any) -> Any:
-    import optuna
+def _distribution(leaf: Leaf) -> BaseDistribution:
+    from optuna.distributions import BaseDistribution, CategoricalDistribution
 
     if isinstance(leaf, Bundle):
-        return optuna.distributions.CategoricalDistribution(tuple(leaf.options))
+        return CategoricalDistribution(tuple(leaf.options))
+    assert isinstance(leaf, BaseDistribution)
     return leaf
 
 
-def _draw(trial: Any, name: str, distribution: Any) -> Any:
-    import optuna
+def _draw(trial: Trial, name: str, distribution: BaseDistribution) -> Value:
+    from optuna.distributions import CategoricalDistribution, IntDistribution
 
-    if isinstance(distribution, optuna.distributions.CategoricalDistribution):
+    if isinstance(distribution, CategoricalDistribution):
         return trial.suggest_categorical(name, distribution.choices)
-    whole = isinstance(distribution, optuna.distributions.IntDistribution)
-    ask = trial.suggest_int if whole else trial.suggest_float
-    bounds = distribution.low, distribution.high
-    return ask(name, *bounds, step=distribution.step, log=distribution.log)
+    found = _range(distribution)
+    if isinstance(found, IntDistribution):
+        return trial.suggest_int(name, found.low, found.high, step=found.step, log=found.log)
+    return trial.suggest_float(name, found.low, found.high, step=found.step, log=found.log)
 
 
-def _points(name: str, distribution: Any) -> list[Any]:
-    if hasattr(distribution, "choices"):
+def _range(distribution: BaseDistribution) -> IntDistribution | FloatDistribution:
+    """Return the distribution of numbers that a distribution without choices is."""
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    return distribution
+
+
+def _points(name: str, distribution: BaseDistribution) -> list[Value]:
+    from optuna.distributions import CategoricalDistribution, IntDistribution
+
+    if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
-    if distribution.step is None or distribution.log:
+    found = _range(distribution)
+    if found.step is None or found.log:
         raise ConfigError(
             "a grid needs choices or a step for everything that it varies, "
             f"got {name}={distribution}"
         )
-    count = round((distribution.high - distribution.low) / distribution.step) + 1
-    whole = isinstance(distribution.low, int)
-    values = (distribution.low + index * distribution.step for index in range(count))
+    count = round((found.high - found.low) / found.step) + 1
+    whole = isinstance(found, IntDistribution)
+    values = (found.low + index * found.step for index in range(count))
     return [value if whole else round(value, 12) for value in values]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from semisweep.store.resolved_search import Direction, Halving, Objective
 from semisweep.store.resolved_study import Place
@@ -35,7 +35,7 @@ class Row:
     probe: Probe | None = Probe()  # noqa: RUF009  # frozen
     words: Mapping[str, str] = field(default_factory=dict)
 
-    def fields(self, scale: str) -> dict[str, Any]:
+    def fields(self, scale: str) -> dict[str, object]:
         """Return the fields of the arm at a scale."""
         return {**self.set, **at_scale(self.scaled, scale, {})}
 

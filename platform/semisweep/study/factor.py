@@ -6,14 +6,16 @@ else in which their trials differ confounds the comparison.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from semisweep.core.config import encode, flatten, identity
+from semisweep.core.config import encode, flatten, identity, settings
 from semisweep.core.errors import ConfigError, unknown
 from semisweep.training.trial import Trial, method_class, method_name
+
+if TYPE_CHECKING:
+    from semisweep.training.method import MethodConfig
 
 METHOD = "method"
 RATE = "rate"  # a learning rate that a method's own updates bring
@@ -48,30 +50,30 @@ def changed_fields(base: Trial, arm: Trial) -> list[str]:
     Of two methods, those fields of the configuration count that mean the same in both: networks and
     the supervised loss.
     """
-    trials = [trial.encoded() for trial in (base, arm)]
-    method = [METHOD] if base.method != arm.method else []
-    if method:
-        shared = [_shared(trial, trials[index]) for index, trial in enumerate((base, arm))]
-        both = set(shared[0]) & set(shared[1])
-        for own, values in zip(trials, shared, strict=True):
-            own["config"] = {name: values[name] for name in values if name in both}
-    leaves = [flatten({k: v for k, v in own.items() if k != METHOD}) for own in trials]
+    alike = base.method == arm.method
+    one, other = (set(_comparable(trial.config, alike)) for trial in (base, arm))
+    leaves = [_leaves(trial, one & other) for trial in (base, arm)]
     names = dict.fromkeys([*leaves[0], *leaves[1]])
     missing = object()
-    return method + [
+    return ([] if alike else [METHOD]) + [
         name for name in names if leaves[0].get(name, missing) != leaves[1].get(name, missing)
     ]
 
 
-def _shared(trial: Trial, encoded: Mapping[str, Any]) -> dict[str, Any]:
+def _comparable(config: MethodConfig, alike: bool) -> Iterator[str]:
+    """Yield the fields that mean the same in the other configuration: all, if methods are alike."""
     from semisweep.networks.network import NetworkConfig
 
-    return {
-        field.name: encoded["config"][field.name]
-        for field in dataclasses.fields(trial.config)
-        if field.name in SHARED_BY_METHODS
-        or isinstance(getattr(trial.config, field.name), NetworkConfig)
-    }
+    for name, value, _ in settings(config):
+        if alike or name in SHARED_BY_METHODS or isinstance(value, NetworkConfig):
+            yield name
+
+
+def _leaves(trial: Trial, compared: Collection[str]) -> dict[str, object]:
+    """Return the leaves of a trial but its method; of its configuration those of some fields."""
+    config = {name: encode(item) for name, item, _ in settings(trial.config) if name in compared}
+    encoded = trial.encoded() | {"config": config}
+    return flatten({name: value for name, value in encoded.items() if name != METHOD})
 
 
 def covered(field: str, factor: Iterable[str]) -> bool:
@@ -112,7 +114,7 @@ def check_declared(factor: Sequence[str], base: Trial, arm: Trial) -> str | None
     return None
 
 
-def training_identity(trial: Trial) -> dict[str, Any]:
+def training_identity(trial: Trial) -> dict[str, object]:
     """Return what determines a trial's weights, given the images that its data names."""
     method, config = method_class(trial.method).same_as(trial.config)
     return {

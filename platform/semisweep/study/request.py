@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 AUTO = "auto"
 
@@ -47,7 +46,7 @@ class Request:
     scale: str = "mini"
     store: str = "semisweep-store"
     seeds: int | None = None
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, object] = field(default_factory=dict)
     resources: Resources = field(default_factory=Resources)
     retry_failed: bool = False
     trials: int | None = None  # of a search, instead of its own number

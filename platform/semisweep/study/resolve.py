@@ -16,9 +16,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from semisweep.core.config import replace
+from semisweep.core.config import decode, replace
 from semisweep.core.errors import ConfigError, unknown
 from semisweep.data.base import DataSet
 from semisweep.data.registry import open_dataset
@@ -205,7 +205,7 @@ def make_trial(preset: Preset, method: type[Method], fields: Fields, changes: Fi
     given = {name: value for name, value in preset.config.items() if name in known}
     trial = Trial(
         method=method_path(method),
-        config=method.Config(**given),
+        config=decode(method.Config, given),
         data=preset.data,
         training=preset.training,
         seed=0,
@@ -216,7 +216,7 @@ def make_trial(preset: Preset, method: type[Method], fields: Fields, changes: Fi
 
 def has(trial: Trial, path: str) -> bool:
     """Return whether a trial has the dotted field."""
-    value: Any = trial
+    value: object = trial
     for name in path.split("."):
         if isinstance(value, Mapping):
             return True

@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from semisweep.data.splits import DataConfig
 from semisweep.training.trial import TrainingConfig
 
 T = TypeVar("T")
-Fields = Mapping[str, Any]
+Fields = Mapping[str, object]
 
 SCALES = ("mini", "paper")
 PROXY = "proxy"
@@ -47,7 +47,7 @@ class Preset:
         return self.sources.get(path, "")
 
 
-def has_scale(scaled: Mapping[str, Any], scale: str) -> bool:
+def has_scale(scaled: Mapping[str, object], scale: str) -> bool:
     """Return whether something that is said by scale exists at one."""
     return _origin(scaled, scale) in scaled
 
@@ -57,7 +57,7 @@ def at_scale(scaled: Mapping[str, T], scale: str, default: T) -> T:
     return scaled.get(_origin(scaled, scale), default)
 
 
-def _origin(scaled: Mapping[str, Any], scale: str) -> str:
+def _origin(scaled: Mapping[str, object], scale: str) -> str:
     return "paper" if scale == PROXY and PROXY not in scaled else scale
 
 
@@ -74,8 +74,13 @@ def reduced(preset: Preset) -> Preset:
     DINOv2 as it is frozen, with a decoder that learns, is within some points of what fine-tuning
     gives on Pascal VOC (UniMatch-V2's release), and a convolutional encoder is not known to be.
     """
-    transformers = [name for name, own in preset.config.items() if _is_transformer(own)]
-    frozen = {name: dataclasses.replace(preset.config[name], frozen=True) for name in transformers}
+    from semisweep.networks.network import NetworkConfig
+
+    frozen = {
+        name: dataclasses.replace(own, frozen=True)
+        for name, own in preset.config.items()
+        if isinstance(own, NetworkConfig) and own.decoder == "dpt"
+    }
     training = dataclasses.replace(
         preset.training,
         schedule_share=preset.proxy_share * preset.training.schedule_share,
@@ -92,7 +97,3 @@ def reduced(preset: Preset) -> Preset:
         config={**preset.config, **frozen},
         notes=(*preset.notes, note),
     )
-
-
-def _is_transformer(value: Any) -> bool:
-    return getattr(value, "decoder", None) == "dpt"

@@ -8,20 +8,42 @@ A space gives each name what it is drawn from, in the order in which they are dr
         "config.warm_up_epochs": When("config.label_source", "cross", IntDistribution(0, 20)),
     }
 
-Distributions are Optuna's, of which nothing here needs to know more than their bounds.
+Distributions are Optuna's, of which nothing here needs to know more than their bounds or choices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 from semisweep.core.errors import ConfigError, unknown
+from semisweep.store.resolved_search import Value
 
-Space = Mapping[str, Any]  # name -> distribution, Bundle or When
-Conditions = list[tuple[str, list[Any]]]
+Conditions = Sequence[tuple[str, Sequence[object]]]  # another name, and the values it may have
 SAMPLERS = ("tpe", "random", "grid")
+
+
+@runtime_checkable
+class Choices(Protocol):
+    """Optuna's distribution of some values."""
+
+    @property
+    def choices(self) -> Sequence[Value]:
+        """The values."""
+
+
+@runtime_checkable
+class Range(Protocol):
+    """Optuna's distribution of whole numbers, or of others."""
+
+    @property
+    def low(self) -> float:
+        """The smallest."""
+
+    @property
+    def high(self) -> float:
+        """The largest."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +54,8 @@ class When:
     """
 
     name: str
-    equals: Any
-    then: Any
+    equals: object
+    then: Item
 
 
 @dataclass(frozen=True)
@@ -43,30 +65,40 @@ class Bundle:
     Its name in the space is free, as the fields stand in the options.
     """
 
-    options: Mapping[str, Mapping[str, Any]]
+    options: Mapping[str, Mapping[str, object]]
+
+    def fields(self, choice: Value) -> Mapping[str, object]:
+        """Return the fields that a choice, which need not be a text, sets."""
+        options: dict[Value, Mapping[str, object]] = dict(self.options.items())
+        return options[choice]
 
 
-def unfold(item: Any) -> tuple[Conditions, Any]:
+Leaf = Choices | Range | Bundle
+Item = Leaf | When
+Space = Mapping[str, Item]
+
+
+def unfold(item: Item) -> tuple[Conditions, Leaf]:
     """Return the conditions of an item of a space, and what is drawn where they hold."""
-    conditions: Conditions = []
+    conditions: list[tuple[str, Sequence[object]]] = []
     while isinstance(item, When):
         equals = item.equals if isinstance(item.equals, tuple) else (item.equals,)
-        conditions.append((item.name, list(equals)))
+        conditions.append((item.name, equals))
         item = item.then
     return conditions, item
 
 
-def holds(conditions: Sequence[Sequence[Any]], values: Mapping[str, Any]) -> bool:
+def holds(conditions: Conditions, values: Mapping[str, object]) -> bool:
     """Return whether the values drawn so far meet all conditions."""
     return all(name in values and values[name] in accepted for name, accepted in conditions)
 
 
-def fields_of(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
+def fields_of(space: Space, values: Mapping[str, Value]) -> dict[str, object]:
     """Return the fields of a trial that some drawn values set."""
-    fields: dict[str, Any] = {}
+    fields: dict[str, object] = {}
     for name, value in values.items():
         _, leaf = unfold(space[name])
-        fields |= leaf.options[value] if isinstance(leaf, Bundle) else {name: value}
+        fields |= leaf.fields(value) if isinstance(leaf, Bundle) else {name: value}
     return fields
 
 
@@ -80,18 +112,18 @@ def varied(space: Space) -> set[str]:
     return found
 
 
-def samples(space: Space) -> Iterator[dict[str, Any]]:
+def samples(space: Space) -> Iterator[dict[str, object]]:
     """Yield fields that a space can set: the ends of each distribution and every choice."""
     for name, item in space.items():
         _, leaf = unfold(item)
         yield from (fields_of({name: leaf}, {name: value}) for value in ends(leaf))
 
 
-def ends(leaf: Any) -> list[Any]:
+def ends(leaf: Leaf) -> list[Value]:
     """Return the choices of a leaf of a space, or its bounds."""
     if isinstance(leaf, Bundle):
         return list(leaf.options)
-    if hasattr(leaf, "choices"):
+    if isinstance(leaf, Choices):
         return list(leaf.choices)
     return [leaf.low, leaf.high]
 
@@ -100,12 +132,12 @@ def check_space(space: Space) -> None:
     """Raise `ConfigError` for an empty space and for conditions that can never hold."""
     if not space:
         raise ConfigError("a search must vary something, got space={}")
-    before: dict[str, Any] = {}
+    before: dict[str, Leaf] = {}
     for name, item in space.items():
         conditions, leaf = unfold(item)
         if isinstance(leaf, Bundle) and not leaf.options:
             raise ConfigError(f"a bundle must have options, got {name}=Bundle({{}})")
-        if not isinstance(leaf, Bundle) and not hasattr(leaf, "single"):
+        if not isinstance(leaf, Leaf):
             raise ConfigError(
                 "a space must be of Optuna's distributions, Bundle and When, "
                 f"got {name}={type(leaf).__name__}"
@@ -122,8 +154,9 @@ def check_space(space: Space) -> None:
         before[name] = leaf
 
 
-def _can_be(leaf: Any, value: Any) -> bool:
-    if isinstance(leaf, Bundle) or hasattr(leaf, "choices"):
+def _can_be(leaf: Leaf, value: object) -> bool:
+    if not isinstance(leaf, Range):
         return value in ends(leaf)
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return known and bool(leaf.low <= value <= leaf.high)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return leaf.low <= value <= leaf.high

@@ -29,6 +29,8 @@ from semisweep.tables.table_values import Table
 from semisweep.tables.trial_list import trial_lines
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from semisweep.training.method import Method
 
 
@@ -174,13 +176,11 @@ def provenance_table(method: type[Method]) -> str:
     return grid(lines)
 
 
-def _provenance_rows(config: object, prefix: str) -> Iterable[list[str]]:
-    import dataclasses
-
-    from semisweep.core.config import settings
+def _provenance_rows(config: DataclassInstance, prefix: str) -> Iterable[list[str]]:
+    from semisweep.core.config import is_configuration, settings
 
     for name, value, about in settings(config):
-        if dataclasses.is_dataclass(value):
+        if is_configuration(value):
             yield from _provenance_rows(value, f"{prefix}{name}.")
         else:
             where = [about.symbol, about.paper, about.code, about.why]

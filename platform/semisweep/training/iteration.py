@@ -7,8 +7,7 @@ sub-modules and own several optimizers; after each step every worker holds equal
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -74,7 +73,7 @@ def _seed(number: int) -> None:
         torch.cuda.manual_seed_all(number)
 
 
-def autocast(device: str, precision: str) -> Any:
+def autocast(device: str, precision: str) -> AbstractContextManager[object]:
     """Return the context in which the forward passes of one update run."""
     if precision == "fp32":
         return nullcontext()

@@ -17,7 +17,7 @@ shares hold whole pairs, the same one for any number of workers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ from semisweep.data.reading import IGNORE, Pixels
 from semisweep.data.splits import Split
 from semisweep.training.method import Batch
 from semisweep.training.trial import TrainingConfig
+
+T = TypeVar("T")
 
 
 class Item(NamedTuple):
@@ -190,7 +192,7 @@ class _Steps(Dataset[Batch | SemisweepError]):
             return error
 
 
-def _unchanged(result: Any) -> Any:
+def _unchanged(result: T) -> T:
     return result
 
 

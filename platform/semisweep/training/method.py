@@ -96,7 +96,7 @@ class Method(nn.Module, ABC):
     uses_unlabelled: ClassVar[bool] = True
     views: int = 1
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: object) -> None:
         """Give a class that states no name its own path: a parent's would mix up their trials."""
         super().__init_subclass__(**options)
         if "name" not in vars(cls):
@@ -109,7 +109,7 @@ class Method(nn.Module, ABC):
         self.seed = seed
 
     @classmethod
-    def same_as(cls, config: Any) -> tuple[type[Method], Any]:
+    def same_as(cls, config: Any) -> tuple[type[Method], MethodConfig]:
         """Return the method and configuration whose training this one is, switches off included.
 
         The trial gets that one's key and runs once for both. The contract suite proves every claim.

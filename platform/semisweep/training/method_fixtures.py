@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from semisweep.networks.network import NetworkConfig
 from semisweep.training import distributed
 from semisweep.training.functional import IGNORE
 from semisweep.training.iteration import iterate
-from semisweep.training.method import Batch, Method, Progress, Update
+from semisweep.training.method import Batch, Method, MethodConfig, Progress, Update
 from semisweep.training.optimizer import make_optimizers
 from semisweep.training.trial import OptimizerConfig, TrainingConfig
 
@@ -29,6 +30,15 @@ Losses = list[dict[str, float]]
 TOTAL_STEPS = 100
 STEPS_PER_EPOCH = 10
 WORKER_SECONDS = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerEnd:
+    """What a worker has after training: each step's losses, and its state."""
+
+    losses: Losses
+    state: Mapping[str, Tensor]
+    equal: bool  # whether every worker's state is the same
 
 
 def tiny_network() -> NetworkConfig:
@@ -145,12 +155,14 @@ def first_update(method: Method, batch: Batch, progress: Progress) -> Update:
 
 
 def train_on_workers(
-    count: int, kind: type[Method], config: Any, classes: int, folder: Path, steps: int = 5
-) -> list[dict[str, Any]]:
-    """Return what each of `count` real processes has after training together, in double precision.
-
-    A dictionary each: "losses" of every step, the final "state", and whether replicas are "equal".
-    """
+    count: int,
+    kind: type[Method],
+    config: MethodConfig,
+    classes: int,
+    folder: Path,
+    steps: int = 5,
+) -> list[WorkerEnd]:
+    """Return what each of `count` processes has after training together, in double precision."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         [__name__, "semisweep.networks.encoder"]
@@ -165,11 +177,18 @@ def train_on_workers(
     for worker in workers:
         worker.kill()
     assert codes == [0] * count, f"workers must end well, got exit codes={codes}"
-    return [torch.load(folder / f"worker-{rank}.pt", weights_only=True) for rank in range(count)]
+    files = [folder / f"worker-{rank}.pt" for rank in range(count)]
+    return [WorkerEnd(**torch.load(file, weights_only=True)) for file in files]
 
 
 def _work(
-    rank: int, count: int, kind: type[Method], config: Any, classes: int, folder: str, steps: int
+    rank: int,
+    count: int,
+    kind: type[Method],
+    config: MethodConfig,
+    classes: int,
+    folder: str,
+    steps: int,
 ) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
@@ -183,8 +202,8 @@ def _work(
     distributed.global_batch_norm(method)
     losses = train_steps(method, steps)
     equal = bool(distributed.replicas_equal(method))
-    result = {"losses": losses, "state": method.state_dict(), "equal": equal}
-    torch.save(result, Path(folder) / f"worker-{rank}.pt")
+    end = WorkerEnd(losses=losses, state=method.state_dict(), equal=equal)
+    torch.save(vars(end), Path(folder) / f"worker-{rank}.pt")
     torch.distributed.destroy_process_group()
 
 

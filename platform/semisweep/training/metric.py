@@ -9,7 +9,7 @@ CPS and ST++; UniMatch and U2PL count it as zero.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FORWARD_PIXELS = 2**20  # bounds the memory of one forward pass, whatever the size of the images
 
 Counts = npt.NDArray[np.int64]
-ClassMap = npt.NDArray[np.integer[Any]]
+ClassMap = npt.NDArray[np.integer]
 Pixels = npt.NDArray[np.uint8]
 Group = list[tuple[int, Pixels]]
 

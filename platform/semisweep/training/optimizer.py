@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -55,7 +55,7 @@ def make_optimizers(method: Method, training: TrainingConfig) -> dict[str, torch
     }
 
 
-def _optimizer(modules: Any, config: OptimizerConfig) -> torch.optim.Optimizer:
+def _optimizer(modules: Iterable[nn.Module], config: OptimizerConfig) -> torch.optim.Optimizer:
     encoder: list[nn.Parameter] = []
     head: list[nn.Parameter] = []
     for module in modules:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import gc
 import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,8 @@ import torch
 class ProcessState:
     """Global settings and generators as they were when captured."""
 
-    settings: dict[str, Any]
-    generators: tuple[Any, ...]  # of torch, NumPy and Python
+    settings: Mapping[str, object]
+    generators: tuple[Callable[[], object], ...]  # which put back those of torch, NumPy and Python
 
     @classmethod
     def capture(cls) -> ProcessState:
@@ -33,7 +35,11 @@ class ProcessState:
         gc.freeze()
         return cls(
             {name: read() for name, (read, _) in SETTINGS.items()},
-            (torch.get_rng_state(), np.random.get_state(), random.getstate()),
+            (
+                partial(torch.set_rng_state, torch.get_rng_state()),
+                partial(np.random.set_state, np.random.get_state()),
+                partial(random.setstate, random.getstate()),
+            ),
         )
 
     def restore(self) -> None:
@@ -41,15 +47,15 @@ class ProcessState:
         for name, (read, write) in SETTINGS.items():
             if read() != self.settings[name]:
                 write(self.settings[name])
-        torch.set_rng_state(self.generators[0])
-        np.random.set_state(self.generators[1])
-        random.setstate(self.generators[2])
+        for put_back in self.generators:
+            put_back()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
 
-SETTINGS: dict[str, tuple[Any, Any]] = {
+# How each setting is read, and how what was read is written.
+SETTINGS: Mapping[str, tuple[Callable[[], object], Callable[[Any], object]]] = {
     "default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "default device": (torch.get_default_device, torch.set_default_device),
     "gradients": (torch.is_grad_enabled, torch.set_grad_enabled),

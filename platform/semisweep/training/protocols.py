@@ -8,7 +8,7 @@ and settings; two protocols can be some points of mIoU apart on the same weights
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ PATCH_PIXELS = 14
 
 Pixels = npt.NDArray[np.uint8]
 Predict = Callable[["Tensor"], "Tensor"]
+Borders = Literal["shifted", "truncated"]
+Sums = Literal["softmax", "logits"]
 
 
 @config
@@ -44,12 +46,8 @@ class Protocol:
         default=None, matters=lambda own: own.name in ("window", "center", "reflect")
     )
     stride_pixels: Count | None = setting(default=None, matters=lambda own: own.name == "window")
-    borders: Literal["shifted", "truncated"] = setting(
-        default="shifted", matters=lambda own: own.name == "window"
-    )
-    sums: Literal["softmax", "logits"] = setting(
-        default="softmax", matters=lambda own: own.name == "window"
-    )
+    borders: Borders = setting(default="shifted", matters=lambda own: own.name == "window")
+    sums: Sums = setting(default="softmax", matters=lambda own: own.name == "window")
     padding: Literal["ignored", "background"] = setting(
         default="ignored", matters=lambda own: own.name == "center"
     )
@@ -99,7 +97,7 @@ class Protocol:
             )
 
 
-def _window(size: int, stride: int, borders: Any, sums: Any) -> Protocol:
+def _window(size: int, stride: int, borders: Borders, sums: Sums) -> Protocol:
     return Protocol(
         name="window", size_pixels=size, stride_pixels=stride, borders=borders, sums=sums
     )
@@ -132,7 +130,7 @@ def parse_protocol(text: str) -> Protocol:
     kinds = ("whole", "multiple14", "window", "center", "reflect")
     if name not in kinds:
         raise unknown("protocol", text, [*kinds, *PROTOCOLS])
-    fields: dict[str, Any] = {}
+    fields: dict[str, object] = {}
     for item in rest.split(",") if rest else ():
         field, equals, value = item.partition("=")
         if not equals or field in ("name", *fields):

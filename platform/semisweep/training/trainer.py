@@ -9,11 +9,13 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.optimizer import StateDict
 
 from semisweep.core.errors import TrainingError
 from semisweep.core.fault_injection import point
@@ -54,6 +56,30 @@ class TrainingInterrupted(Exception):
     """Ends a training that is to go on another time, once its checkpoint is written."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingState:
+    """Everything that a resumed training needs; checkpoints have it by the names of its fields."""
+
+    method: Mapping[str, Tensor]
+    optimizers: Mapping[str, StateDict]
+    scaler: StateDict
+    step: int
+    best_step: int
+    best_score: float
+    seconds: float
+    sums: Mapping[str, Tensor]
+    counted: int
+
+    def to_bytes(self) -> bytes:
+        """Return the bytes of a checkpoint."""
+        return to_bytes(vars(self))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> TrainingState:
+        """Return the state that a checkpoint holds."""
+        return cls(**from_bytes(data))
+
+
 class Training:
     """The complete state of one trial on one worker."""
 
@@ -77,7 +103,7 @@ class Training:
         self.optimizers = make_optimizers(self.method, trial.training)
         scales = trial.training.precision == "fp16" and self.device.type == "cuda"
         self.scaler = torch.amp.GradScaler(enabled=scales)
-        self.scale_elsewhere: Mapping[str, Any] = {}  # kept where this device needs none
+        self.scale_elsewhere: StateDict = {}  # kept where this device needs none
         self.loader = Loader(
             dataset,
             split,
@@ -97,32 +123,32 @@ class Training:
         self.counted = 0
         self.scored: tuple[int, Score] | None = None  # step and score of the last evaluation
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> TrainingState:
         """Return everything that a resumed training needs."""
-        return {
-            "method": self.method.state_dict(),
-            "optimizers": {name: own.state_dict() for name, own in self.optimizers.items()},
-            "scaler": self.scaler.state_dict() or self.scale_elsewhere,
-            "step": self.step,
-            "best_step": self.best_step,
-            "best_score": self.best_score,
-            "seconds": self.seconds,
-            "sums": self.sums,
-            "counted": self.counted,
-        }
+        return TrainingState(
+            method=self.method.state_dict(),
+            optimizers={name: own.state_dict() for name, own in self.optimizers.items()},
+            scaler=self.scaler.state_dict() or self.scale_elsewhere,
+            step=self.step,
+            best_step=self.best_step,
+            best_score=self.best_score,
+            seconds=self.seconds,
+            sums=self.sums,
+            counted=self.counted,
+        )
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: TrainingState) -> None:
         """Go back to what `state` returned, on whatever device that was."""
-        self.method.load_state_dict(state["method"])
+        self.method.load_state_dict(state.method)
         for name, own in self.optimizers.items():
-            own.load_state_dict(state["optimizers"][name])
+            own.load_state_dict(state.optimizers[name])
         if not self.scaler.is_enabled():
-            self.scale_elsewhere = state["scaler"]
-        elif state["scaler"]:  # empty where training has been on CPUs alone
-            self.scaler.load_state_dict(state["scaler"])
-        for name in ("step", "best_step", "best_score", "seconds", "counted"):
-            setattr(self, name, state[name])
-        self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+            self.scale_elsewhere = state.scaler
+        elif state.scaler:  # empty where training has been on CPUs alone
+            self.scaler.load_state_dict(state.scaler)
+        self.step, self.seconds, self.counted = state.step, state.seconds, state.counted
+        self.best_step, self.best_score = state.best_step, state.best_score
+        self.sums = {name: value.to(self.device) for name, value in state.sums.items()}
 
     def progress(self) -> Progress:
         """Return where training stands."""
@@ -224,7 +250,7 @@ def fit(
         if writes and (worth or leaves or now - saved > checkpoint_seconds):
             training.seconds += now - started
             started = saved = now
-            folder.write_checkpoint(training.step, to_bytes(training.state()))
+            folder.write_checkpoint(training.step, training.state().to_bytes())
         if leaves:
             raise TrainingInterrupted
         if writes and (due or now - told > PROGRESS_SECONDS):
@@ -290,14 +316,14 @@ def _kept(
             yield f"{name}.{part}.{metric}", value
 
 
-def to_bytes(state: Mapping[str, Any]) -> bytes:
+def to_bytes(state: Mapping[str, object]) -> bytes:
     """Return a state of tensors and plain values as bytes."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
 
 
-def from_bytes(data: bytes) -> dict[str, Any]:
+def from_bytes(data: bytes) -> StateDict:
     """Return the state that `to_bytes` wrote; refuses anything but tensors and plain values."""
-    loaded: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    loaded: StateDict = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     return loaded

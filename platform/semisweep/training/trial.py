@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -32,11 +32,12 @@ from semisweep.training.protocols import Protocol
 
 if TYPE_CHECKING:
     from semisweep.data.splits import Split
-    from semisweep.training.method import Method
+    from semisweep.training.method import Method, MethodConfig
 
 TRAINER_VERSION = 1
 
 
+LENGTHS = ("steps", "epochs", "schedule_share")
 WEAK_FIELDS = ("scale", "scale_law", "scales", "padding", "labelled_colours", "flip")
 COLOUR_FIELDS = (
     *("jitter", "brightness", "contrast", "saturation", "hue"),
@@ -115,12 +116,12 @@ class Trial:
     """One training, completely described; `method` is the text of its import path."""
 
     method: str
-    config: Any
+    config: MethodConfig
     data: DataConfig
     training: TrainingConfig
     seed: int
 
-    def encoded(self) -> dict[str, Any]:
+    def encoded(self) -> dict[str, object]:
         """Return the trial as JSON-ready dictionaries."""
         return {name: encode(getattr(self, name)) for name in FIELDS}
 
@@ -128,18 +129,19 @@ class Trial:
 FIELDS = ("method", "config", "data", "training", "seed")
 
 
-def decode_trial(data: Mapping[str, Any]) -> Trial:
+def decode_trial(data: Mapping[str, object]) -> Trial:
     """Return the trial that `Trial.encoded` described; imports its method, where that is now."""
     absent = [name for name in FIELDS if name not in data]
     if absent:
         raise ConfigError(f"a described trial must have {', '.join(FIELDS)}, got none of {absent}")
-    path = current_path(data["method"])
+    method, own, images, training, seed = (data[name] for name in FIELDS)
+    path = current_path(decode(str, method))
     return Trial(
         method=path,
-        config=decode(method_class(path).Config, data["config"]),
-        data=decode(DataConfig, data["data"]),
-        training=decode(TrainingConfig, data["training"]),
-        seed=int(data["seed"]),
+        config=decode(method_class(path).Config, own),
+        data=decode(DataConfig, images),
+        training=decode(TrainingConfig, training),
+        seed=decode(int, seed),
     )
 
 
@@ -193,33 +195,37 @@ def _owner(method: type[Method]) -> str:
     return method_path(found) if isinstance(found, type) else method_path(method)
 
 
-def trial_identity(trial: Trial, split: Split) -> dict[str, Any]:
+def trial_identity(trial: Trial, split: Split) -> dict[str, object]:
     """Return what determines the weights of `trial`: the JSON that its key is a digest of."""
     method, config = method_class(trial.method).same_as(trial.config)
-    training = identity(trial.training)
-    for name in ("steps", "epochs", "schedule_share"):
-        training.pop(name, None)
-    training["total_steps"] = trial.training.total_steps(len(split.unlabelled))
-    lists = {"labelled": split.labelled_digest}
-    if method.uses_unlabelled:
-        lists["unlabelled"] = split.unlabelled_digest
-    else:
-        training.pop("unlabelled_batch")
-        augmentation = trial.training.augmentation
-        seen = (*WEAK_FIELDS, *COLOUR_FIELDS) if augmentation.labelled_colours else WEAK_FIELDS
-        training["augmentation"] = {
-            name: value for name, value in training["augmentation"].items() if name in seen
-        }
+    unlabelled = {"unlabelled": split.unlabelled_digest} if method.uses_unlabelled else {}
     return {
         "method": method_name(method),
         "method_version": method.version,
         "trainer_version": TRAINER_VERSION,
         "config": identity(config),
         "data": trial.data.name,
-        "lists": lists,
-        "training": training,
+        "lists": {"labelled": split.labelled_digest} | unlabelled,
+        "training": _training_identity(
+            trial.training, len(split.unlabelled), method.uses_unlabelled
+        ),
         "seed": trial.seed,
     }
+
+
+def _training_identity(
+    training: TrainingConfig, unlabelled: int, uses_unlabelled: bool
+) -> dict[str, object]:
+    """Return what of a training determines the weights: of its length only the steps."""
+    dropped = LENGTHS if uses_unlabelled else (*LENGTHS, "unlabelled_batch")
+    found = {name: value for name, value in identity(training).items() if name not in dropped}
+    found |= {"total_steps": training.total_steps(unlabelled)}
+    if uses_unlabelled:
+        return found
+    augmentation = training.augmentation
+    seen = (*WEAK_FIELDS, *COLOUR_FIELDS) if augmentation.labelled_colours else WEAK_FIELDS
+    kept = {name: value for name, value in identity(augmentation).items() if name in seen}
+    return found | {"augmentation": kept}
 
 
 def trial_key(trial: Trial, split: Split) -> str:
