@@ -140,7 +140,7 @@ class CPS(Method):
         loss, terms = supervised, {"supervised": supervised.detach()}
         if own.exchange_weight > 0:
             images = self.images(batch)
-            logits = look(self.peers, images)
+            logits = logits_of(self.peers, images)
             labels = [mixed_label(one, images) for one in ask(self.peers, images, logits)]
             exchange = exchange_loss(logits, labels, images.valid)
             loss = loss + own.exchange_weight * exchange
@@ -185,7 +185,7 @@ def mix(values: Tensor, mask: Tensor) -> Tensor:
     return torch.cat([cutmix(values[:count], mask), values[count:]]) if count else values
 
 
-def look(networks: Sequence[Network], images: Images) -> list[Tensor]:
+def logits_of(networks: Sequence[Network], images: Images) -> list[Tensor]:
     """Return each network's logits [M, C, H, W] on the mixed images."""
     return [network(images.mixed).logits for network in networks]
 

@@ -59,7 +59,14 @@ from semisweep.training.functional import (
 )
 from semisweep.training.weight_averaging import evaluating, follow, frozen_copy, warm_momentum
 from semisweep_methods.contrast import ContrastConfig, Pixels, contrastive_loss, make_draws
-from semisweep_methods.spaces import Look, Prototypes, RepresentationHead, TwoSpaces, nearest, rows
+from semisweep_methods.spaces import (
+    Prototypes,
+    RepresentationHead,
+    SpaceOutput,
+    TwoSpaces,
+    nearest,
+    rows,
+)
 
 
 def _with_representations(own: CSSConfig) -> bool:
@@ -179,7 +186,7 @@ class CSS(Method):
         """Yield one update: L_s + L_u + lambda_c L_c (Eq. 6); then the teacher follows."""
         own: CSSConfig = self.config
         taught = self.teach(batch)
-        weak = Look(*(part[-len(batch.weak) :] for part in taught))
+        weak = SpaceOutput(*(part[-len(batch.weak) :] for part in taught))
         for_logits, for_representations = self.supervision(weak, self.source(progress), batch.valid)
         mixed = cutmix(batch.strong[0], batch.cutmix[0])
         seen = self.student(torch.cat([batch.image, mixed]))
@@ -208,7 +215,7 @@ class CSS(Method):
         return "logits" if warming else own.label_source
 
     @torch.no_grad()
-    def teach(self, batch: Batch) -> Look:
+    def teach(self, batch: Batch) -> SpaceOutput:
         """Return what the teacher sees of the weak images, or of labelled and weak ones."""
         own: CSSConfig = self.config
         image = batch.weak
@@ -218,11 +225,11 @@ class CSS(Method):
             return self.teacher(image)  # type: ignore[no-any-return]
 
     def supervision(
-        self, seen: Look, source: str, valid: Tensor
+        self, seen: SpaceOutput, source: str, valid: Tensor
     ) -> tuple[PseudoLabel, PseudoLabel]:
         """Return the labels for the logit space and for the representation space (Sec. 3.3).
 
-        The teacher's look at U images, valid [U, H, W].
+        The teacher's output for U images, valid [U, H, W].
         """
         return label_spaces(self.config, self.prototypes, seen, source, valid)
 
@@ -240,7 +247,9 @@ class CSS(Method):
             "selected": target.selected.float().mean(),
         }
 
-    def contrast(self, batch: Batch, seen: Look, label: Tensor, progress: Progress) -> Tensor:
+    def contrast(
+        self, batch: Batch, seen: SpaceOutput, label: Tensor, progress: Progress
+    ) -> Tensor:
         """Return L_c (Eq. 9) of the student's labelled and mixed images, label [B + U, H, W]."""
         own: ContrastConfig = self.config.contrast
         size = seen.representation.shape[-2:]
@@ -273,11 +282,11 @@ class CSS(Method):
 
 @torch.no_grad()
 def label_spaces(
-    own: CSSConfig, prototypes: Prototypes, seen: Look, source: str, valid: Tensor
+    own: CSSConfig, prototypes: Prototypes, seen: SpaceOutput, source: str, valid: Tensor
 ) -> tuple[PseudoLabel, PseudoLabel]:
     """Return the labels for the logit space and for the representation space (Sec. 3.3).
 
-    The teacher's look at U images, valid [U, H, W]. A label is 255 on padding, where the spaces
+    The teacher's output for U images, valid [U, H, W]. A label is 255 on padding, where the spaces
     disagree under "mix", and from representations before there is any prototype.
     """
     probability = full_precision(seen.logits).softmax(1)
@@ -313,11 +322,11 @@ def collaborate(by_logits: Tensor, by_representation: Tensor, source: str) -> tu
 
 
 @torch.no_grad()
-def hard_pixels(own: CSSConfig, prototypes: Prototypes, seen: Look, label: Tensor) -> Tensor:
+def hard_pixels(own: CSSConfig, prototypes: Prototypes, seen: SpaceOutput, label: Tensor) -> Tensor:
     """Return which pixels the student is unsure of at their class, [N, h, w] (Sec. 3.4).
 
-    Its look at N images, label [N, h, w] of the size of the representations. All pixels where hard
-    ones are not sampled.
+    Its output for N images, label [N, h, w] of the size of the representations. All pixels where
+    hard ones are not sampled.
     """
     contrast, size = own.contrast, label.shape[-2:]
     if not contrast.hard_sampling:

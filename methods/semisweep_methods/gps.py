@@ -56,7 +56,16 @@ from semisweep.core.seeding import derive
 from semisweep.training.distributed import mean_over_workers
 from semisweep.training.functional import confident_cross_entropy, full_precision, pseudo_label
 from semisweep_methods import cps
-from semisweep_methods.cps import CPS, CPSConfig, Images, ask, everywhere, look, mix, mixed_label
+from semisweep_methods.cps import (
+    CPS,
+    CPSConfig,
+    Images,
+    ask,
+    everywhere,
+    logits_of,
+    mix,
+    mixed_label,
+)
 
 
 @config
@@ -183,14 +192,15 @@ class GPS(CPS):
     ) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
         """Return L_guide (Eq. 7), its terms, and the students' logits on the plain images.
 
-        The latter only where they are needed: for exchange, or for feedback without a second look.
+        The latter only where they are needed: for exchange, or for feedback without a further
+        forward pass.
         """
         own: GPSConfig = self.config
         loss = self.supervised(self.peers, batch)
         terms = {"supervised": loss.detach()}
         learns = own.guide_weight > 0 or own.exchange_weight > 0
         at_once = own.feedback_weight > 0 and own.updates == "united"
-        logits = look(self.peers, images) if learns else []
+        logits = logits_of(self.peers, images) if learns else []
         asked = own.exchange_weight > 0 or at_once
         opinions = ask(self.peers, images, logits) if asked else []
         if own.guide_weight > 0:
@@ -216,7 +226,7 @@ class GPS(CPS):
         loss, terms = supervised, {"supervised": supervised.detach()}
         if own.feedback_weight > 0:
             label = mix(common_label(opinions), images.mask)
-            logits = look([self.teacher], images)[0]
+            logits = logits_of([self.teacher], images)[0]
             feedback = confident_cross_entropy(logits, label, images.valid, images.valid)  # Eq. 8
             terms["feedback"] = feedback.detach()
             if own.ramp == "adaptive":

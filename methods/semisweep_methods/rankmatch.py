@@ -39,7 +39,7 @@ from semisweep_methods.agents import (
     rank_loss,
     top_agents,
 )
-from semisweep_methods.unimatch import Opinion, Seen, UniMatch, UniMatchConfig
+from semisweep_methods.unimatch import Opinion, Outputs, UniMatch, UniMatchConfig
 
 
 @config
@@ -130,7 +130,7 @@ class RankMatch(UniMatch):
             return cls, dataclasses.replace(config, consistency="kl")
         return cls, config
 
-    def opinion(self, seen: Seen) -> Opinion:
+    def opinion(self, seen: Outputs) -> Opinion:
         """Return what the weak view teaches, features too; of the whole pass no more is held."""
         return super().opinion(seen)._replace(fused=seen.weak.fused.detach().clone())
 

@@ -165,7 +165,7 @@ class SegKC(Method):
     def step(self, batch: Batch, progress: Progress) -> Iterator[Update]:
         """Yield one update: L = lambda_1 L_sup + lambda_2 L_con + lambda_3 L_KD (Eq. 10)."""
         own: SegKCConfig = self.config
-        senior, junior = self.look(batch)
+        senior, junior = self.outputs(batch)
         losses = [
             supervised_loss(own.supervised_loss, network.labelled, batch.label)
             for network in (senior, junior)
@@ -183,7 +183,7 @@ class SegKC(Method):
             terms["distillation"] = distilled.detach()
         yield Update("networks", loss, terms)
 
-    def look(self, batch: Batch) -> tuple[Logits, Logits]:
+    def outputs(self, batch: Batch) -> tuple[Logits, Logits]:
         """Return what senior and junior see: all but the strong views in one pass."""
         count = len(batch.image)
         images = [batch.image, batch.weak] if self.config.uses_weak else [batch.image]

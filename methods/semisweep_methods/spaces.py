@@ -30,7 +30,7 @@ from semisweep.training.distributed import sum_over_workers
 from semisweep.training.functional import full_precision
 
 
-class Look(NamedTuple):
+class SpaceOutput(NamedTuple):
     """What is seen of images in both spaces."""
 
     logits: Tensor  # [N, C, H, W]
@@ -45,11 +45,11 @@ class TwoSpaces(nn.Module):
         self.network = network
         self.head = head
 
-    def forward(self, image: Tensor) -> Look:
+    def forward(self, image: Tensor) -> SpaceOutput:
         """Return logits [N, C, H, W] and representations [N, D, h, w]."""
         taps = self.network.encode(image)
         logits, fused = self.network.decode(taps, image.shape[-2:])
-        return Look(logits, fused[:, :0] if self.head is None else self.head(taps, fused))
+        return SpaceOutput(logits, fused[:, :0] if self.head is None else self.head(taps, fused))
 
 
 class RepresentationHead(nn.Module):
@@ -105,7 +105,7 @@ class Prototypes(nn.Module):
         return scores.masked_fill(~self.met()[:, None, None], -torch.inf).softmax(1).nan_to_num(0.0)
 
     @torch.no_grad()
-    def move(self, seen: Look, label: Tensor) -> None:
+    def move(self, seen: SpaceOutput, label: Tensor) -> None:
         """Move the prototypes of the classes in label [N, H, W] to their means (Eqs. 2 and 3)."""
         label = nearest(label, seen.representation.shape[-2:]).flatten()
         mean, count = class_means(rows(seen.representation), label, len(self.centre))

@@ -155,7 +155,7 @@ class STPG(Method):
     def step(self, batch: Batch, progress: Progress) -> Iterator[Update]:
         """Yield one update: L_s + lambda_u (L_Gen + L_Pro) + lambda_ctr (L_ac + L_sim), Eq. 17."""
         own: STPGConfig = self.config
-        labelled, strong = self.look(batch)
+        labelled, strong = self.outputs(batch)
         kind = own.supervised_loss
         losses = [supervised_loss(kind, seen.logits, batch.label) for seen in labelled]
         loss = torch.stack(losses).sum()  # Eq. 1
@@ -182,7 +182,7 @@ class STPG(Method):
                 recalled = self.teacher(batch.image)
             self.contrast.remember(recalled, batch.label, progress)
 
-    def look(self, batch: Batch) -> tuple[list[Output], list[Output]]:
+    def outputs(self, batch: Batch) -> tuple[list[Output], list[Output]]:
         """Return what each student makes of labelled images and of the mixed strong view."""
         images, known = batch.image, len(batch.image)
         if self.views:

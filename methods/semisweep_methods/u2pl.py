@@ -7,8 +7,8 @@ of classes, and a contrastive loss draws on these memories.
 
 As in the paper or its release:
 1. the teacher, an average of the student, labels weak images in evaluation mode; entropies,
-   rankings, centres and negatives come from its second look, in training mode, at the very images
-   that the student sees. Its batch statistics are those of that look;
+   rankings, centres and negatives come from its second forward pass, in training mode, on the very
+   images that the student sees. Its batch statistics are those of that pass;
 2. labelled and mixed images are one forward pass of each network;
 3. the unlabelled term is the mean over reliable pixels, times one over their share (Eq. 7);
 4. the teacher is evaluated.
@@ -120,12 +120,12 @@ class U2PL(Method):
             momentum = 0.0 if own.partitions else warm_momentum(own.momentum, progress.step)
             follow(self.teacher, self.student, momentum)
             return
-        loss, terms = self.look(batch, progress)
+        loss, terms = self.outputs(batch, progress)
         yield Update("student", loss, terms)
         momentum = warm_momentum(own.momentum, progress.step)
         follow(self.teacher, self.student, momentum, buffers="own")
 
-    def look(self, batch: Batch, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
+    def outputs(self, batch: Batch, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of labelled and unlabelled images, and its terms."""
         own: U2PLConfig = self.config
         count = len(batch.image)

@@ -93,7 +93,7 @@ class UniMatchConfig(MethodConfig):
         return self.view_weight > 0
 
 
-class Seen(NamedTuple):
+class Outputs(NamedTuple):
     """What the network made of a batch but for its strong views; what is switched off is empty."""
 
     labelled: Output  # [B, ...]
@@ -129,18 +129,18 @@ class UniMatch(Method):
 
         Its parts are the two forward passes: the memory of one is free before the other begins.
         """
-        seen = self.look(batch, progress)
+        seen = self.outputs(batch, progress)
         opinion = self.opinion(seen)
         loss, terms = self.clean_loss(batch, seen, opinion)
         del seen  # nothing may hold on to logits while the gradient is made
         yield Update("network", loss, terms, complete=not self.views)
         if self.views:
-            strong = self.look_strong(batch)
+            strong = self.strong_outputs(batch)
             loss, terms = self.strong_loss(batch, opinion, strong, progress)
             del strong
             yield Update("network", loss, terms)
 
-    def look(self, batch: Batch, progress: Progress) -> Seen:
+    def outputs(self, batch: Batch, progress: Progress) -> Outputs:
         """Return what the network sees of labelled and weak images, in one pass."""
         size = batch.weak.shape[-2:]
         rows = [len(batch.image), len(batch.weak), 0]
@@ -157,9 +157,9 @@ class UniMatch(Method):
                 *(torch.split(part, rows) for part in self.network.decode(taps, size)), strict=True
             )
         )
-        return Seen(labelled, weak, perturbed.logits)
+        return Outputs(labelled, weak, perturbed.logits)
 
-    def look_strong(self, batch: Batch) -> Output:
+    def strong_outputs(self, batch: Batch) -> Output:
         """Return what the network sees of the strong views, [V U, ...], view after view."""
         views = zip(batch.strong[: self.views], self.masks(batch), strict=True)
         seen: Output = self.network(torch.cat([cutmix(view, mask) for view, mask in views]))
@@ -175,13 +175,13 @@ class UniMatch(Method):
             tap, self.config.feature_dropout, generator(progress, "feature dropout", level)
         )
 
-    def opinion(self, seen: Seen) -> Opinion:
+    def opinion(self, seen: Outputs) -> Opinion:
         """Return what the weak view teaches."""
         label, confidence = pseudo_label(seen.weak.logits)
         return Opinion(label, confidence >= self.config.threshold, label.new_empty(0))
 
     def clean_loss(
-        self, batch: Batch, seen: Seen, opinion: Opinion
+        self, batch: Batch, seen: Outputs, opinion: Opinion
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return half of L_x and of the perturbed features' term, and the terms."""
         own: UniMatchConfig = self.config

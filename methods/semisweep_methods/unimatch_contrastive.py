@@ -36,7 +36,7 @@ from semisweep_methods.u2pl_contrast import (
     unlabelled_cells,
 )
 from semisweep_methods.u2pl_partition import Partition, partition
-from semisweep_methods.unimatch import Seen, UniMatch, UniMatchConfig
+from semisweep_methods.unimatch import Outputs, UniMatch, UniMatchConfig
 
 
 @config
@@ -80,7 +80,7 @@ class UniMatchContrastive(UniMatch):
         if self.contrast is None:
             yield from super().step(batch, progress)
             return
-        seen, strong = self.look(batch, progress), self.look_strong(batch)
+        seen, strong = self.outputs(batch, progress), self.strong_outputs(batch)
         opinion = self.opinion(seen)
         loss, terms = self.clean_loss(batch, seen, opinion)
         if self.config.view_weight > 0:
@@ -91,7 +91,7 @@ class UniMatchContrastive(UniMatch):
         yield Update("network", loss + self.config.contrast_weight * term / 2, terms)
 
     def contrastive_term(
-        self, contrast: Contrast, batch: Batch, seen: Seen, strong: Output, progress: Progress
+        self, contrast: Contrast, batch: Batch, seen: Outputs, strong: Output, progress: Progress
     ) -> Tensor:
         """Return L_c (Eq. 4 of U2PL) of labelled images and strong views."""
         assert self.head is not None

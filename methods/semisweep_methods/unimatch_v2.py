@@ -116,18 +116,18 @@ class UniMatchV2(Method):
         terms = {"supervised": supervised.detach()}
         yield Update("network", supervised / 2, terms, complete=False)
         strong, confident = self.consistency(
-            batch, self.look_weak(batch), self.look_strong(batch, progress)
+            batch, self.weak_logits(batch), self.strong_outputs(batch, progress)
         )
         yield Update("network", strong / 2, {"strong": strong.detach(), "confident": confident})
         follow(self.teacher, self.network, warm_momentum(self.config.momentum, progress.step))
 
-    def look_weak(self, batch: Batch) -> Tensor:
+    def weak_logits(self, batch: Batch) -> Tensor:
         """Return the teacher's logits [U, C, H, W] of the weak images."""
         with torch.no_grad(), evaluating(self.teacher):
             logits: Tensor = self.teacher(batch.weak).logits
         return logits
 
-    def look_strong(self, batch: Batch, progress: Progress) -> Tensor:
+    def strong_outputs(self, batch: Batch, progress: Progress) -> Tensor:
         """Return the student's logits [V U, C, H, W] after CutMix, then channel dropout."""
         views = zip(batch.strong[: self.views], batch.cutmix[: self.views], strict=True)
         taps = self.network.encode(torch.cat([cutmix(view, mask) for view, mask in views]))

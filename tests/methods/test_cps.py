@@ -12,7 +12,7 @@ from semisweep.core.errors import ConfigError
 from semisweep.testing import MethodContract, progress_at, random_batch, tiny_network, train_steps
 from semisweep.training.functional import IGNORE
 from semisweep.training.iteration import autocast
-from semisweep_methods.cps import CPS, CPSConfig, ask, exchange_loss, look, mix, mixed_label
+from semisweep_methods.cps import CPS, CPSConfig, ask, exchange_loss, logits_of, mix, mixed_label
 from semisweep_methods.supervised import Supervised, SupervisedConfig
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -152,7 +152,7 @@ def test_labelled_images_without_their_labels_are_never_mixed():
 def test_without_cutmix_one_pass_gives_labels_and_predictions():
     method = CPS(replace(CONFIG, cutmix=False), classes=4)
     images = method.images(random_batch(0))
-    logits = look(method.peers, images)
+    logits = logits_of(method.peers, images)
     opinions = ask(method.peers, images, logits)
 
     assert method.views == 0

@@ -25,7 +25,7 @@ from semisweep_methods.contrast import (
     negative_odds,
 )
 from semisweep_methods.css import CSS, CSSConfig, collaborate, unlabelled_loss
-from semisweep_methods.spaces import Look, Prototypes, class_means, nearest
+from semisweep_methods.spaces import Prototypes, SpaceOutput, class_means, nearest
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 SMALL = CONTRAST_OF_CSS
@@ -323,7 +323,7 @@ def test_class_means_equal_a_loop_and_are_zero_for_a_class_that_is_absent():
 
 def look(seed, images=2, classes=4, channels=5, size=6, scale=2.0):
     logits = scale * numbers(seed, images, classes, size, size)
-    return Look(logits, numbers(seed + 1, images, channels, size // 2, size // 2))
+    return SpaceOutput(logits, numbers(seed + 1, images, channels, size // 2, size // 2))
 
 
 def test_prototypes_move_by_their_momentum_and_only_where_the_class_is_met():
@@ -637,7 +637,7 @@ def test_the_terms_equal_those_of_the_parts_on_what_was_seen(trained):
     other.load_state_dict(trained)
     terms = next(method.step(batch, progress)).terms
     taught = other.teach(batch)
-    weak = Look(*(part[4:] for part in taught))
+    weak = SpaceOutput(*(part[4:] for part in taught))
     targets = other.supervision(weak, "mix", batch.valid)
     mask = batch.cutmix[0]
     mixed = [

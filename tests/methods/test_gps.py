@@ -18,7 +18,7 @@ from semisweep.training.functional import IGNORE, confident_cross_entropy
 from semisweep.training.iteration import autocast, iterate
 from semisweep.training.optimizer import make_optimizers
 from semisweep.training.trainer import Training
-from semisweep_methods.cps import CPS, CPSConfig, ask, look, mix
+from semisweep_methods.cps import CPS, CPSConfig, ask, logits_of, mix
 from semisweep_methods.gps import (
     GPS,
     GPSConfig,
@@ -154,8 +154,8 @@ def test_the_losses_of_both_updates_are_those_of_equations_7_and_10(cutmix):
     students, teacher = updates_of(method, 40, batch).values()
     images = method.images(batch)
     with torch.no_grad():
-        mixed, plain = look(method.peers, images), ask(method.peers, images)
-        taught, opinion = look([method.teacher], images)[0], ask([method.teacher], images)[0]
+        mixed, plain = logits_of(method.peers, images), ask(method.peers, images)
+        taught, opinion = logits_of([method.teacher], images)[0], ask([method.teacher], images)[0]
         labelled = [n(batch.image).logits for n in (*method.peers, method.teacher)]
     label = [mix(one.argmax(1), images.mask) for one in (*plain, opinion)]
     mean = (plain[0].softmax(1) + plain[1].softmax(1)) / 2
@@ -259,7 +259,7 @@ def test_the_feedback_is_made_with_the_students_new_weights():
     images = method.images(batch)
     label = mix(common_label(ask(method.peers, images)), images.mask)
     expected = confident_cross_entropy(
-        look([method.teacher], images)[0], label, images.valid, images.valid
+        logits_of([method.teacher], images)[0], label, images.valid, images.valid
     )
 
     assert torch.equal(teacher.terms["feedback"], expected.detach())

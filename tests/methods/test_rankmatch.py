@@ -281,7 +281,7 @@ def agent_term(batch=None, **changes):
     """Return a method, its batch, its weak and strong features, and the agents' term of them."""
     method = RankMatch(replace(CONFIG, **changes), classes=4)
     batch = batch or random_batch(0)
-    seen, strong = method.look(batch, progress_at(0)), method.look_strong(batch).fused
+    seen, strong = method.outputs(batch, progress_at(0)), method.strong_outputs(batch).fused
     weak = method.opinion(seen).fused
     term = method.agent_consistency(batch, weak, strong, progress_at(0))
     return method, batch, seen.weak.fused, strong, term

@@ -153,7 +153,7 @@ def test_the_consistency_has_the_gradient_of_its_formula():
 
 def test_pseudo_labels_are_constants():
     method, batch = consulted(distillation_weight=0.0), random_batch(0)
-    senior, junior = method.look(batch)
+    senior, junior = method.outputs(batch)
     loss, shares = method.cross_consistency(batch, senior, junior)
     parts = [senior.weak, junior.weak, senior.strong, junior.strong]
     gradients = torch.autograd.grad(loss, parts, allow_unused=True)
@@ -250,7 +250,7 @@ def test_distillation_is_over_the_known_pixels_of_the_images_it_names(distilled)
 @pytest.mark.parametrize("detach_senior", [True, False])
 def test_distillation_teaches_the_senior_only_where_it_is_not_detached(detach_senior):
     method, batch = consulted(detach_senior=detach_senior), random_batch(0)
-    senior, junior = method.look(batch)
+    senior, junior = method.outputs(batch)
     gradients = torch.autograd.grad(
         method.distil(batch, senior, junior), [senior.strong, junior.strong], allow_unused=True
     )
@@ -371,7 +371,7 @@ def test_the_loss_is_the_weighted_sum_of_equation_10():
 
 def test_the_supervised_loss_equals_a_slow_loop_of_equation_4():
     method, batch = made(), random_batch(0)
-    senior, junior = method.look(batch)
+    senior, junior = method.outputs(batch)
     total, known = 0.0, 0
     for image in range(4):
         for row in range(32):
@@ -427,7 +427,7 @@ def test_a_batch_of_two_trains():
 def test_what_no_loss_looks_at_is_not_computed(changes, weak, strong):
     alone = "distilled" in changes or "distillation_weight" in changes
     method = made(**({"consistency_weight": 0.0} if alone else {}), **changes)
-    for seen in method.look(random_batch(0)):
+    for seen in method.outputs(random_batch(0)):
         assert [len(part) for part in seen] == [4, weak, strong]
 
 

@@ -470,7 +470,7 @@ def test_each_teacher_teaches_the_other_student_with_pasted_labels():
     with torch.no_grad():
         method.teacher.decoder.classifier.bias[2] += 1000.0
         method.professional_teacher.decoder.classifier.bias[1] += 1000.0
-    _, strong = method.look(batch)
+    _, strong = method.outputs(batch)
     general, professional = method.teach(batch, strong)
 
     assert (general.label == 1).all()
@@ -481,7 +481,7 @@ def test_each_teacher_teaches_the_other_student_with_pasted_labels():
 
 def test_targets_are_confidences_of_the_weak_view_pasted_like_the_images():
     method, batch = trained(), random_batch(6)
-    general, _ = method.teach(batch, method.look(batch)[1])
+    general, _ = method.teach(batch, method.outputs(batch)[1])
     with torch.no_grad():
         expected = method.professional_teacher.eval()(batch.weak).logits.softmax(1).max(1)
 
@@ -491,7 +491,7 @@ def test_targets_are_confidences_of_the_weak_view_pasted_like_the_images():
 
 def test_the_professional_learns_only_from_selected_pixels():
     method, batch = trained(), random_batch(6)
-    _, strong = method.look(batch)
+    _, strong = method.outputs(batch)
     _, target = method.teach(batch, strong)
     logits = strong[1].logits.detach().requires_grad_()
     weighted_cross_entropy(logits, target, "valid").backward()
@@ -596,7 +596,7 @@ def probe(own):
 def test_the_probe_has_every_kind_of_pixel_and_a_filled_memory():
     method, batch = STPG(CONFIG, classes=4).train(), random_batch(13)
     method.load_state_dict(opinionated())
-    _, strong = method.look(batch)
+    _, strong = method.outputs(batch)
     general, professional = method.teach(batch, strong)
     believed, label = strong[1].logits.argmax(1), professional.label
     score = mismatch_scores(confusion(believed, label, professional.valid, 4))

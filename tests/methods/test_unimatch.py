@@ -47,8 +47,8 @@ def test_the_loss_is_half_of_the_weighted_sum_of_its_terms():
 
 def test_the_terms_equal_a_slow_loop_over_pixels():
     method, batch = UniMatch(CONFIG, classes=4), random_batch(0)
-    probability = method.look(batch, progress_at(0)).weak.logits.softmax(1)
-    strong = method.look_strong(batch).logits.unflatten(0, (2, 4)).log_softmax(2)
+    probability = method.outputs(batch, progress_at(0)).weak.logits.softmax(1)
+    strong = method.strong_outputs(batch).logits.unflatten(0, (2, 4)).log_softmax(2)
     donor = {0: 1, 1: 0, 2: 3, 3: 2}
     views = []
     for view in range(2):
@@ -71,8 +71,8 @@ def test_the_terms_equal_a_slow_loop_over_pixels():
 def test_supervision_of_views_does_not_reach_the_teacher():
     """The weak logits get no gradient from the unlabelled terms: pseudo-labels are constants."""
     method, batch = UniMatch(CONFIG, classes=4), random_batch(0)
-    seen = method.look(batch, progress_at(0))
-    opinion, strong = method.opinion(seen), method.look_strong(batch)
+    seen = method.outputs(batch, progress_at(0))
+    opinion, strong = method.opinion(seen), method.strong_outputs(batch)
     seen.weak.logits.retain_grad()
     strong.logits.retain_grad()
     method.clean_loss(batch, seen, opinion)[0].backward()
@@ -93,7 +93,7 @@ def test_a_threshold_nobody_reaches_leaves_half_the_supervised_loss():
 
 def test_switched_off_terms_are_not_computed():
     method = UniMatch(replace(CONFIG, view_weight=0.0, feature_weight=0.0), classes=4)
-    seen = method.look(random_batch(0), progress_at(0))
+    seen = method.outputs(random_batch(0), progress_at(0))
 
     assert method.views == 0
     assert len(seen.perturbed) == 0
@@ -102,7 +102,7 @@ def test_switched_off_terms_are_not_computed():
 
 def test_the_perturbed_copy_differs_from_the_weak_one_and_between_steps():
     method, batch = UniMatch(CONFIG, classes=4).eval(), random_batch(0)
-    first, second = (method.look(batch, progress_at(step)) for step in (0, 1))
+    first, second = (method.outputs(batch, progress_at(step)) for step in (0, 1))
 
     assert not torch.allclose(first.perturbed, first.weak.logits)
     assert not torch.allclose(first.perturbed, second.perturbed)

@@ -70,12 +70,12 @@ def test_anchors_are_of_labelled_and_strong_images_and_the_rest_of_weak_ones():
     batch = random_batch(0)
     term = updated(batch=batch).terms["contrast"]
     method = UniMatchContrastive(CONFIG, classes=4)
-    seen = method.look(batch, progress_at(0))
+    seen = method.outputs(batch, progress_at(0))
     weak = seen.weak.logits.detach()
     parts = partition(weak, batch.valid, CONFIG, progress_at(0))
     label = weak.argmax(1)
     features = method.head(torch.cat([seen.labelled.fused, seen.weak.fused])).detach()
-    strong = method.head(method.look_strong(batch).fused).unflatten(0, (2, 4))
+    strong = method.head(method.strong_outputs(batch).fused).unflatten(0, (2, 4))
     truth = labelled_cells(features[:4], seen.labelled.logits, batch.label)
     student = [truth]
     for view in range(2):
@@ -93,7 +93,7 @@ def test_anchors_are_of_labelled_and_strong_images_and_the_rest_of_weak_ones():
 
 def test_the_term_teaches_labelled_and_strong_images_and_no_weak_one():
     method, batch = UniMatchContrastive(CONFIG, classes=4), random_batch(0)
-    seen, strong = method.look(batch, progress_at(0)), method.look_strong(batch)
+    seen, strong = method.outputs(batch, progress_at(0)), method.strong_outputs(batch)
     term = method.contrastive_term(method.contrast, batch, seen, strong, progress_at(0))
     sources = [seen.labelled.fused, strong.fused, seen.weak.fused, seen.weak.logits]
     gradients = torch.autograd.grad(term, sources, allow_unused=True)

@@ -110,8 +110,8 @@ def test_the_unlabelled_loss_has_the_gradient_of_its_formula():
 
 def test_the_loss_is_half_of_the_supervised_loss_and_the_mean_over_views():
     method, batch = made(), random_batch(0)
-    labelled, weak = method.network(batch.image).logits, method.look_weak(batch)
-    strong = method.look_strong(batch, progress_at(3))
+    labelled, weak = method.network(batch.image).logits, method.weak_logits(batch)
+    strong = method.strong_outputs(batch, progress_at(3))
     update = first_update(method, batch, progress_at(3))
     strong = slow_consistency(strong, weak, batch, CONFIG.threshold, views=2)
     total, known = 0.0, 0
@@ -169,8 +169,8 @@ def test_the_teacher_looks_in_evaluation_mode_and_learns_nothing():
     method, batch = made(), random_batch(0)
     train_steps(method, 2)
     before = {name: value.clone() for name, value in method.teacher.state_dict().items()}
-    weak = method.look_weak(batch)
-    alone = method.look_weak(batch._replace(weak=batch.weak.roll(2, 0))).roll(2, 0)
+    weak = method.weak_logits(batch)
+    alone = method.weak_logits(batch._replace(weak=batch.weak.roll(2, 0))).roll(2, 0)
 
     assert torch.allclose(weak, alone, atol=1e-5)
     assert not weak.requires_grad
@@ -265,7 +265,7 @@ def trained():
     """Return the state after a while, and what the teacher's pixels are then as likely above."""
     method = made()
     train_steps(method, 5)
-    weak = method.look_weak(random_batch(80))
+    weak = method.weak_logits(random_batch(80))
     return method.state_dict(), weak.softmax(1).max(1).values.median().item()
 
 

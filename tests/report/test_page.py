@@ -228,7 +228,7 @@ def test_classes_have_student_intervals_of_the_trials_that_show_them() -> None:
 
 def test_the_front_is_what_no_other_trial_beats() -> None:
     values = [(0.7, 5.0), (0.6, 3.0), (0.6, 4.0), (0.5, 3.0), (0.9, 9.0), (0.7, 5.0)]
-    trials = [search_figures.Found(i, {}, pair, f"k{i}") for i, pair in enumerate(values)]
+    trials = [search_figures.SearchTrial(i, {}, pair, f"k{i}") for i, pair in enumerate(values)]
     also = (Objective(metric="b", direction="minimize"),)
     study = search([trial.key for trial in trials], metric="a", also=also, space={})
 
@@ -248,7 +248,9 @@ def test_a_search_shows_its_course_front_importances_and_slices(
     assert sum(caption.startswith("Score over") for caption in captions) == 3
     study = Store.open(tmp_path / "store").read_search("rankmatch_search", "mini")
     assert study is not None
-    trials = search_figures.found(study, Snapshot(Store.open(tmp_path / "store"), study.keys))
+    trials = search_figures.search_trials(
+        study, Snapshot(Store.open(tmp_path / "store"), study.keys)
+    )
     best = max(trials, key=lambda trial: trial.values[0])
     assert sections[0].body[0][1] == best.key
     shares = search_figures.importances(study, trials)

@@ -18,7 +18,12 @@ from safetensors.torch import save_file
 from semisweep import NetworkConfig
 from semisweep.core.errors import ConfigError
 from semisweep.networks import pretrained
-from semisweep.study.needed_weights import Wanted, fetch_missing, held, wanted_weights
+from semisweep.study.needed_weights import (
+    NeededWeights,
+    fetch_missing,
+    find_weights,
+    needed_weights,
+)
 
 STUDY = """
 import dataclasses
@@ -143,7 +148,7 @@ def test_what_is_missing_is_one_line_at_once(
 
 
 def test_every_missing_backbone_is_named_and_the_hub_is_asked_once(no_hub: Path) -> None:
-    wanted = [Wanted("resnet50s"), Wanted("vit_small_patch14_dinov2")]
+    wanted = [NeededWeights("resnet50s"), NeededWeights("vit_small_patch14_dinov2")]
     started = time.monotonic()
     with pytest.raises(ConfigError) as caught:
         list(fetch_missing(wanted))
@@ -168,7 +173,7 @@ def test_a_folder_of_local_files_goes_before_the_hub_and_a_network_starts_from_i
         torch.save(load(content), path)
     monkeypatch.setenv("SEMISWEEP_WEIGHTS", str(folder))
     network = NetworkConfig(backbone="test_resnet", output_stride=8, channels=16)
-    found = held(Wanted("test_resnet"))
+    found = find_weights(NeededWeights("test_resnet"))
     expected = pretrained.read(str(path), "test_resnet")
     state = network.build(3).encoder.state_dict()
 
@@ -200,14 +205,17 @@ def test_the_weights_of_a_study_are_those_of_its_trained_rows(
     from semisweep.study.catalogue import find_study
     from semisweep.study.request import Request, Roots
 
-    def backbones(name: str, scale: str) -> list[Wanted]:
+    def backbones(name: str, scale: str) -> list[NeededWeights]:
         request = Request(scale=scale, roots=Roots(tmp_path))
-        return wanted_weights(sample_trials(find_study(name), request))
+        return needed_weights(sample_trials(find_study(name), request))
 
     assert backbones("segkc_seniors", "paper") == [
-        Wanted(f"vit_{size}_patch14_dinov2") for size in ("base", "large", "small")
+        NeededWeights(f"vit_{size}_patch14_dinov2") for size in ("base", "large", "small")
     ]
-    assert backbones("gps_pascal", "proxy") == [Wanted("resnet101s"), Wanted("resnet50s")]
+    assert backbones("gps_pascal", "proxy") == [
+        NeededWeights("resnet101s"),
+        NeededWeights("resnet50s"),
+    ]
     mini = backbones("quickstart", "mini")
     assert [own.file for own in mini] == ["semisweep_studies:encoder.safetensors"]
     said = call("weights", "check", "quickstart", "--scale", "mini")

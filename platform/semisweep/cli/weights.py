@@ -12,7 +12,7 @@ from semisweep.cli.options import Assignment, Study
 from semisweep.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from semisweep.study.needed_weights import Held, Wanted
+    from semisweep.study.needed_weights import FoundWeights, NeededWeights
 
 
 def _options(command: Callable[..., object]) -> Callable[..., object]:
@@ -49,10 +49,10 @@ def check_weights(
     Asks no network. Exit code 2 where some are missing.
     """
     from semisweep.networks.pretrained import hub_files
-    from semisweep.study.needed_weights import held
+    from semisweep.study.needed_weights import find_weights
 
     wanted = _wanted(studies, scale, changes)
-    found = [held(own, weights_dir) for own in wanted]
+    found = [find_weights(own, weights_dir) for own in wanted]
     _show(found)
     missing = [own.wanted.backbone for own in found if own.path is None]
     if missing:
@@ -83,11 +83,13 @@ def fetch_weights(
     _show(fetch_missing(_wanted(studies, scale, changes), weights_dir))
 
 
-def _wanted(studies: Sequence[str], scale: str, changes: Sequence[tuple[str, str]]) -> list[Wanted]:
+def _wanted(
+    studies: Sequence[str], scale: str, changes: Sequence[tuple[str, str]]
+) -> list[NeededWeights]:
     from semisweep.checks.validation import check_networks, sample_trials
     from semisweep.core.config import parse_value
     from semisweep.study.catalogue import find_study, study_names
-    from semisweep.study.needed_weights import wanted_weights
+    from semisweep.study.needed_weights import needed_weights
     from semisweep.study.request import Request, Roots
     from semisweep.study.resolve import check_changes
     from semisweep.study.scales import has_scale
@@ -103,10 +105,10 @@ def _wanted(studies: Sequence[str], scale: str, changes: Sequence[tuple[str, str
         check_changes(study, scale, given)
         trials += list(sample_trials(study, request))
     check_networks(trials)
-    return wanted_weights(trials)
+    return needed_weights(trials)
 
 
-def _show(found: Iterable[Held]) -> None:
+def _show(found: Iterable[FoundWeights]) -> None:
     for own in found:
         state = f"there  {own.digest}  {own.bytes / 1e6:8.1f} MB" if own.path else "missing"
         where = f"  {own.place}: {own.path}" if own.path else ""

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from semisweep.report.sections import Part, Section, section
+from semisweep.report.sections import FigureGroup, Section, section
 from semisweep.store.files import replacing
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
 from semisweep.store.snapshot import Snapshot
@@ -63,7 +63,7 @@ def _seen(
     images: int,
     features: bool,
     device: str,
-) -> Iterator[Part]:
+) -> Iterator[FigureGroup]:
     if isinstance(study, ResolvedSearch):
         return
     if images:
@@ -71,16 +71,16 @@ def _seen(
 
         found = list(strips(study, store, request.roots, images, device))
         if found:
-            yield Part(title="Pictures", figures=found)
+            yield FigureGroup(title="Pictures", figures=found)
     if features:
         from semisweep.report import feature_map
 
         if not feature_map.has_libraries():
-            yield Part(title="Features", figures=(), note=feature_map.WITHOUT)
+            yield FigureGroup(title="Features", figures=(), note=feature_map.WITHOUT)
             return
         found = list(feature_map.embeddings(study, store, request.roots, device))
         if found:
-            yield Part(title="Features", figures=found)
+            yield FigureGroup(title="Features", figures=found)
 
 
 def page(sections: Sequence[Section], store: str, made: datetime.datetime | None = None) -> str:

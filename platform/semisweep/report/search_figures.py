@@ -17,7 +17,7 @@ from semisweep.store.snapshot import Snapshot
 FRONT = 1  # the series of what is on the front, or the best so far
 
 
-class Found(NamedTuple):
+class SearchTrial(NamedTuple):
     """A finished trial of a search: its number, what was suggested, its objectives, its key."""
 
     number: int
@@ -26,7 +26,7 @@ class Found(NamedTuple):
     key: str
 
 
-def found(search: ResolvedSearch, stored: Snapshot) -> list[Found]:
+def search_trials(search: ResolvedSearch, stored: Snapshot) -> list[SearchTrial]:
     """Return the finished trials of a search that have all its metrics, in order."""
     finished = []
     for entry in search.trials:
@@ -34,28 +34,28 @@ def found(search: ResolvedSearch, stored: Snapshot) -> list[Found]:
         values = [row.number(metric) for metric in search.metrics] if row else [None]
         whole = tuple(float(value) for value in values if value is not None)
         if len(whole) == len(search.metrics):
-            finished.append(Found(entry.number, entry.params, whole, entry.key))
+            finished.append(SearchTrial(entry.number, entry.params, whole, entry.key))
     return finished
 
 
-def front(search: ResolvedSearch, trials: Sequence[Found]) -> list[Found]:
+def front(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> list[SearchTrial]:
     """Return the trials that no other one beats in every objective (the Pareto front)."""
     numbers = set(sampling.front(search, _outcomes(trials)))
     return [trial for trial in trials if trial.number in numbers]
 
 
-def importances(search: ResolvedSearch, trials: Sequence[Found]) -> dict[str, float]:
+def importances(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> dict[str, float]:
     """Return the share of each parameter, the most important first; see `sampling.importances`."""
     return sampling.importances(search, _outcomes(trials))
 
 
-def _outcomes(trials: Sequence[Found]) -> dict[str, Observation]:
+def _outcomes(trials: Sequence[SearchTrial]) -> dict[str, Observation]:
     return {trial.key: Observation("finished", trial.values) for trial in trials}
 
 
 def figures(search: ResolvedSearch, stored: Snapshot) -> Iterator[Figure]:
     """Yield the plots of a search: its course, the front, importances, and each parameter."""
-    trials = found(search, stored)
+    trials = search_trials(search, stored)
     if not trials:
         return
     yield _course(search, trials)
@@ -80,12 +80,12 @@ def axis_title(metric: str) -> str:
     return f"{metric} (%)" if "iou" in metric or "accuracy" in metric else metric
 
 
-def _value_axis(search: ResolvedSearch, trials: Sequence[Found], place: int = 0) -> Axis:
+def _value_axis(search: ResolvedSearch, trials: Sequence[SearchTrial], place: int = 0) -> Axis:
     metric = search.metrics[place]
     return value_axis(axis_title(metric), [shown(metric, t.values[place]) for t in trials])
 
 
-def _course(search: ResolvedSearch, trials: Sequence[Found]) -> Figure:
+def _course(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> Figure:
     metric = search.metric
     better = max if search.direction == "maximize" else min
     numbers = value_axis("trial", [float(trial.number) for trial in trials], zero=True)
@@ -102,14 +102,14 @@ def _course(search: ResolvedSearch, trials: Sequence[Found]) -> Figure:
     return Figure(caption="The course of the search.", svg=plot.svg(), legend=entries)
 
 
-def _front(search: ResolvedSearch, trials: Sequence[Found]) -> Figure:
+def _front(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> Figure:
     metric, other = search.metrics[:2]
     best = front(search, trials)
     keys = {trial.key for trial in best}
     title = f"{axis_title(metric)} against {other}"
     plot = Plot(_value_axis(search, trials, 1), _value_axis(search, trials), title)
 
-    def place(trial: Found) -> tuple[float, float]:
+    def place(trial: SearchTrial) -> tuple[float, float]:
         return shown(other, trial.values[1]), shown(metric, trial.values[0])
 
     plot.line(sorted(place(trial) for trial in best), FRONT)
@@ -132,7 +132,7 @@ def _importance_figure(shares: Mapping[str, float]) -> Figure:
     return Figure(caption=caption, svg=bars(groups, axis, caption, thick=16))
 
 
-def _slice(search: ResolvedSearch, name: str, trials: Sequence[Found]) -> Figure | None:
+def _slice(search: ResolvedSearch, name: str, trials: Sequence[SearchTrial]) -> Figure | None:
     """Return the score over one parameter; None for one that is no number."""
     given = [trial.params[name] for trial in trials]
     values = [v for v in given if isinstance(v, int | float) and not isinstance(v, bool)]
@@ -153,7 +153,7 @@ def _slice(search: ResolvedSearch, name: str, trials: Sequence[Found]) -> Figure
     return Figure(caption=f"Score over {short}, other parameters as they were.", svg=plot.svg())
 
 
-def _told(trial: Found, value: float) -> str:
+def _told(trial: SearchTrial, value: float) -> str:
     own = ", ".join(
         f"{name.rpartition('.')[2]}={number(v) if isinstance(v, float) else v}"
         for name, v in trial.params.items()

@@ -55,7 +55,7 @@ class Grid:
 
 
 @dataclass(kw_only=True)
-class Part:
+class FigureGroup:
     """A group of figures under one heading; it begins closed where it would be long."""
 
     title: str
@@ -96,7 +96,7 @@ class Section:
     head: Sequence[str] = ()
     body: Sequence[tuple[Sequence[str], str]] = ()  # cells, and the key of a search's trial
     more: int = 0
-    parts: list[Part] = field(default_factory=list)
+    parts: list[FigureGroup] = field(default_factory=list)
     notes: Sequence[Markup] = ()
     facts: Sequence[tuple[str, str]] = ()
     run: str = ""
@@ -135,15 +135,15 @@ def section(
 
 def _parts(
     table: Table, stored: Snapshot, trials: Mapping[Place, Mapping[str, str]]
-) -> Iterator[Part]:
+) -> Iterator[FigureGroup]:
     over_training = list(curve_plots.learning(table, stored, trials))
     losses = [figure for figure in over_training if "mIoU" not in figure.caption]
     scores = [figure for figure in over_training if figure not in losses]
     figures = [*curve_plots.responses(table), *scores, *curve_plots.class_bars(table, stored)]
     if figures:
-        yield Part(title="Figures", figures=figures)
+        yield FigureGroup(title="Figures", figures=figures)
     if losses:
-        yield Part(title="Losses", figures=losses, closed=True)
+        yield FigureGroup(title="Losses", figures=losses, closed=True)
 
 
 def _heading(study: StudyOrSearch, stored: Snapshot) -> Heading:
@@ -237,7 +237,7 @@ def notes(table: Table) -> list[Markup]:
 
 
 def _search(study: ResolvedSearch, stored: Snapshot, store_path: str) -> Section:
-    found = search_figures.found(study, stored)
+    found = search_figures.search_trials(study, stored)
     sign = -1 if study.direction == "maximize" else 1
     ordered = sorted(found, key=lambda trial: sign * trial.values[0])
     names = list(dict.fromkeys(name for trial in ordered for name in trial.params))
@@ -262,7 +262,7 @@ def _search(study: ResolvedSearch, stored: Snapshot, store_path: str) -> Section
     )
     figures = list(search_figures.figures(study, stored))
     if figures:
-        made.parts.append(Part(title="The search", figures=figures))
+        made.parts.append(FigureGroup(title="The search", figures=figures))
     return made
 
 

@@ -17,7 +17,7 @@ from semisweep.training.trial import Trial
 
 
 @dataclass(frozen=True)
-class Wanted:
+class NeededWeights:
     """Weights that a network starts from: those of the hub, or the file that it names."""
 
     backbone: str
@@ -25,10 +25,10 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Held:
+class FoundWeights:
     """Where wanted weights are on this machine; no path where they are not."""
 
-    wanted: Wanted
+    wanted: NeededWeights
     place: str
     path: Path | None
 
@@ -43,7 +43,7 @@ class Held:
         return self.path.stat().st_size if self.path else 0
 
 
-def wanted_weights(trials: Iterable[Trial]) -> list[Wanted]:
+def needed_weights(trials: Iterable[Trial]) -> list[NeededWeights]:
     """Return the weights that the networks of trials start from, each once, by backbone."""
     networks = {
         value
@@ -51,34 +51,36 @@ def wanted_weights(trials: Iterable[Trial]) -> list[Wanted]:
         for _, value, _ in settings(trial.config)
         if isinstance(value, NetworkConfig) and (value.weights or value.pretrained)
     }
-    found = {Wanted(network.backbone, network.weights) for network in networks}
+    found = {NeededWeights(network.backbone, network.weights) for network in networks}
     return sorted(found, key=lambda own: (own.backbone, own.file or ""))
 
 
-def held(wanted: Wanted, folder: Path | None = None) -> Held:
+def find_weights(wanted: NeededWeights, folder: Path | None = None) -> FoundWeights:
     """Return where weights are on this machine, without asking anybody; raise `ConfigError`.
 
     A file that is there is read: one that holds no tensors of the backbone is refused by name.
     """
     if wanted.file is not None:
-        found = Held(wanted, "the file named", pretrained.located(wanted.file))
+        found = FoundWeights(wanted, "the file named", pretrained.located(wanted.file))
     elif local := pretrained.local_file(wanted.backbone, folder):
-        found = Held(wanted, "local folder", local)
+        found = FoundWeights(wanted, "local folder", local)
     elif cached := pretrained.cached_file(wanted.backbone):
-        found = Held(wanted, "hub's cache", cached)
+        found = FoundWeights(wanted, "hub's cache", cached)
     else:
-        return Held(wanted, "", None)
+        return FoundWeights(wanted, "", None)
     pretrained.read(str(found.path), wanted.backbone)
     return found
 
 
-def fetch_missing(wanted: Iterable[Wanted], folder: Path | None = None) -> Iterator[Held]:
+def fetch_missing(
+    wanted: Iterable[NeededWeights], folder: Path | None = None
+) -> Iterator[FoundWeights]:
     """Yield where weights are after those that are missing have been downloaded.
 
     With a folder, what is in the hub's cache is copied there as well. The hub is asked once whether
     it answers; raises `ConfigError` that names all that is missing where it does not.
     """
-    here = [held(own, folder) for own in wanted]
+    here = [find_weights(own, folder) for own in wanted]
     missing = [own.wanted.backbone for own in here if own.path is None]
     if missing and not pretrained.hub_answers(pretrained.hub_files(missing[0]).repository):
         raise pretrained.unavailable(missing)
@@ -90,7 +92,11 @@ def fetch_missing(wanted: Iterable[Wanted], folder: Path | None = None) -> Itera
                 raise pretrained.unavailable([own.wanted.backbone])
         if folder is not None and place == "hub's cache":
             path, place = _copied(path, own.wanted.backbone, folder), "local folder"
-        yield held(own.wanted, folder) if own.path is None else Held(own.wanted, place, path)
+        yield (
+            find_weights(own.wanted, folder)
+            if own.path is None
+            else FoundWeights(own.wanted, place, path)
+        )
 
 
 def _copied(file: Path, backbone: str, folder: Path) -> Path:

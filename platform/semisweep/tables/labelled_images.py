@@ -16,7 +16,7 @@ Results = Mapping[str, Result]
 Digests = dict[str, str]  # draw -> digest
 
 
-def apart(given: Given, base: str, results: Results) -> set[Place]:
+def differing_cells(given: Given, base: str, results: Results) -> set[Place]:
     """Return the cells whose labelled images differ from those of the base row in some draw.
 
     Results that do not say which images were labelled differ from nothing.

@@ -31,7 +31,7 @@ from semisweep.statistics.order_agreement import agreement
 from semisweep.statistics.verdicts import Numbers, decide
 from semisweep.store.resolved_study import Place, ResolvedCell, ResolvedStudy
 from semisweep.store.trial_records import Result
-from semisweep.tables.labelled_images import apart, mixed
+from semisweep.tables.labelled_images import differing_cells, mixed
 from semisweep.tables.table_values import Cell, Imported, Table
 
 MARGIN = 1.0  # percentage points; a study may state its own
@@ -73,7 +73,7 @@ def build(
         )
         for place, cell in given.items()
     }
-    mixes, others = mixed(given, results), apart(given, base, results)
+    mixes, others = mixed(given, results), differing_cells(given, base, results)
     alike = {place: cell for place, cell in given.items() if place not in others}
     compared = _compared(cells, alike, base, values, margin=margin, alpha=alpha)
     used = [results[key] for key in study.keys if key in results]
