@@ -67,6 +67,10 @@ class Bundle:
 
     options: Mapping[str, Mapping[str, object]]
 
+    def fields(self, option: Value) -> Mapping[str, object]:
+        """Return the fields that an option sets."""
+        return next(fields for name, fields in self.options.items() if name == option)
+
 
 Leaf = Choices | Range | Bundle
 Item = Leaf | When
@@ -93,7 +97,7 @@ def fields_of(space: Space, values: Mapping[str, Value]) -> dict[str, object]:
     fields: dict[str, object] = {}
     for name, value in values.items():
         _, leaf = unfold(space[name])
-        fields |= leaf.options[str(value)] if isinstance(leaf, Bundle) else {name: value}
+        fields |= leaf.fields(value) if isinstance(leaf, Bundle) else {name: value}
     return fields
 
 
