@@ -62,20 +62,21 @@ def source(packages: Iterable[str]) -> str:
 @cache
 def git(folder: Path) -> dict[str, str]:
     """Return commit and dirty flag of the checkout that holds `folder`; empty outside of one."""
-    answers = {}
-    for name, command in {
-        "tracked": ("git", "ls-files", "--error-unmatch", "__init__.py"),
-        "commit": ("git", "rev-parse", "HEAD"),
-        "changes": ("git", "status", "--porcelain", "--", ":/platform", ":/methods", ":/studies"),
-    }.items():
+    answers = []
+    for command in (
+        ("git", "ls-files", "--error-unmatch", "__init__.py"),
+        ("git", "rev-parse", "HEAD"),
+        ("git", "status", "--porcelain", "--", ":/platform", ":/methods", ":/studies"),
+    ):
         try:
             run = subprocess.run(
                 command, cwd=folder, capture_output=True, text=True, timeout=10, check=True
             )
         except (OSError, subprocess.SubprocessError):
             return {}
-        answers[name] = run.stdout.strip()
-    return {"commit": answers["commit"], "dirty": "yes" if answers["changes"] else "no"}
+        answers.append(run.stdout.strip())
+    _, commit, changes = answers
+    return {"commit": commit, "dirty": "yes" if changes else "no"}
 
 
 def _folder(package: str) -> Path:

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -250,8 +250,7 @@ class FolderData(DataSet):
 def read_manifest(path: Path) -> Manifest:
     """Return what a manifest says; raise `DataError` that names the file."""
     try:
-        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        return decode(Manifest, content)
+        return decode(Manifest, tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except (OSError, ValueError) as error:  # no TOML, no text, or a broken rule
         raise DataError(f"a manifest must be right, got file={path}: {error}") from None
 

@@ -7,7 +7,6 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -219,7 +218,7 @@ class PixelCache:
         self.used_bytes = 0
         self._arrays: OrderedDict[tuple[str, str], Pixels] = OrderedDict()
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[type[PixelCache], tuple[int]]:
         """Travel to other processes empty."""
         return PixelCache, (self.limit_bytes,)
 

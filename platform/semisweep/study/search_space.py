@@ -67,10 +67,9 @@ class Bundle:
 
     options: Mapping[str, Mapping[str, object]]
 
-    def fields(self, choice: Value) -> Mapping[str, object]:
-        """Return the fields that a choice, which need not be a text, sets."""
-        options: dict[Value, Mapping[str, object]] = dict(self.options.items())
-        return options[choice]
+    def fields(self, option: Value) -> Mapping[str, object]:
+        """Return the fields that an option, whose name need not be a text, sets."""
+        return next(fields for name, fields in self.options.items() if name == option)
 
 
 Leaf = Choices | Range | Bundle
