@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: quickstart test test-gpu test-cluster test-crash test-faults test-once test-slurm smoke lint format benchmark encoder clean
+.PHONY: quickstart test test-ray test-gpu test-cluster test-crash test-faults test-once test-slurm smoke lint format benchmark encoder clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/semisweep run quickstart
@@ -12,7 +12,11 @@ quickstart: $(VENV)/installed
 # Whatever starts Ray has the machine to itself: the rest shares it.
 test: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "not ray and not gpu" --numprocesses 2 --dist loadfile
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "ray and not cluster and not gpu and not faults"
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "ray and not slow and not cluster and not gpu and not faults"
+
+# The tests of Ray that `make test` leaves out: each kind of kill, loss and cluster once. Minutes.
+test-ray: $(VENV)/installed
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "ray and slow and not cluster and not gpu and not faults"
 
 # On one GPU, five minutes; skipped where there is none. PYTHON=python3 takes that interpreter as it
 # is and installs nothing: what it lacks may lie on PYTHONPATH. SEMISWEEP_TEST_DEVICE=cpu runs what a

@@ -29,7 +29,7 @@ from semisweep.data.shapes import make
 
 HERE = Path(__file__).parent
 SLOTS = 2
-TARGET_RATIO = 1.6
+TARGET_RATIO = 1.25
 
 
 class Ended(NamedTuple):

@@ -205,7 +205,10 @@ def heads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Machine, H
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("form", ["127.0.0.1", "localhost", "auto"])
+@pytest.mark.parametrize(
+    "form",
+    ["127.0.0.1", *(pytest.param(name, marks=pytest.mark.slow) for name in ("localhost", "auto"))],
+)
 @pytest.mark.parametrize("has_token", [True, False], ids=["with token", "without"])
 def test_a_cluster_of_this_machine_is_used_whether_it_has_a_token_or_not(
     heads: tuple[Machine, Head, Head], form: str, has_token: bool

@@ -26,6 +26,7 @@ HERE = Path(__file__).parent.parent
 PATIENCE = 400  # seconds; on an idle machine each wait is a tenth of it
 pytestmark = [
     pytest.mark.ray,
+    pytest.mark.slow,
     pytest.mark.timeout(1200),
     pytest.mark.skipif(
         not hosts_module.may_make_namespaces(), reason="network namespaces take root and iproute2"

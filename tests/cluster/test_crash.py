@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from crashing import Crashing, Kills
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_ten_kills_lose_nothing_and_repeat_nothing(

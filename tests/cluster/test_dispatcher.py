@@ -13,6 +13,7 @@ from semisweep.cluster import dispatcher as dispatcher_module
 from semisweep.cluster.dispatcher import GATHERINGS, Dispatcher
 from semisweep.cluster.job import Job, Outcome
 from semisweep.core.faults import TRIES
+from semisweep.store.trial_records import Evaluation, TrialProgress
 
 T = TypeVar("T")
 
@@ -97,6 +98,11 @@ async def group(dispatcher: Dispatcher, process: int = 1, slot: str = SLOT, rank
     """Start a group of workers that joins."""
     await dispatcher.spawned(slot, {rank: ("node", process + rank) for rank in range(ranks)})
     await dispatcher.join(slot)
+
+
+def told(step: int, evaluation: Evaluation | None = None) -> TrialProgress:
+    """Return how far a trial has come."""
+    return TrialProgress(step=step, total_steps=9, evaluation=evaluation)
 
 
 async def shown(dispatcher: Dispatcher) -> list[str]:
@@ -337,13 +343,14 @@ def test_what_a_trial_said_last_is_shown_until_its_outcome() -> None:
         dispatcher = Dispatcher()
         await dispatcher.put(SLOT, job())
         await dispatcher.take(SLOT, 0)
-        row = {"row": {"step": 5, "val.miou": 0.5}}
+        assert (await dispatcher.view()).running == {"a": None}
         waiting = await is_waiting(dispatcher.outcome(SLOT))
-        await dispatcher.tell(SLOT, "a", {"step": 3, "total_steps": 9})
-        await dispatcher.tell(SLOT, "a", row)
+        measured = told(3, Evaluation(3, {"val.miou": 0.5}))
+        await dispatcher.tell(SLOT, "a", measured)
+        assert (await dispatcher.view()).running == {"a": measured}
+        await dispatcher.tell(SLOT, "a", told(5))
         assert not waiting.done()
-        said = (await dispatcher.view()).running["a"]
-        assert (said["step"], said["row"], said["slot"]) == (3, row["row"], SLOT)
+        assert (await dispatcher.view()).running == {"a": told(5, measured.evaluation)}
 
         await dispatcher.finish(SLOT, Outcome("a", "finished"))
         assert await waiting == Outcome("a", "finished")
@@ -510,7 +517,7 @@ def test_a_slot_is_quiet_since_its_workers_last_reported(monkeypatch: pytest.Mon
             now += seconds
             found.append((await dispatcher.view()).slots[SLOT].quiet_seconds)
             await dispatcher.take(SLOT, 0) if not found[1:] else await dispatcher.tell(
-                SLOT, "a", {}
+                SLOT, "a", told(1)
             )
         now += 3
         found.append((await dispatcher.view()).slots[SLOT].quiet_seconds)
@@ -561,6 +568,23 @@ def test_waiting_for_a_worker_may_have_a_limit() -> None:
     run(scene())
 
 
+def test_a_job_whose_waiting_actor_died_claims_one_slot() -> None:
+    """Its replacement waits beside it, and both go on when a slot is free."""
+
+    async def scene() -> None:
+        dispatcher, slots = Dispatcher(), ["x", "y"]
+        for key in ("a", "b"):
+            await dispatcher.put(await dispatcher.claim(slots, key), job(key))
+        waiting = [await is_waiting(dispatcher.begin(slots, job("c"), actor)) for actor in "12"]
+        for slot in slots:
+            await dispatcher.finish(slot, Outcome("ab"[slots.index(slot)], "finished"))
+            await dispatcher.release(slot)
+        assert [await own for own in waiting] == ["x", "x"]
+        assert await dispatcher.claim(slots, "d") == "y"
+
+    run(scene())
+
+
 def test_each_slot_is_claimed_once_until_it_is_released() -> None:
     async def scene() -> None:
         dispatcher, slots = Dispatcher(), ["x", "y"]
@@ -592,8 +616,8 @@ def test_the_replacement_of_a_lost_actor_finds_its_slot_and_leaves_the_job_runni
     run(scene())
 
 
-@pytest.mark.parametrize("report", [{"step": 0}, {"row": {}}, None])
-def test_whatever_a_slot_reports_shows_that_it_trains(report: dict[str, Any] | None) -> None:
+@pytest.mark.parametrize("report", [told(0), None])
+def test_whatever_a_slot_reports_shows_that_it_trains(report: TrialProgress | None) -> None:
     async def scene() -> None:
         dispatcher = Dispatcher()
         spawned = await is_waiting(dispatcher.wait_spawned(SLOT))

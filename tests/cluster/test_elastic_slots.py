@@ -64,7 +64,7 @@ def test_as_many_trials_are_out_as_fit_or_are_asked_for_and_one_always(
     resources: Resources, cpus: tuple[float, ...], trials: int
 ) -> None:
     room = room_on(Machines(*cpus), resources)
-    room.look({})
+    room.follow({})
 
     assert room.trials == trials
     assert not room.is_full(trials - 1)
@@ -77,10 +77,10 @@ def test_room_follows_machines_that_join_and_are_lost() -> None:
     seen = []
     for change in (lambda: None, lambda: machines.known.extend(Machines(4).known)):
         change()
-        room.look({})
+        room.follow({})
         seen.append(room.trials)
     machines.lose(0)
-    room.look({})
+    room.follow({})
 
     assert [*seen, room.trials] == [2, 6, 5]
 
@@ -89,7 +89,7 @@ def test_trials_of_lost_machines_are_taken_back_and_no_others() -> None:
     machines = Machines(1, 1)
     machines.lose(1)
     room = room_on(machines, Resources(address="a:1"))
-    room.look({"a": slot("node-0"), "b": slot("node-1"), "c": slot("node-1", job=False)})
+    room.follow({"a": slot("node-0"), "b": slot("node-1"), "c": slot("node-1", job=False)})
 
     assert machines.told == ["b"]
 
@@ -99,7 +99,7 @@ def test_a_slot_is_lost_with_any_of_its_machines() -> None:
     machines.lose(1)
     room = room_on(machines, Resources(address="a:1", workers=2))
     both = SlotState(job=JOB, processes=(("node-0", 1), ("node-1", 2)))
-    room.look({"a": both, "b": SlotState(job=JOB)})
+    room.follow({"a": both, "b": SlotState(job=JOB)})
 
     assert machines.told == ["a"]
 
@@ -108,7 +108,7 @@ def test_a_machine_that_gives_notice_is_no_room_and_is_left_in_time() -> None:
     machines = Machines(1, 2)
     machines.drained = {"node-1": 0}
     room = room_on(machines, Resources(address="a:1"))
-    room.look({"a": slot("node-0"), "b": slot("node-1"), "c": slot("node-1", job=False)})
+    room.follow({"a": slot("node-0"), "b": slot("node-1"), "c": slot("node-1", job=False)})
 
     assert room.trials == 1
     assert machines.told == ["leave b", "let go c"]
@@ -118,7 +118,7 @@ def test_a_cluster_of_our_own_stays_as_it_is() -> None:
     machines = Machines(1)
     room = room_on(machines, Resources(), slots=7)
     machines.lose(0)
-    room.look({"a": slot("node-0")})
+    room.follow({"a": slot("node-0")})
 
     assert (room.trials, machines.told) == (7, [])
 

@@ -9,7 +9,7 @@ from fault_matrix import Cell, run_cell
 
 from semisweep.data.shapes import make
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,23 @@ def listening():
     return server, f"127.0.0.1:{server.getsockname()[1]}"
 
 
+MADE = []
+
+
+@pytest.fixture(autouse=True)
+def stopped():
+    """Let no watch of a test hear what is logged in the next one."""
+    yield
+    while MADE:
+        MADE.pop().stop()
+
+
 def watched(*processes, **options):
     """Start a head watch; return it and what it ended the process with, once it has."""
     codes, ended = [], threading.Event()
     made = HeadWatch(processes, end=lambda code: (codes.append(code), ended.set()), **options)
     made.start()
+    MADE.append(made)
     return made, codes, ended
 
 

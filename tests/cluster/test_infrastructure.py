@@ -20,7 +20,7 @@ from rush import cluster
 from semisweep import Store
 from semisweep.data.shapes import make
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
 CRASH = Path(__file__).parent.parent / "crash"
 # torch says that there is CUDA, and there is none: as on a machine whose driver does not fit.

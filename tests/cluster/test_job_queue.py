@@ -12,7 +12,7 @@ import pytest
 
 from semisweep import Store
 from semisweep.cluster.job import WAIT, Job, Outcome, Wait
-from semisweep.cluster.job_queue import LOOK_SECONDS, JobQueue
+from semisweep.cluster.job_queue import POLL_SECONDS, JobQueue
 from semisweep.core.errors import StoreError, SweepError
 from semisweep.core.faults import TRIES
 
@@ -61,7 +61,7 @@ class Clock:
         return self.now
 
     def pass_by(self) -> None:
-        self.now += LOOK_SECONDS
+        self.now += POLL_SECONDS
 
 
 @pytest.fixture
@@ -114,8 +114,8 @@ def test_all_jobs_are_handed_out_once_and_then_it_has_ended(store: Store) -> Non
 def test_looking_takes_nothing(store: Store) -> None:
     queue = JobQueue(Wanted(store, "a"))
 
-    assert queue.look()
-    assert queue.look()
+    assert queue.has_job()
+    assert queue.has_job()
     assert queue.outstanding == 0
     assert taken(queue) == ["a"]
     assert queue.outstanding == 1
@@ -132,13 +132,13 @@ def test_what_others_train_is_put_aside_and_their_result_is_ours(
     assert queue.elsewhere == ["a"]
     queue.done(Outcome("b", "finished", ""))
     clock.pass_by()
-    assert not queue.look()
+    assert not queue.has_job()
     assert not queue.ended
     others.finish("a")
-    assert not queue.look(), "it is looked at now and then only"
+    assert not queue.has_job(), "it is looked at now and then only"
     assert queue.elsewhere == ["a"]
     clock.pass_by()
-    assert not queue.look()
+    assert not queue.has_job()
     assert queue.ended
     assert source.outcomes == [("b", "finished", ""), ("a", "known", "")]
 
@@ -195,7 +195,7 @@ def test_a_job_that_is_ready_is_looked_at_again_before_it_is_handed_out(
 ) -> None:
     source = Wanted(store, "ab")
     queue = JobQueue(source)
-    assert queue.look()
+    assert queue.has_job()
     others.train("a")
     others.finish("a")
 
@@ -329,4 +329,4 @@ def test_the_first_error_is_what_a_sweep_ends_with(store: Store) -> None:
 
     assert queue.ended
     assert queue.error is first
-    assert not queue.look()
+    assert not queue.has_job()

@@ -19,7 +19,7 @@ from rush import HERE, cluster, prepare
 from semisweep import Store
 from semisweep.cluster.head_watch import PATIENCE_OF_RAY
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 PROGRESS = re.compile(r" *\d+ (s|min)  ")  # the beginning of a line of it
 OF_RAY = re.compile(r"\[\d{4}-.* [IWEF] ")  # of a line below Python, which may be quicker than ours
 SECONDS = 60  # in which the end is expected on a machine that is busy; it takes one to eight

@@ -7,6 +7,7 @@ import io
 import pytest
 
 from semisweep.cluster.progress import SweepProgress
+from semisweep.store.trial_records import Evaluation, TrialProgress
 
 
 @pytest.fixture
@@ -21,8 +22,11 @@ def last(log: io.StringIO) -> str:
 
 def test_running_trials_are_named_with_how_far_they_are(log: io.StringIO) -> None:
     with SweepProgress(3, {"abcdefghij": "ours, 0/1"}, log) as progress:
-        said = {"step": 20, "total_steps": 100, "row": {"val.miou": 0.5}}
-        progress.watch({"abcdefghij": said})
+        progress.watch({"abcdefghij": None})
+        assert last(log) == "0 of 3 done; running: ours, 0/1 abcdefgh 0/?"
+        reached = Evaluation(20, {"val.miou": 0.5})
+        told = TrialProgress(step=20, total_steps=100, evaluation=reached)
+        progress.watch({"abcdefghij": told})
 
     assert last(log) == "0 of 3 done; running: ours, 0/1 abcdefgh 20/100 val 50.0"
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import pytest
 
 from semisweep.cluster.progress import SweepProgress
 from semisweep.cluster.prometheus import SweepMetrics
+from semisweep.store.trial_records import TrialProgress
 
 
 def metrics_of(total: int) -> SweepMetrics:
@@ -32,8 +32,11 @@ def test_the_steps_of_all_running_trials_are_counted() -> None:
     metrics = metrics_of(3)
     at = metrics._at
 
-    def said(**steps: int) -> dict[str, dict[str, Any]]:
-        return {key: {"step": step} for key, step in steps.items()}
+    def said(**steps: int) -> dict[str, TrialProgress | None]:
+        return {
+            key: TrialProgress(step=step, total_steps=200) if step else None
+            for key, step in steps.items()
+        }
 
     assert metrics.steps_per_second(said(a=100), at + 1) == 0  # when it began is not known
     assert metrics.steps_per_second(said(a=110, b=0), at + 3) == pytest.approx(5)

@@ -31,7 +31,7 @@ HERE = Path(__file__).parent.parent
 RAY = str(Path(sys.executable).parent / "ray")
 TOKEN = "6" * 64
 PATIENCE = 120
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 class Submitted(NamedTuple):

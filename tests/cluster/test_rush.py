@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rush import clusters, rush
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_what_nine_sweeps_on_two_clusters_want_at_once_is_trained_once(

@@ -308,12 +308,12 @@ def test_two_train_workers_give_the_losses_of_one(place: Place) -> None:
     two, one = (place.store(name).trial(key) for name in ("two", "one"))
 
     assert (two.result() or {})["run.workers"] == 2
-    assert [row["step"] for row in two.read_history()] == [1, 2, 3, 4, 5]
-    for found, expected in zip(two.read_history(), one.read_history(), strict=True):
-        losses = [name for name in expected if name.startswith("network.")]
+    assert [row.step for row in two.evaluations()] == [1, 2, 3, 4, 5]
+    for found, expected in zip(two.evaluations(), one.evaluations(), strict=True):
+        losses = [name for name in expected.values if name.startswith("network.")]
         assert {"network.loss", "network.strong", "network.perturbed"} <= set(losses)
         for name in losses:
-            assert found[name] == pytest.approx(expected[name], abs=1e-5), name
+            assert found.values[name] == pytest.approx(expected.values[name], abs=1e-5), name
 
 
 @pytest.fixture(scope="module")

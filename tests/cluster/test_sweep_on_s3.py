@@ -18,7 +18,7 @@ from semisweep.data.shapes import make
 
 STUDY = "crash_studies:handful"
 FAULTS = 0.1  # of all requests
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def training(ledger: Path, since: float = 0.0) -> list[int]:

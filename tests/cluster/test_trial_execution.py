@@ -30,6 +30,7 @@ from semisweep.data.shapes import make
 from semisweep.data.splits import make_split
 from semisweep.store.trial_folder import TrialFolder
 from semisweep.store.trial_log import read_logs
+from semisweep.store.trial_records import TrialProgress
 from semisweep.training.method_fixtures import tiny_network
 from semisweep.training.trainer import from_bytes
 from semisweep.training.trial import trial_key
@@ -100,9 +101,9 @@ def events(ledger: Path) -> list[str]:
 
 def test_a_finished_trial_has_the_documented_columns(root: Path, store: Store) -> None:
     job = job_of(TRIAL, root, store)
-    said: list[dict[str, Any]] = []
+    said: list[TrialProgress] = []
 
-    outcome = execute(job, lambda report: said.append(dict(report)))
+    outcome = execute(job, said.append)
 
     assert outcome == Outcome(job.key, "finished")
     row = store.trial(job.key).result()
@@ -112,8 +113,8 @@ def test_a_finished_trial_has_the_documented_columns(root: Path, store: Store) -
     frame = semisweep.load(store.root)
     assert list(frame["key"]) == [job.key]
     assert list(frame["status"]) == ["finished"]
-    assert said[0] == {"step": 0, "total_steps": 3, "device": "cpu"}
-    assert [report["row"]["step"] for report in said if "row" in report] == [2, 3]
+    assert said[0] == TrialProgress(step=0, total_steps=3, device="cpu")
+    assert [told.evaluation.step for told in said if told.evaluation] == [2, 3]
 
 
 def test_the_folder_of_a_finished_trial_holds_what_further_questions_need(
@@ -264,9 +265,9 @@ def test_a_trial_that_another_process_has_taken_over_is_busy_and_no_failure(
     job = job_of(TRIAL, root, leased)
     folder = leased.trial(job.key)
 
-    def taken(said: Mapping[str, Any]) -> None:
+    def taken(told: TrialProgress) -> None:
         own = Path(str(folder.path)) / "lease-000001.json"
-        if "row" in said:
+        if told.evaluation:
             own.with_name("lease-000002.json").write_bytes(own.read_bytes())
 
     outcome = execute(job, taken)
@@ -463,7 +464,7 @@ def same(found: TrialFolder, expected: TrialFolder) -> None:
         first, second = (from_bytes(own.read_weights(name)) for own in (found, expected))
         assert list(first) == list(second)
         assert all(torch.equal(first[item], second[item]) for item in first), name
-    assert str(found.read_history()) == str(expected.read_history())
+    assert str(found.evaluations()) == str(expected.evaluations())
     for name in ("last-val", "best-test"):
         assert (found.read_confusion(name) == expected.read_confusion(name)).all()
 
@@ -502,7 +503,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
     job = dataclasses.replace(job, store=str(store.root))
     folder = store.trial(job.key)
     child = forker.start(job, ledger)
-    until(lambda: len(folder.read_history()) >= 4)
+    until(lambda: len(folder.evaluations()) >= 4)
     os.kill(child, signal.SIGKILL)
     forker.wait(child)
     checkpoints = sorted(folder.path.glob("checkpoint-*"))

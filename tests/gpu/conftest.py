@@ -95,7 +95,7 @@ def killed(place: Place) -> Killed:
         store = Store.open(place.root / "killed", create=True)
         begun = [line for line in place.lines() if line.event == "training"]
         ended = place.keys("finished")
-        return [o for o in begun if o.key not in ended and store.trial(o.key).read_history()]
+        return [o for o in begun if o.key not in ended and store.trial(o.key).evaluations()]
 
     driver = place.start("pair", "killed", *place.together)
     victim = driver.until(trains)[0]

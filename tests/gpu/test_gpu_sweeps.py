@@ -37,7 +37,7 @@ def trials(place, changes: dict[str, Any] | None = None) -> dict[str, Trial]:
 
 def history(store: Store, key: str) -> np.ndarray:
     """Return the losses of a trial's history [evaluations, terms]."""
-    rows = store.trial(key).read_history()
+    rows = [row.values for row in store.trial(key).evaluations()]
     names = sorted(name for name in rows[0] if name.startswith("network."))
     assert names
     return np.array([[row[name] for name in names] for row in rows])

@@ -13,7 +13,7 @@ from semisweep import Store
 from semisweep.report import page
 from semisweep.store.resolved_study import Label, ResolvedStudy
 from semisweep.study.request import Request, Roots
-from semisweep.tables import imported_numbers
+from semisweep.tables.imported_numbers import ImportedNumber, keep
 from semisweep.tables.markdown_csv import to_markdown
 from semisweep.tables.rendering import make_table
 
@@ -60,9 +60,16 @@ def request_(tmp_path: Path) -> Request:
     store = Store.open(tmp_path / "store", create=True)
     study = fill(store)
     store.write_study(study.name, study.scale, study)
-    line = {"study": study.name, "scale": "mini", "row": "best", "column": "scores"}
-    line |= {"replicate": "0/0", "value": 70.5, "source": "theirs.csv"}
-    imported_numbers.keep(store, [line])
+    number = ImportedNumber(
+        study=study.name,
+        scale="mini",
+        row="best",
+        column="scores",
+        replicate="0/0",
+        value=70.5,
+        source="theirs.csv",
+    )
+    keep(store, [number])
     return Request(roots=Roots(tmp_path), store=str(store.root))
 
 

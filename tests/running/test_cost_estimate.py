@@ -10,8 +10,8 @@ from semisweep.running.cost_estimate import (
     STARTUP_SECONDS,
     Kind,
     MeasuredCost,
+    PlannedTrial,
     Range,
-    Wanted,
     estimate,
     makespan,
 )
@@ -36,7 +36,7 @@ def past(method: str, seconds: float, **sizes: float) -> MeasuredCost:
     return MeasuredCost(kind=kind(method), steps=1500, seconds=seconds, **sizes)
 
 
-def device_range(before: list[MeasuredCost], *wanted: Wanted) -> Range:
+def device_range(before: list[MeasuredCost], *wanted: PlannedTrial) -> Range:
     found = estimate(before, wanted, slots=1).device_seconds
     assert found is not None
     return found
@@ -49,7 +49,7 @@ def test_recorded_trials_lie_in_the_ranges_made_before_they_ran() -> None:
     for index, trial in enumerate(trials):
         before = trials[:index]
         if trial.kind in {other.kind for other in before}:
-            found = device_range(before, Wanted(trial.kind, 1500))
+            found = device_range(before, PlannedTrial(trial.kind, 1500))
             inside.append(found.covers(trial.seconds))
             widths.append(found.high / found.low)
 
@@ -59,14 +59,16 @@ def test_recorded_trials_lie_in_the_ranges_made_before_they_ran() -> None:
 
 
 def test_a_rate_is_that_of_the_trials_measured_and_its_range_their_spread() -> None:
-    found = device_range([past("m0", 60), past("m0", 90), past("m1", 999)], Wanted(kind(), 3000))
+    found = device_range(
+        [past("m0", 60), past("m0", 90), past("m1", 999)], PlannedTrial(kind(), 3000)
+    )
 
     assert found == pytest.approx((2 * 60 / SLACK, 2 * 75, 2 * 90 * SLACK))
 
 
 def test_one_measured_trial_gives_a_wider_range_than_two_alike() -> None:
-    one = device_range([past("m0", 60)], Wanted(kind(), 1500))
-    two = device_range([past("m0", 60)] * 2, Wanted(kind(), 1500))
+    one = device_range([past("m0", 60)], PlannedTrial(kind(), 1500))
+    two = device_range([past("m0", 60)] * 2, PlannedTrial(kind(), 1500))
 
     assert one == pytest.approx((60 / SLACK_OF_ONE, 60, 60 * SLACK_OF_ONE))
     assert one.low < two.low < two.middle < two.high < one.high
@@ -74,7 +76,7 @@ def test_one_measured_trial_gives_a_wider_range_than_two_alike() -> None:
 
 def test_time_is_for_slots_and_device_time_for_workers() -> None:
     before = [MeasuredCost(kind=kind(workers=2), steps=1500, seconds=100.0)]
-    wanted = [Wanted(kind(workers=2), 3000)] * 6
+    wanted = [PlannedTrial(kind(workers=2), 3000)] * 6
 
     one, three = (estimate(before, wanted, slots) for slots in (1, 3))
 
@@ -98,7 +100,7 @@ def test_sizes_add_up_on_disk_and_the_largest_process_counts() -> None:
         past("m1", 60, disk_bytes=8e6, memory_bytes=2e9),
         past("m2", 60, disk_bytes=8e9, memory_bytes=2e10),
     ]
-    wanted = [Wanted(kind("m0"), 1500)] * 3 + [Wanted(kind("m1"), 1500)]
+    wanted = [PlannedTrial(kind("m0"), 1500)] * 3 + [PlannedTrial(kind("m1"), 1500)]
 
     found = estimate(before, wanted, slots=2)
 
@@ -108,8 +110,8 @@ def test_sizes_add_up_on_disk_and_the_largest_process_counts() -> None:
 
 def test_kinds_that_were_not_measured_are_unknown() -> None:
     before = [past("m0", 60)]
-    wanted = [Wanted(kind("m0"), 1500), Wanted(kind("new"), 1500)]
-    wanted += [Wanted(kind("m0", crop_pixels=128), 1500)]
+    wanted = [PlannedTrial(kind("m0"), 1500), PlannedTrial(kind("new"), 1500)]
+    wanted += [PlannedTrial(kind("m0", crop_pixels=128), 1500)]
 
     found = estimate(before, wanted, slots=1)
 

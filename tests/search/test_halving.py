@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from semisweep.search.sampling import as_study
 from semisweep.search.trial_outcome import outcomes
 from semisweep.store import stopped_trial
 from semisweep.store.resolved_search import ResolvedSearch, RungDecision
+from semisweep.store.trial_records import TrialProgress
 from semisweep.study.plan import plan
 from semisweep.study.request import Request, Roots
 from semisweep.tables.rendering import render
@@ -90,10 +90,10 @@ class Place:
         return found
 
     def train(self, job: Job, die_at: int | None = None) -> Outcome:
-        def report(said: Mapping[str, Any]) -> None:
-            if "row" in said:
-                self.reported.append((job.key, said["row"]["step"]))
-            if die_at is not None and said.get("step") == die_at:
+        def report(told: TrialProgress) -> None:
+            if told.evaluation:
+                self.reported.append((job.key, told.step))
+            elif told.step == die_at:  # its checkpoint is there
                 raise Died
 
         return execute(job, report)
@@ -137,7 +137,7 @@ def test_some_trials_are_stopped_and_marked_with_their_budget(whole: Place) -> N
         assert (row["budget.steps"], row["budget.total_steps"]) == (decision.step, 6)
         assert row["stopped.rung"] == decision.rung
         assert row["stopped.reason"].startswith(f"val.miou {decision.value:.4f} was not among")
-        assert row["last.val.miou"] == decision.value == folder.read_history()[-1]["val.miou"]
+        assert row["last.val.miou"] == decision.value == folder.evaluations()[-1].values["val.miou"]
         assert row[RATE] > 0
         found = folder.read_checkpoint()
         assert found is not None
@@ -254,7 +254,7 @@ def test_a_stopped_trial_is_continued_to_the_end_under_its_key(
         folder = again.store.trial(key)
         steps = [step for own, step in again.reported if own == key]
         assert steps == list(range(decision.step + 1, 7))
-        assert [row["step"] for row in folder.read_history()] == [1, 2, 3, 4, 5, 6]
+        assert [row.step for row in folder.evaluations()] == [1, 2, 3, 4, 5, 6]
         assert stopped_trial.stopped(folder) is None
         assert stopped_trial.stopped_path(folder) is not None
     assert len(semisweep.load(first.store.root, stopped=True)) == 9
@@ -294,7 +294,7 @@ def test_another_search_judges_at_rungs_that_a_trial_has_passed(root: Path, tmp_
     with pytest.raises(Died):
         place.train(dataclasses.replace(job, halving=None), die_at=3)
     place.reported.clear()
-    value = place.store.trial(job.key).read_history()[1]["val.miou"]
+    value = place.store.trial(job.key).evaluations()[1].values["val.miou"]
     others = [(entry.rungs or ())[0].value for entry in place.search().trials[:3]]
     assert value not in others
     losing = "minimize" if value > min(others) else "maximize"

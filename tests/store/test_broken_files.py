@@ -164,6 +164,29 @@ def test_a_number_that_is_a_text_is_told_with_its_trial(store: Store, call: Call
     assert results(store, ["late"])["late"].text("last.test.miou") == "high"
 
 
+@pytest.mark.parametrize(
+    ("command", "file", "content", "told"),
+    [
+        ("table", "imported/mine@mini.json", {}, "imported numbers must have format"),
+        ("status", "plans/0001.json", {"format": 1}, "costs must have estimate, an object"),
+    ],
+)
+def test_what_is_kept_beside_trials_is_decoded_likewise(
+    store: Store,
+    call: Call,
+    refused: Check,
+    command: str,
+    file: str,
+    content: dict[str, object],
+    told: str,
+) -> None:
+    path = Path(str(store.root)) / file
+    path.parent.mkdir()
+    path.write_text(json.dumps(content))
+
+    refused(call(*COMMANDS[command], "--store", store.root), told, f"path={path}")
+
+
 def test_studies_and_searches_are_read_by_their_kind(store: Store) -> None:
     store.write_study("looked", "mini", search(["done"], space={}))
 

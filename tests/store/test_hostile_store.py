@@ -107,7 +107,7 @@ def test_a_deep_line_of_a_history_is_refused_in_a_line(stranger: Path) -> None:
     (stranger / "trials" / "aaaa" / "history.jsonl").write_text('{"a":' * 100_000 + "\n")
 
     with pytest.raises(StoreError, match="a line of a history must be JSON"):
-        Store.open(stranger).trial("aaaa").read_history()
+        Store.open(stranger).trial("aaaa").evaluations()
 
 
 def test_a_large_text_is_data(stranger: Path) -> None:

@@ -48,7 +48,7 @@ def train(trial: object, *steps: int) -> None:
 
 def steps(trial: object) -> list[int]:
     assert isinstance(trial, LeasedFolder)
-    return [row["step"] for row in trial.read_history()]
+    return [row.step for row in trial.evaluations()]
 
 
 def test_a_store_says_that_it_has_leases(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +140,7 @@ def test_a_trial_whose_result_was_removed_is_trained_again(store: Store) -> None
     again = store.trial("aa")
     with again.lock():
         begin(again)
-        assert again.read_history() == []
+        assert again.evaluations() == []
         train(again, 1)
         assert steps(store.trial("aa")) == [1]
         assert again.complete({"seed": 2})

@@ -354,7 +354,7 @@ def test_a_trial_killed_before_any_of_its_writes_goes_on_or_has_finished(store: 
         assert rounds[-1][0] == 0, (moment, rounds)
         assert rounds[-1][1][-1:] in (["won 1"], ["known"]), (moment, rounds)
         trial = store.trial(f"k{moment}")
-        assert [row["step"] for row in trial.read_history()] == [1, 2], (moment, rounds)
+        assert [row.step for row in trial.evaluations()] == [1, 2], (moment, rounds)
         assert trial.read_weights("best") == b"best 2"
         names = trial.path.below()  # type: ignore[union-attr]
         assert not [name for name in names if "checkpoint-" in name], (moment, rounds)
@@ -424,7 +424,7 @@ with trial.lock():
     trial.start_attempt()
     found = trial.read_checkpoint()
     trial.rewind(found[0])
-    print(found[0], len(trial.read_history()), flush=True)
+    print(found[0], len(trial.evaluations()), flush=True)
     trial.append_history([{"step": 2}])
     trial.complete({"winner": "taker"})
 """
@@ -444,7 +444,7 @@ def test_a_process_that_hung_loses_what_another_took_over(store: Store) -> None:
             assert taker.wait() == 0
     trial = store.trial("aa")
     assert trial.result() == {"key": "aa", "winner": "taker"}
-    assert trial.read_history() == [{"step": 1}, {"step": 2}]
+    assert [row.values for row in trial.evaluations()] == [{"step": 1}, {"step": 2}]
 
 
 SWEEPER = (
@@ -478,7 +478,7 @@ def test_requests_that_fail_at_random_lose_and_double_nothing(
         own = [text for lines in said for text in lines if text.startswith(f"k{index} ")]
         assert own.count(f"k{index} won 1") == 1, own
         assert own.count(f"k{index} known") == 2, own
-        assert [row["step"] for row in store.trial(f"k{index}").read_history()] == [1, 2]
+        assert [row.step for row in store.trial(f"k{index}").evaluations()] == [1, 2]
     assert after["faults"] - before["faults"] > 20
     assert len(load(store)) == 4
 

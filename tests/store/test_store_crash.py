@@ -117,7 +117,7 @@ def invariants(trial: TrialFolder, printed: int) -> None:
         assert result is not None
         assert printed == 60
         return
-    history = [row["step"] for row in trial.read_history()]
+    history = [row.step for row in trial.evaluations()]
     assert history == list(range(1, len(history) + 1))
     checkpoint = trial.read_checkpoint()
     step = checkpoint[0] if checkpoint else 0
@@ -147,7 +147,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_trial_that_goes_on(
     assert trial.finished
     assert trial.attempts > 2
     assert not [record for record in caplog.records if "damaged" in record.message]
-    assert [row["step"] for row in trial.read_history()] == list(range(1, 61))
+    assert [row.step for row in trial.evaluations()] == list(range(1, 61))
     assert not names(trial, ".tmp")
     assert not names(trial, "checkpoint-")
 
@@ -189,7 +189,7 @@ def test_a_writer_killed_just_before_a_system_call_leaves_whole_files(
     run = subprocess.run([sys.executable, "-c", KILLED_AT, trial.path, call, str(moment)])
 
     assert run.returncode == -signal.SIGKILL
-    assert [row["step"] for row in trial.read_history()] in ([1], [1, 2])
+    assert [row.step for row in trial.evaluations()] in ([1], [1, 2])
     if trial.finished:
         assert (call, moment) == ("fsync", 6)
         assert trial.result() == {"key": trial.key, "seed": 1}

@@ -66,7 +66,7 @@ def test_a_trial_that_was_never_described_says_so(trial: TrialFolder) -> None:
 
 
 def test_looking_at_a_trial_makes_nothing(store: Store, trial: TrialFolder) -> None:
-    looks = (trial.attempts, trial.finished, trial.result(), trial.failure(), trial.read_history())
+    looks = (trial.attempts, trial.finished, trial.result(), trial.failure(), trial.evaluations())
 
     assert looks == (0, False, None, None, [])
     assert trial.read_checkpoint() is None
@@ -135,7 +135,7 @@ def test_history_is_read_as_it_was_appended(trial: TrialFolder) -> None:
     trial.append_history([{"step": 1, "miou": 0.1 + 0.2, "note": "a\nb\u2028"}])
     trial.append_history([{"step": np.int64(2), "miou": np.float32(0.5)}, {"step": 3}])
 
-    assert trial.read_history() == [
+    assert [row.values for row in trial.evaluations()] == [
         {"step": 1, "miou": 0.1 + 0.2, "note": "a\nb\u2028"},
         {"step": 2, "miou": 0.5},
         {"step": 3},
@@ -147,7 +147,7 @@ def test_numbers_that_are_not_finite_are_standard_json_and_read_as_nan(trial: Tr
 
     (name,) = names(trial, "history")
     assert b"null" in (trial.states / name).read_bytes()
-    row = trial.read_history()[0]
+    row = trial.evaluations()[0].values
     assert all(math.isnan(row[name]) for name in "abc")
 
 
@@ -156,9 +156,9 @@ def test_a_torn_last_line_is_no_row_and_the_next_one_does_not_join_it(on_disk: T
     with open(on_disk.path / "history.jsonl", "ab") as file:
         file.write(b'{"step": 2, "mi')
 
-    assert on_disk.read_history() == [{"step": 1}]
+    assert [row.values for row in on_disk.evaluations()] == [{"step": 1}]
     on_disk.append_history([{"step": 3}])
-    assert on_disk.read_history() == [{"step": 1}, {"step": 3}]
+    assert [row.values for row in on_disk.evaluations()] == [{"step": 1}, {"step": 3}]
 
 
 def test_cutting_the_history_drops_later_rows_and_a_torn_one(on_disk: TrialFolder) -> None:
@@ -173,7 +173,7 @@ def test_cutting_the_history_drops_later_rows_and_a_torn_one(on_disk: TrialFolde
         on_disk.path / "history.jsonl"
     ).read_bytes() == b'{"step": 1}\n{"step": 2}\n{"step": 3}\n'
     on_disk.cut_history(0)
-    assert on_disk.read_history() == []
+    assert on_disk.evaluations() == []
 
 
 def test_a_damaged_line_of_history_is_named(on_disk: TrialFolder) -> None:
@@ -182,7 +182,7 @@ def test_a_damaged_line_of_history_is_named(on_disk: TrialFolder) -> None:
         file.write(b"\x00\x00\n")
 
     with pytest.raises(StoreError, match=r"must be JSON, got path=.*history\.jsonl"):
-        on_disk.read_history()
+        on_disk.evaluations()
 
 
 # Checkpoints, weights, arrays
@@ -260,7 +260,7 @@ def test_the_weights_that_a_checkpoint_knows_of_outlive_better_ones(trial: Trial
     trial.rewind(15)
 
     assert trial.read_weights("best") == b"best 10"
-    assert trial.read_history() == [{"step": 10}]
+    assert [row.values for row in trial.evaluations()] == [{"step": 10}]
     assert trial.read_checkpoint() == (15, b"best is 10")
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from semisweep import Store
 from semisweep.core.errors import ConfigError, StoreError
-from semisweep.tables.imported_numbers import entries, keep, read_lines, summaries
+from semisweep.store.files import write_json
+from semisweep.tables.imported_numbers import keep, read_csv, read_imported, summaries
 
 Call = Callable[..., Any]
 Check = Callable[..., None]
@@ -46,7 +47,7 @@ def test_imported_numbers_stand_in_a_line_of_their_own(call: Call, tmp_path: Pat
 
 def test_the_seeds_of_a_draw_are_one_unit(tmp_path: Path) -> None:
     values = [("0/0", 60.0), ("0/1", 62.0), ("1/0", 70.0), ("1/1", 72.0)]
-    lines = read_lines(written(tmp_path, *(f"{PLACE},{v},{r}," for r, v in values)))
+    lines = read_csv(written(tmp_path, *(f"{PLACE},{v},{r}," for r, v in values)))
     found = summaries(lines)["lambda=0.1", "1/16 (92)"]
 
     assert (found.n, found.mean, found.sources) == (2, 66.0, ("numbers.csv",))
@@ -66,16 +67,16 @@ def test_a_number_that_will_not_do_is_named_by_its_line(
     tmp_path: Path, line: str, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        read_lines(written(tmp_path, line))
+        read_csv(written(tmp_path, line))
 
 
 def test_other_columns_and_empty_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="must have the columns study, row, column, value"):
-        read_lines(written(tmp_path, head="study,row,mIoU\n"))
+        read_csv(written(tmp_path, head="study,row,mIoU\n"))
     with pytest.raises(ConfigError, match="must hold numbers"):
-        read_lines(written(tmp_path))
+        read_csv(written(tmp_path))
     with pytest.raises(ConfigError, match="given once"):
-        read_lines(written(tmp_path, f"{PLACE},70,0/0,", f"{PLACE},71,0/0,"))
+        read_csv(written(tmp_path, f"{PLACE},70,0/0,", f"{PLACE},71,0/0,"))
 
 
 @pytest.mark.parametrize(
@@ -98,9 +99,27 @@ def test_a_place_that_does_not_exist_is_refused_and_nothing_is_kept(
 
 def test_a_kept_number_does_not_change(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store", create=True)
-    keep(store, read_lines(written(tmp_path, f"{PLACE},70,,log")))
+    keep(store, read_csv(written(tmp_path, f"{PLACE},70,,log")))
 
     with pytest.raises(StoreError, match=r"value=71\.0, kept=70\.0"):
-        keep(store, read_lines(written(tmp_path, f"{PLACE},71,,log")))
-    assert keep(store, read_lines(written(tmp_path, f"{PLACE},71,,other"))) == 1
-    assert [entry["value"] for entry in entries(store, STUDY, "paper")] == [70.0, 71.0]
+        keep(store, read_csv(written(tmp_path, f"{PLACE},71,,log")))
+    assert keep(store, read_csv(written(tmp_path, f"{PLACE},71,,other"))) == 1
+    assert [number.value for number in read_imported(store, STUDY, "paper")] == [70.0, 71.0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"format": 2, "entries": []}, "must have format, 1, got 2"),
+        ({"format": 1, "entries": [{"row": "a"}]}, "an imported number must have column, a text"),
+        ({"format": 1, "entries": [3]}, "must be a JSON object, got 3"),
+    ],
+)
+def test_a_file_of_another_shape_is_one_error(
+    tmp_path: Path, content: dict[str, object], message: str
+) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    write_json(store.root / "imported" / f"{STUDY}@paper.json", content)
+
+    with pytest.raises(StoreError, match=message):
+        read_imported(store, STUDY, "paper")

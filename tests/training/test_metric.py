@@ -323,7 +323,6 @@ def test_an_unknown_protocol_is_refused() -> None:
         decode(Protocol, {"name": "centre"})
 
 
-@pytest.mark.slow
 def test_two_and_three_workers_count_each_image_exactly_once(tmp_path: Path) -> None:
     command = [sys.executable, __file__, str(tmp_path)]
     started = [

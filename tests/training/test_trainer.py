@@ -37,6 +37,7 @@ from semisweep.data.base import DataSet
 from semisweep.data.registry import open_dataset
 from semisweep.data.shapes import make
 from semisweep.data.splits import Split, make_split
+from semisweep.store.trial_records import TrialProgress
 from semisweep.training import trainer
 from semisweep.training.iteration import iterate
 from semisweep.training.method_fixtures import progress_at, random_batch, tiny_network
@@ -355,13 +356,13 @@ class Recorder:
         return self.weights[f"{name} {step}"]
 
 
-def nothing(said: Mapping[str, Any]) -> None:
+def nothing(told: TrialProgress) -> None:
     """Take a report."""
 
 
-def stopping(said: Mapping[str, Any]) -> str | None:
+def stopping(told: TrialProgress) -> str | None:
     """Answer every evaluation with "stop"."""
-    return STOP if "row" in said else None
+    return STOP if told.evaluation else None
 
 
 def run_to_the_end(

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from semisweep.study.request import Request
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Command = TypeVar("Command", bound=Callable[..., object])
 
 store_option = click.option(
     "--store",
@@ -29,7 +31,9 @@ class Study(click.ParamType):  # type: ignore[type-arg]  # not generic in older 
 
     name = "study"
 
-    def shell_complete(self, _: Any, __: Any, incomplete: str) -> list[Any]:
+    def shell_complete(
+        self, _: click.Context, __: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
         from semisweep.study.catalogue import study_names
@@ -42,7 +46,9 @@ class Assignment(click.ParamType):  # type: ignore[type-arg]
 
     name = "name=value"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
         """Return the name and the text of the value."""
         name, equals, text = str(value).partition("=")
         if not equals or not name:
@@ -55,11 +61,13 @@ class Share(click.ParamType):  # type: ignore[type-arg]
 
     name = "number"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> float | str:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | str:
         """Return the number, or the word."""
         if value == "auto":
             return "auto"
-        return click.FloatRange(0).convert(value, param, ctx)
+        return float(click.FloatRange(0)(value, param, ctx))
 
 
 gpus_option = click.option(

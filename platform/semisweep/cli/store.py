@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from semisweep.cli.options import Assignment, device_option, store_option
 
 if TYPE_CHECKING:
+    from semisweep.store.trial_records import Result
     from semisweep.study.request import Roots
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Command = TypeVar("Command", bound=Callable[..., object])
 PROTOCOL_HELP = (
     "whole, multiple14, window:size_pixels=N[,stride_pixels=N,borders=truncated,sums=logits], "
     "center:size_pixels=N, reflect:size_pixels=N, or that of released code, such as "
@@ -193,10 +194,11 @@ def evaluate(
 
     opened = Store.open(store)
 
-    def say(row: Mapping[str, Any], is_new: bool) -> None:
-        names = f"{row['key']}  {row['weights']:4}  {row['part']:5}"
+    def say(row: Result, is_new: bool) -> None:
+        names = f"{row.key}  {row.text('weights'):4}  {row.text('part'):5}"
         known = "" if is_new else "  (known)"
-        click.echo(f"{names}  mIoU {100 * row['miou']:6.2f}  {row['protocol']}{known}")
+        score = 100 * row.needed("miou")
+        click.echo(f"{names}  mIoU {score:6.2f}  {row.text('protocol')}{known}")
 
     evaluate_trials(
         opened,

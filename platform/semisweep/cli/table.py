@@ -99,14 +99,14 @@ def import_numbers(file: Path, store: str) -> None:
     from semisweep.tables import imported_numbers
     from semisweep.tables.rendering import opened, resolved_study
 
-    lines = imported_numbers.read_lines(file)
+    numbers = imported_numbers.read_csv(file)
     tables = {}
-    for study, scale in dict.fromkeys((line["study"], line["scale"]) for line in lines):
+    for study, scale in dict.fromkeys((number.study, number.scale) for number in numbers):
         request = _request(store, scale)
         tables[study, scale] = _table_of(resolved_study(study, request, opened(request)), study)
-    imported_numbers.check_places(lines, tables)
-    new = imported_numbers.keep(Store.open(store, create=True), lines)
-    click.echo(f"{new} of {len(lines)} numbers are new, in {len(tables)} tables of {store}")
+    imported_numbers.check_places(numbers, tables)
+    new = imported_numbers.keep(Store.open(store, create=True), numbers)
+    click.echo(f"{new} of {len(numbers)} numbers are new, in {len(tables)} tables of {store}")
 
 
 def _request(store: str, scale: str) -> Request:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from semisweep.study.needed_weights import Held, Wanted
 
 
-def _options(command: Callable[..., Any]) -> Callable[..., Any]:
+def _options(command: Callable[..., object]) -> Callable[..., object]:
     for option in (
         click.option("--scale", default="paper", show_default=True, help="mini, proxy or paper."),
         click.option("--set", "changes", type=Assignment(), multiple=True, metavar="FIELD=VALUE"),

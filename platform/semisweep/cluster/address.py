@@ -1,7 +1,7 @@
-"""Addresses of Ray clusters that are there already: where they are, and which token they want.
+"""Addresses of running Ray clusters, and which token they want.
 
-All of it is asked before Ray connects. Where a cluster does not answer, or refuses the token, Ray
-says so every second, for twenty of them or for ever.
+All of it is asked before Ray connects: where a cluster does not answer, or refuses the token, Ray
+repeats its own message every second, for twenty seconds or for ever.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def find(address: str) -> str:
 
 
 def fitting_mode(address: str) -> str:
-    """Return the RAY_AUTH_MODE with which a driver and the cluster at host:port understand another.
+    """Return the RAY_AUTH_MODE with which the cluster at host:port accepts a driver.
 
     Each side refuses the other's calls unless both have the same. Raises `ClusterError` where the
     user's own RAY_AUTH_MODE or token is another one than the cluster's.
@@ -87,8 +87,8 @@ def fitting_mode(address: str) -> str:
 def is_refused(address: str, token: str = "") -> bool:
     """Return whether the head at host:port wants another token, or one at all.
 
-    Raises `OSError` unless the other side answers as a head does: whoever listens and says nothing
-    would keep Ray waiting for minutes, or end this process.
+    Raises `OSError` unless the other side answers as a head does: a process that takes connections
+    and does not answer would keep Ray waiting for minutes.
     """
     host, _, port = address.rpartition(":")
     where = (host.strip("[]"), int(port))

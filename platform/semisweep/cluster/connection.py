@@ -18,6 +18,7 @@ from typing import Any
 from semisweep.cluster import address as addresses
 from semisweep.cluster import head_watch, ray_internals
 from semisweep.cluster.head_watch import HeadWatch
+from semisweep.cluster.nodes import Node, living_nodes
 from semisweep.cluster.signals import Signals
 from semisweep.cluster.worker_groups import WorkerGroups
 from semisweep.core.errors import ClusterError, SemisweepError, SweepError
@@ -151,18 +152,17 @@ class Connection:
         context = self.ray.get_runtime_context()
         head, node = context.gcs_address, context.get_node_id()
 
-        def here() -> dict[str, Any]:
-            found = [known for known in self.ray.nodes() if known["NodeID"] == node]
-            return dict(found[0]) if found else {"Alive": False}
+        def here() -> Node | None:
+            return next((own for own in living_nodes(self.ray) if own.name == node), None)
 
         this = here()
-        raylet = f"{this['NodeManagerAddress']}:{this['NodeManagerPort']}"
+        raylet = this.raylet if this else head
         theirs = [head_watch.head(head), head_watch.raylet(raylet)]
         ours = [head_watch.own("gcs_server", head), head_watch.own("raylet", raylet)]
         return HeadWatch(
             theirs if self._address else ours,
             end=head_watch.end_quietly if self._address else _end_all,
-            is_here=lambda: bool(here()["Alive"]),
+            is_here=lambda: here() is not None,
             is_interrupted=self._signals.has_come,
         )
 
@@ -177,7 +177,8 @@ class Connection:
 
         if self.resources.gpus == AUTO:
             self.resources = replace(self.resources, gpus=self.pack(self.ray))
-        self.slots, self.worker = fit_slots(node_resources(self.ray), self.resources)
+        nodes = [node.resources for node in living_nodes(self.ray)]
+        self.slots, self.worker = fit_slots(nodes, self.resources)
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         # With the driver, as the slots' controllers are: other machines may be lost.
@@ -253,11 +254,6 @@ def _import_heavy() -> None:
     import semisweep.cluster.slot_trainer  # noqa: F401
 
     ray_internals.check()
-
-
-def node_resources(ray: Any) -> list[dict[str, float]]:
-    """Return what each living node of the cluster has."""
-    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
 
 
 def fit_slots(

@@ -1,7 +1,7 @@
 """The dispatcher: one small actor through which a sweep, its slots and their workers talk.
 
-A slot's mailbox holds the job that its worker group is to do. A group that died and was started
-again joins anew and is handed the same job. Nothing here needs torch.
+A slot's mailbox holds the job of its group of workers. A group that was started again after a crash
+joins anew and gets the same job. Nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import asyncio
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from semisweep.cluster.job import Job, Outcome
 from semisweep.cluster.mailbox import Mailbox, SlotState
 from semisweep.core.faults import TEXT_CHARACTERS, TRIES, Fault, Retries, failed_text, last_lines
+from semisweep.store.trial_records import TrialProgress
 
 GATHER_SECONDS = 5.0
 GATHERINGS = 3
@@ -24,22 +24,22 @@ GATHERINGS = 3
 class View:
     """What the dispatcher knows of a sweep.
 
-    What each running trial said last, by key, how the slots are, faults that were not seen before,
-    and why the sweep cannot go on.
+    How far each running trial has come, by key, None before it says so; how the slots are; faults
+    that were not seen before; and why the sweep cannot go on.
     """
 
-    running: Mapping[str, Mapping[str, Any]]
+    running: Mapping[str, TrialProgress | None]
     slots: Mapping[str, SlotState]
     faults: list[Fault]
     fatal: str
 
 
 class Dispatcher:
-    """Mailboxes by slot, and what each running trial said last."""
+    """Mailboxes by slot, and how far each running trial has come."""
 
     def __init__(self) -> None:
         self.boxes: dict[str, Mailbox] = {}
-        self.running: dict[str, dict[str, Any]] = {}
+        self.running: dict[str, TrialProgress | None] = {}
         self.retries = Retries()
         self.faults: list[Fault] = []
         self.fatal = ""  # why the whole sweep cannot go on
@@ -52,22 +52,26 @@ class Dispatcher:
         return self.boxes.setdefault(slot, Mailbox())
 
     async def claim(self, slots: list[str], key: str) -> str:
-        """Return a slot for a job: the one that has it already, else one that nobody has claimed.
+        """Claim a slot for a job and return it; return "" where the sweep ends.
 
-        The first case is that of a Tune actor that died and was replaced. Of free slots, one whose
-        workers are there is taken if possible; where all have a job, the next free one. Nothing
-        where the sweep ends.
+        That is the slot that has the job already (its Tune actor died and was replaced), or a free
+        one, preferably one whose workers are ready. Where none is free, wait for one.
         """
+
+        def having() -> list[str]:
+            return [slot for slot in slots if key in (self._box(slot).key, self._box(slot).claimed)]
+
         async with self.changed:
-            for slot in slots:
-                if self._box(slot).key == key:
-                    return slot
-            await self.changed.wait_for(lambda: self.stopping or bool(self._free(slots)))
+            await self.changed.wait_for(
+                lambda: bool(having()) or self.stopping or bool(self._free(slots))
+            )
+            if having():
+                return having()[0]
             free = self._free(slots)
             if self.stopping or not free:
                 return ""
             free.sort(key=lambda slot: (not self._box(slot).joined, not self._box(slot).processes))
-            self._box(free[0]).claimed = True
+            self._box(free[0]).claimed = key
             return free[0]
 
     def _free(self, slots: list[str]) -> list[str]:
@@ -75,11 +79,11 @@ class Dispatcher:
         return [slot for slot, box in boxes.items() if not box.claimed and not box.given_up]
 
     async def gather(self, company: int) -> bool:
-        """Let a Tune actor that has done a job wait until so many have had one, but not for long.
+        """Wait a little until `company` Tune actors have had a job; return whether they have.
 
-        Else one that is quick takes each next job before the actor is there that Tune starts for
-        it, whereupon Tune ends that one and starts another for the job after it, and so on.
-        Returns whether so many are there, or no more are waited for.
+        Tune starts an actor for each job that is out. If an actor that has finished a job took the
+        next one before that job's own actor is ready, Tune would end the new actor and start
+        another one for the job after it, and so on. After a few waits in vain, always true.
         """
         async with self.changed:
             if self.lonely < GATHERINGS:
@@ -93,7 +97,7 @@ class Dispatcher:
     async def release(self, slot: str) -> None:
         """Give a claimed slot back."""
         async with self.changed:
-            self._box(slot).claimed, self._box(slot).key = False, ""
+            self._box(slot).claimed = self._box(slot).key = ""
             self.changed.notify_all()
 
     async def begin(self, slots: list[str], job: Job, actor: str) -> str:
@@ -105,7 +109,7 @@ class Dispatcher:
         return slot
 
     async def put(self, slot: str, job: Job) -> None:
-        """Give a slot its next job; one that it has not finished yet just goes on."""
+        """Give a slot its next job; if it has this very job already, nothing changes."""
         async with self.changed:
             box = self._box(slot)
             if box.job is not None and box.key == job.key:
@@ -125,10 +129,10 @@ class Dispatcher:
             box.idle_since = time.monotonic()
 
     async def spawned(self, slot: str, processes: Mapping[int, tuple[str, int]]) -> None:
-        """Note that a group's processes are there, though they have to import what they need.
+        """Note that a group's new processes exist, though they still import what they need.
 
-        `processes`: node and process id by rank. Those before them are gone, and with them who had
-        taken the slot's job.
+        `processes`: node and process id by rank. They replace earlier ones: none of them has taken
+        the slot's job yet.
         """
         async with self.changed:
             box = self._box(slot)
@@ -154,7 +158,7 @@ class Dispatcher:
             return True
 
     async def join(self, slot: str) -> None:
-        """Note that a group of workers starts; an unfinished job is to be handed out again."""
+        """Note that a group of workers is ready to take the slot's job."""
         async with self.changed:
             box = self._box(slot)
             box.taken, box.joined = set(), True
@@ -168,7 +172,7 @@ class Dispatcher:
             box.processes, box.heard, box.verdict = {}, time.monotonic(), reason
 
     async def raised(self, slot: str, rank: int, text: str) -> None:
-        """Take the traceback of an error that ends a worker; the first of a group counts."""
+        """Take the traceback of an error that ends a worker; only a group's first one is kept."""
         async with self.changed:
             box = self._box(slot)
             if not box.raised:
@@ -182,12 +186,12 @@ class Dispatcher:
         machines: Collection[str] | None = None,
         gone: Collection[int] = (),
     ) -> bool:
-        """Take why the processes of a slot have ended; return whether to start them again.
+        """Decide what follows from the end of a slot's processes; return whether to start new ones.
 
-        `kind` is "renewed" (we wanted it so), "room" (there is none for them yet), "machine" (one
-        is gone) or "fault", which counts; see `semisweep.core.faults`. `machines` are those that
-        are there: a process that was on another is not at fault. `gone`: ranks whose processes are
-        gone, which is what the others raise errors of.
+        `kind`: "renewed" (on purpose), "room" (the cluster has none for them), "machine" (one is
+        lost) or "fault", which alone counts as a try, see `semisweep.core.faults`. `machines`:
+        those that are alive; a process on another one was lost with it. `gone`: ranks whose
+        processes are gone; the errors of the other ranks are consequences of that.
         """
         async with self.changed:
             box = self._box(slot)
@@ -238,9 +242,9 @@ class Dispatcher:
         return again
 
     async def controller_lost(self, slot: str, text: str) -> bool:
-        """Take the loss of the actor that controls a slot; return whether to start another.
+        """Note that the actor which controls a slot was lost; return whether to start another.
 
-        It costs the slot's trial nothing.
+        This is no attempt at the slot's trial.
         """
         async with self.changed:
             box = self._box(slot)
@@ -258,7 +262,7 @@ class Dispatcher:
             return again
 
     def _give_up(self, slot: str, box: Mailbox, reason: str) -> None:
-        """Give a slot no further job; where no other one works, end the sweep."""
+        """Close a slot whose workers do not start; end the sweep where no other slot works."""
         box.closed = box.given_up = True
         box.closed_since = time.monotonic()
         if any(other.joined and not other.closed for other in self.boxes.values()):
@@ -271,7 +275,7 @@ class Dispatcher:
         self.changed.notify_all()
 
     async def halt(self, reason: str) -> None:
-        """End the sweep: running trials write checkpoints, all others are given back."""
+        """End the sweep: running trials write checkpoints, jobs that nobody has taken go back."""
         async with self.changed:
             self._halt(reason)
             self.changed.notify_all()
@@ -283,7 +287,7 @@ class Dispatcher:
                 self._end(box, Outcome(box.key, "interrupted", reason))
 
     async def left(self, slot: str, rank: int) -> None:
-        """Note that a worker has been let go and is about to end by itself."""
+        """Note that a worker is about to end by itself, as its slot was closed."""
         async with self.changed:
             self._box(slot).processes.pop(rank, None)
 
@@ -300,9 +304,9 @@ class Dispatcher:
             return box.training
 
     async def take(self, slot: str, rank: int) -> Job | None:
-        """Wait for the slot's next job and return it, once a worker; None: no more will come.
+        """Wait for the slot's next job and return it to each worker once; None: no more will come.
 
-        Once all workers of the group have it, what ends their processes costs the trial an attempt.
+        From the moment when all workers of the group have taken it, a crash is an attempt at it.
         """
         async with self.changed:
             box = self._box(slot)
@@ -317,21 +321,23 @@ class Dispatcher:
             box.heard = time.monotonic()
             if box.is_taken:
                 self.retries.started(slot)
-            self.running[box.key] = {"since": time.time(), "slot": slot}
+            self.running[box.key] = None
             return box.job
 
-    async def tell(self, slot: str, key: str, said: Mapping[str, Any]) -> None:
-        """Take what a worker says of a trial: an evaluation row, or how far it has come."""
+    async def tell(self, slot: str, key: str, told: TrialProgress) -> None:
+        """Take how far a worker says that a trial has come; its last evaluation is remembered."""
         async with self.changed:
             box = self._box(slot)
             if box.job is None or box.key != key:
                 return  # a report of a worker that was given up on
             box.training, box.heard = True, time.monotonic()
-            self.running.setdefault(key, {"since": time.time()}).update(said)
+            before = self.running.get(key)
+            evaluation = told.evaluation or (before.evaluation if before else None)
+            self.running[key] = replace(told, evaluation=evaluation)
             self.changed.notify_all()
 
     async def finish(self, slot: str, outcome: Outcome) -> None:
-        """Take the outcome of a slot's job; that of an earlier one is dropped."""
+        """Take the outcome of a slot's job; the outcome of an earlier job is ignored."""
         async with self.changed:
             box = self._box(slot)
             if box.job is None or box.key != outcome.key:
@@ -343,7 +349,7 @@ class Dispatcher:
     async def outcome(self, slot: str) -> Outcome:
         """Wait for the outcome of the slot's job and return it.
 
-        Tune hears of nothing else: each result that it is given costs its driver milliseconds.
+        It is all that Tune is told of a trial: each result takes milliseconds of its driver.
         """
         async with self.changed:
             box = self._box(slot)
@@ -351,7 +357,7 @@ class Dispatcher:
             return box.outcomes[0]  # stays: who asked may be dead, and another ask again
 
     async def close(self, slot: str) -> None:
-        """Let the slot's workers go; an unfinished job ends as interrupted: it can go on later."""
+        """Close a slot: its workers end; an unfinished job ends as interrupted, to go on later."""
         async with self.changed:
             box = self._box(slot)
             box.closed, box.closed_since = True, time.monotonic()
@@ -361,7 +367,7 @@ class Dispatcher:
             self.changed.notify_all()
 
     async def let_go(self, slot: str) -> bool:
-        """Let the workers of a slot go that has no job; return whether that is so."""
+        """Close a slot unless it has a job; return whether it is closed."""
         async with self.changed:
             box = self._box(slot)
             if box.job is None and not box.closed:
@@ -370,7 +376,7 @@ class Dispatcher:
             return box.closed
 
     async def lost(self, slot: str) -> None:
-        """Give the trial of a slot back whose machine is gone: it may go on elsewhere."""
+        """End the job of a slot whose machine is lost as busy, so that another slot takes it."""
         async with self.changed:
             box = self._box(slot)
             box.joined, box.taken, box.processes = False, set(), {}
@@ -379,7 +385,7 @@ class Dispatcher:
             self.changed.notify_all()
 
     async def leave(self, slot: str) -> None:
-        """Have a slot's trial write a checkpoint and go on elsewhere: its machine will be gone."""
+        """Move a slot's trial: it writes a checkpoint, and another machine goes on with it."""
         async with self.changed:
             self._box(slot).leaving = True
             self.changed.notify_all()
@@ -392,7 +398,7 @@ class Dispatcher:
             await self.changed.wait_for(lambda: not self.running)
 
     async def wait_stopping(self, slot: str) -> bool:
-        """Wait until a slot is to stop what it does; return whether that is to go on elsewhere."""
+        """Wait until a slot's trial is to stop; return whether another machine goes on with it."""
         async with self.changed:
             box = self._box(slot)
             await self.changed.wait_for(lambda: self.stopping or box.leaving)
@@ -404,7 +410,7 @@ class Dispatcher:
         return View(self.running, slots, self.faults[seen:], self.fatal)
 
     def _meant(self, box: Mailbox, outcome: Outcome) -> Outcome:
-        """Return an outcome as the sweep is to hear it: who leaves a machine wants another."""
+        """Return an outcome for the sweep: busy, not interrupted, where its machine will go."""
         if outcome.status != "interrupted" or self.stopping:
             return outcome
         box.joined, box.processes = False, {}
@@ -424,7 +430,7 @@ class Dispatcher:
 def _reason(box: Mailbox, text: str, gone: Collection[int]) -> str:
     """Return why a slot's processes have ended; `text` is what Ray says.
 
-    Of a process that is gone the others raise errors: theirs comes first, and the reason last.
+    Where a process is gone, the other workers' errors are consequences: they come before it.
     """
     reason = box.verdict or box.raised or text
     if box.raised and gone and not box.verdict and box.raised_by not in gone:

@@ -1,10 +1,10 @@
-"""Slots that follow a cluster: trials leave machines that go, and use those that join.
+"""How many trials run at a time on a cluster whose machines come and go.
 
-From one that is lost a trial goes on after its last checkpoint; from one that gives notice, such as
-a spot machine of which Ray knows that it will be taken away, after one that it writes now.
+When a machine is lost, its trials go on elsewhere from their last checkpoint. When a machine gives
+notice, as spot machines do, its trials write a checkpoint first.
 
-A sweep has names for more slots than there is room for. How many trials are out at a time is what
-fits the machines that are there now; a slot gets its workers when it first has a trial.
+A sweep names as many slots as it may ever use. It has as many trials out as fit the machines that
+are there now; a slot's workers start when it first has a trial.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from semisweep.cluster.connection import Connection, places
 from semisweep.cluster.mailbox import SlotState
+from semisweep.cluster.nodes import living_nodes
 from semisweep.cluster.ray_internals import draining_nodes
 
 MOST_SLOTS = 256  # of a sweep on a cluster that may grow
@@ -26,11 +27,11 @@ def names_wanted(connection: Connection, total: int) -> int:
 
 
 class Room:
-    """How many trials may be out at a time, and taking them back from lost machines.
+    """How many trials may be out at a time, following the machines of the cluster.
 
-    With `ahead`, one more than there are slots: it waits in the dispatcher, so that a slot has its
-    next trial at once, without Tune's milliseconds. Not where machines may come and go: it would
-    wait for one that is gone.
+    With `ahead`, one more than there are slots: it waits in the dispatcher, so that a slot gets its
+    next trial at once, without waiting for Tune. Not where machines may come and go: it could be
+    left waiting for a machine that is gone.
     """
 
     def __init__(self, connection: Connection, names: int, *, ahead: bool = False) -> None:
@@ -41,25 +42,26 @@ class Room:
     def is_full(self, out: int) -> bool:
         """Return whether no further trial fits beside those that are out.
 
-        Never where every slot has room: then Tune keeps count, and has the next trial at hand when
-        one ends, which it must to keep the actor.
+        Always false where all slots fit the cluster: then Tune limits the number itself, and must
+        have the next trial at hand when one ends, or it ends that trial's actor.
         """
         return self.trials < self.names and out >= self.trials
 
-    def look(self, slots: Mapping[str, SlotState]) -> None:
-        """Follow the cluster; `slots` is what the dispatcher says of them.
+    def follow(self, slots: Mapping[str, SlotState]) -> None:
+        """Count the machines again, and move trials away from those that are lost or will be.
 
-        At least one trial is always out: it waits for a machine, or for one to be started for it.
+        `slots`: what the dispatcher says of them. At least one trial is always out: it waits for a
+        machine, or makes the cluster start one.
         """
         if not self.connection.resources.address:
             return  # a cluster of our own stays as it is
-        nodes = [node for node in self.connection.ray.nodes() if node["Alive"]]
+        nodes = living_nodes(self.connection.ray)
         leaving = draining_nodes(self.connection.ray)
-        staying = [node["Resources"] for node in nodes if node["NodeID"] not in leaving]
+        staying = [node.resources for node in nodes if node.name not in leaving]
         fit = places(staying, self.connection.worker)
         fit //= self.connection.resources.workers
         self.trials = max(1, min(fit, self.connection.resources.slots or fit))
-        alive = {node["NodeID"] for node in nodes}
+        alive = {node.name for node in nodes}
         for slot, state in slots.items():
             if state.job is not None and not state.nodes <= alive:
                 self.connection.dispatcher.lost.remote(slot)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
+from semisweep.cluster.nodes import living_nodes
 from semisweep.core.config import flatten
 from semisweep.core.device import is_gpu
 from semisweep.store.result_file import scalar
@@ -26,7 +28,7 @@ ASK = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"
 NO_MATTER = ("training.steps", "training.epochs", "training.evaluations")
 RATES = ("learning_rate", "head_multiplier", "weight_decay", "minimum_rate")
 
-Alike = frozenset[tuple[str, Any]]
+Alike = frozenset[tuple[str, str]]
 
 
 def gpu_share(trials: Iterable[Trial], store: Store, gpu_bytes: float) -> float | None:
@@ -59,7 +61,7 @@ def peaks(store: Store) -> dict[Alike, float]:
     return found
 
 
-def alike(fields: Mapping[str, Any]) -> Alike:
+def alike(fields: Mapping[str, object]) -> Alike:
     """Return what a trial's likes have in common, from its flat configuration or its result."""
     names = [
         name
@@ -75,14 +77,14 @@ def _is_rate(name: str) -> bool:
     return of_optimizer and name.rpartition(".")[2] in RATES
 
 
-def smallest_gpu(ray: Any) -> float:
+def smallest_gpu(ray: ModuleType) -> float:
     """Return the bytes of the smallest GPU of a cluster; 0 where there is none, or none can say."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     asked = []
-    for node in ray.nodes():
-        if node["Alive"] and node["Resources"].get("GPU", 0):
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    for node in living_nodes(ray):
+        if node.resources.get("GPU", 0):
+            there = NodeAffinitySchedulingStrategy(node.name, soft=False)
             remote = ray.remote(gpu_here).options(num_cpus=0, scheduling_strategy=there)
             asked.append(remote.remote())
     return min(ray.get(asked), default=0.0)

@@ -1,7 +1,8 @@
-"""Ray's own processes: where one is lost, Ray ends this process unexplained, or its trials fail.
+"""A watch over Ray's own processes, to say in one line that one is lost.
 
-A thread asks every second whether they take connections, and is quicker than Ray to give up. What
-ends with the last words of Ray's own log is quicker still: so those are an occasion to ask, too.
+Without it, Ray would end this process without explanation, or trials would fail. A thread asks
+every second whether Ray's processes accept connections, and gives up sooner than Ray does. Errors
+in Ray's log often come before that: at each of them the watch asks at once.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ _SHOW_CURSOR = "\x1b[?25h\n"
 class Watched:
     """A process of Ray: `what` it is, host:port, and the way to `mend` its loss.
 
-    One that `may_return`, or that a network lies before, is given time; of others on this machine a
-    refused connection says that they are gone.
+    A process that `may_return`, or is on another machine, is given time. Of others a refused
+    connection means that they are gone.
     """
 
     what: str
@@ -52,13 +53,13 @@ def head(address: str) -> Watched:
 
 
 def raylet(address: str) -> Watched:
-    """Return what keeps this machine in a cluster that others keep."""
+    """Return the raylet that makes this machine part of a cluster that others keep."""
     what = "Ray's raylet on this machine"
     return Watched(what, address, "start Ray here again with `ray start`, and run", False)
 
 
 def own(what: str, address: str) -> Watched:
-    """Return a process of the cluster that this sweep has for itself."""
+    """Return a process of the cluster that this sweep has started."""
     return Watched(f"Ray's {what}, which this sweep has started,", address, "run", False)
 
 
@@ -84,7 +85,7 @@ def _say(line: str) -> None:
 
 
 def silence() -> None:
-    """Let nothing more reach the terminal: neither Ray's own last words, nor what fails by them."""
+    """Send further output nowhere: Ray's last messages, and errors that they cause."""
     with suppress(OSError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (1, 2):
@@ -100,9 +101,9 @@ def end_quietly(code: int) -> None:
 class HeadWatch(logging.Handler):
     """Watches processes from `start` to `stop`; says that one is lost and ends this process.
 
-    `is_here` tells whether the cluster still counts the last of them among its machines.
-    `is_interrupted` tells whether a signal has come: who sends it to all processes of a group, as
-    some schedulers do, ends Ray's own too, so that this is an interruption and no loss.
+    `is_here` tells whether this machine is still part of the cluster. `is_interrupted` tells
+    whether a signal has come: schedulers that send it to all processes of a group end Ray's own,
+    too, which is an interruption and no loss.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class HeadWatch(logging.Handler):
         self._missed = [0] * len(self.watched)
 
     def start(self) -> None:
-        """Begin to watch, and to listen to Ray's log before anyone else hears it."""
+        """Begin to watch, and to hear Ray's log before other handlers do."""
         logging.getLogger("ray").handlers.insert(0, self)
         background.start(self._watch, name="head watch", on_error=self._failed)
 
@@ -136,7 +137,7 @@ class HeadWatch(logging.Handler):
         self.confirm()
 
     def confirm(self) -> None:
-        """Return where Ray lives; end this process otherwise, before anything comes of it."""
+        """Return if Ray's processes live; otherwise say so and end this process."""
         with self._asking:
             if self._is_asked:
                 return  # an error that Ray logs of the question itself
@@ -173,7 +174,7 @@ class HeadWatch(logging.Handler):
                     return
 
     def _count(self, one: Watched, missed: int) -> int:
-        """Return how many attempts in a row have failed, now that there is another one."""
+        """Ask once more; return how many attempts in a row have failed."""
         found = state(one.address)
         if found == REFUSES and not one.may_return:
             return patience()
@@ -197,7 +198,7 @@ class HeadWatch(logging.Handler):
 
 
 def state(address: str) -> str:
-    """Return whether something takes connections at host:port; so it does if we cannot ask."""
+    """Return whether a process accepts connections at host:port; yes where asking is impossible."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=BEAT_SECONDS).close()

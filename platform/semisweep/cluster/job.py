@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from semisweep.search.halving import RungRule
@@ -32,7 +33,7 @@ class Job:
     """What a worker needs to know: the trial and the facts of the machine."""
 
     key: str
-    trial: dict[str, Any]  # Trial.encoded()
+    trial: Mapping[str, object]  # Trial.encoded()
     store: str
     data_root: str  # on the driver's machine; `semisweep.cluster.machine_data` knows that of others
     data_digest: str = ""  # of the images there, where other machines are to have the same

@@ -1,7 +1,7 @@
 """Handing out a sweep's jobs, so that what several sweeps want at the same time is trained once.
 
-A trial that another process trains is put aside, and looked at now and then: it has a result one
-day, which is this sweep's too, or the right to train it is free again, because its owner has died.
+A trial that another process trains is asked about now and then: one day it has a result, which is
+this sweep's too, or the right to train it is free again, because its owner has died.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from semisweep.store.store import Store
 from semisweep.store.trial_folder import TrialFolder
 from semisweep.store.trial_records import Failure
 
-LOOK_SECONDS = 0.5  # between two looks at what others train
+POLL_SECONDS = 0.5  # between two questions to the store about what others train
 
 
 class Source(Protocol):
@@ -34,18 +34,18 @@ class Source(Protocol):
 
 
 @dataclass
-class Aside:
-    """A job that another process trains, and the failure that it had when it was put aside."""
+class TrainedElsewhere:
+    """A job that another process trains, and the failure that it had at that time."""
 
     job: Job
     failure: Failure | None
 
 
 class JobQueue:
-    """The jobs of a source that this sweep has to run itself, one at a time.
+    """The jobs of a source that this sweep runs itself.
 
-    `in_order`: what the source says next depends on the outcomes so far, so that nothing is asked
-    for while others train what was. `retries`: trials that have failed are run again.
+    `in_order`: the source's next job depends on all outcomes so far, so it is not asked for one
+    while another process trains a job of it. `retries`: failed trials are run again.
     """
 
     def __init__(
@@ -65,14 +65,14 @@ class JobQueue:
         self._returned: list[Job] = []
         self._ready: list[Job] = []
         self._out: dict[str, Job] = {}
-        self._aside: dict[str, Aside] = {}
-        self._looked = -LOOK_SECONDS
+        self._elsewhere: dict[str, TrainedElsewhere] = {}
+        self._polled = -POLL_SECONDS
         self._stores: dict[str, Store] = {}
 
     @property
     def elsewhere(self) -> list[str]:
         """Return the keys of the trials that other processes train."""
-        return list(self._aside)
+        return list(self._elsewhere)
 
     @property
     def place(self) -> str | None:
@@ -88,7 +88,7 @@ class JobQueue:
     def ended(self) -> bool:
         """Return whether nothing is left to hand out, now or later."""
         over = self.exhausted and not self._ready and not self._returned
-        over = over and not self._aside and not self._out
+        over = over and not self._elsewhere and not self._out
         return self.error is not None or self.halted or over
 
     def end(self, error: BaseException) -> None:
@@ -96,18 +96,18 @@ class JobQueue:
         self.error = self.error or error
 
     def take(self) -> Job | None:
-        """Return the next job to run, or None when there is none now; `ended` tells for good."""
-        if not self.look():
+        """Return the next job to run, or None when there is none at the moment; see `ended`."""
+        if not self.has_job():
             return None
         job = (self._returned or self._ready).pop(0)
         self._out[job.key] = job
         return job
 
-    def look(self) -> bool:
-        """Return whether there is a job to run; what has got its result elsewhere is done."""
+    def has_job(self) -> bool:
+        """Return whether there is a job to run; asks the store what others have finished."""
         try:
             if self.error is None and not self.halted:
-                self._look_aside()
+                self._take_back()
                 self._ready = [job for job in self._ready if self._is_ours(job)]
                 self._refill()
         except SemisweepError as error:
@@ -119,7 +119,7 @@ class JobQueue:
         job, status = self._out.pop(outcome.key), outcome.status
         try:
             if status == "busy":
-                self._put_aside(job)
+                self._leave_to_others(job)
             elif status == "unwritable":
                 self.end(StoreError(outcome.error))
             elif status == "interrupted":
@@ -135,9 +135,9 @@ class JobQueue:
             self.end(problem)
 
     def lost(self, key: str) -> None:
-        """Take a job back whose actor of Ray Tune was lost: another one goes on with it.
+        """Take a job back whose Tune actor was lost, to give it to another one.
 
-        Its workers may be at it meanwhile. After three in a row the sweep ends.
+        The job's workers may train it meanwhile. After three losses in a row the sweep ends.
         """
         self._returned.append(self._out.pop(key))
         if not self._retries.loss(key):
@@ -150,7 +150,7 @@ class JobQueue:
 
     def _refill(self) -> None:
         while not self._ready and not self.exhausted:
-            if self.in_order and self._aside:
+            if self.in_order and self._elsewhere:
                 return
             job = self.source.next()
             if job is None:
@@ -161,41 +161,41 @@ class JobQueue:
                 self._ready.append(job)
 
     def _is_ours(self, job: Job) -> bool:
-        """Return whether a job is to be run here; otherwise it is done, or put aside."""
+        """Return whether to run a job here; if not, it has its result, or is trained elsewhere."""
         folder = self._folder(job)
         if folder.finished:
             self.source.done(Outcome(job.key, "known"))
         elif folder.in_training:
-            self._put_aside(job)
+            self._leave_to_others(job)
         elif not self.retries and (failure := folder.failure()) is not None:
             self.source.done(Outcome(job.key, "failed", failure.error))
         else:
             return True
         return False
 
-    def _put_aside(self, job: Job) -> None:
-        self._aside[job.key] = Aside(job, self._folder(job).failure())
+    def _leave_to_others(self, job: Job) -> None:
+        self._elsewhere[job.key] = TrainedElsewhere(job, self._folder(job).failure())
 
-    def _look_aside(self) -> None:
-        """Take up what others have finished, failed or let go."""
-        if not self._aside or self.clock() - self._looked < LOOK_SECONDS:
+    def _take_back(self) -> None:
+        """Take note of trials elsewhere that were finished, failed or given up there."""
+        if not self._elsewhere or self.clock() - self._polled < POLL_SECONDS:
             return
-        self._looked = self.clock()
-        for key, aside, folder in self._free():
+        self._polled = self.clock()
+        for key, other, folder in self._free():
             failure = folder.failure()
-            del self._aside[key]
+            del self._elsewhere[key]
             if folder.finished:
                 self.source.done(Outcome(key, "known"))
-            elif failure is not None and failure != aside.failure:
+            elif failure is not None and failure != other.failure:
                 self.source.done(Outcome(key, "failed", failure.error))
             else:
-                self._ready.append(aside.job)
+                self._ready.append(other.job)
 
-    def _free(self) -> Iterator[tuple[str, Aside, TrialFolder]]:
-        for key, aside in list(self._aside.items()):
-            folder = self._folder(aside.job)
+    def _free(self) -> Iterator[tuple[str, TrainedElsewhere, TrialFolder]]:
+        for key, other in list(self._elsewhere.items()):
+            folder = self._folder(other.job)
             if folder.finished or _is_free(folder):
-                yield key, aside, folder
+                yield key, other, folder
 
     def _folder(self, job: Job) -> TrialFolder:
         store = self._stores.get(job.store)
@@ -205,10 +205,10 @@ class JobQueue:
 
 
 def _is_free(folder: TrialFolder) -> bool:
-    """Return whether nobody has the right to train a trial; what a dead process had is given back.
+    """Return whether no process has the right to train a trial; take a dead process's right away.
 
-    Where that was a lease, only who has watched it for its time to live can do so: the worker that
-    is handed the trial has not.
+    A lease can be taken only by a process that has watched it for its time to live, which the
+    worker that gets the trial has not.
     """
     if folder.in_training:
         return False

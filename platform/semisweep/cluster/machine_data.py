@@ -13,8 +13,9 @@ import socket
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
+from semisweep.cluster.nodes import living_nodes
 from semisweep.core.errors import DataError
 from semisweep.data.base import DataSet
 from semisweep.study.request import Request
@@ -49,16 +50,16 @@ def check_same(dataset: DataSet, digest: str) -> None:
         )
 
 
-def check_machines(ray: Any, name: str, request: Request) -> None:
+def check_machines(ray: ModuleType, name: str, request: Request) -> None:
     """Raise `DataError` naming the machines of a cluster whose images are not the driver's."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     digest, root = known_digest(name, request), str(request.roots.of(name))
     remote = ray.remote(_problem)
     asked = []
-    for node in ray.nodes():
-        if node["Alive"] and {"CPU", "GPU"} & set(node["Resources"]):  # else it trains nothing
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=True)
+    for node in living_nodes(ray):
+        if node.trains:
+            there = NodeAffinitySchedulingStrategy(node.name, soft=True)
             options = {"num_cpus": 0, "scheduling_strategy": there}
             asked.append(remote.options(**options).remote(name, root, digest))
     problems = [problem for problem in ray.get(asked) if problem]

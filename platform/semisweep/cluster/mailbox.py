@@ -1,4 +1,4 @@
-"""The mailbox of a slot: its job, its workers, and what they said of it; part of the dispatcher."""
+"""The mailbox of a slot, part of the dispatcher: its job, its workers, and their outcome."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from semisweep.cluster.job import Job, Outcome
 
 @dataclass(frozen=True, kw_only=True)
 class SlotState:
-    """How a slot is: its job, whether workers have it, and for how many seconds all was quiet.
+    """The state of a slot: its job, its workers' processes, and how long nothing has happened.
 
     `processes`: node and process id of each worker. `quiet_seconds`: since a worker that has the
-    job came further. `starting_seconds`: since its processes were there, without a step towards
-    taking a job. `closed_seconds`: since it was let go, while its processes are still there.
+    job last reported. `starting_seconds`: since its processes, which have not taken the job yet,
+    last came a step further. `closed_seconds`: since it was closed, while processes are left.
     """
 
     job: Job | None = None
@@ -33,14 +33,14 @@ class SlotState:
 
 
 class Mailbox:
-    """One slot: its current job, what its workers said of it, and whether it is to close."""
+    """One slot: its current job, its workers, their outcome, and whether it is to close."""
 
     def __init__(self) -> None:
         self.job: Job | None = None
         self.key = ""
         self.taken: set[int] = set()
         self.outcomes: list[Outcome] = []
-        self.claimed = False
+        self.claimed = ""  # the key of the job that it is kept for
         self.processes: dict[int, tuple[str, int]] = {}  # node and process id of each worker
         self.ranks: set[int] = set()  # of the group, whose processes may have been killed since
         self.joined = False
@@ -56,12 +56,12 @@ class Mailbox:
 
     @property
     def is_taken(self) -> bool:
-        """Whether every worker of the group has taken the job: what ends one costs the trial."""
+        """Whether every worker has taken the job, so that a crash is an attempt at it."""
         return self.job is not None and bool(self.taken) and self.taken >= self.ranks
 
     @property
     def is_starting(self) -> bool:
-        """Whether its processes have still to come to where they wait for a job, or take it."""
+        """Whether its processes are on their way to take a job."""
         waits_for_them = self.job is not None or not self.joined
         return bool(self.processes) and not self.closed and not self.taken and waits_for_them
 
@@ -71,7 +71,7 @@ class Mailbox:
         return self.closed and bool(self.processes)
 
     def state(self) -> SlotState:
-        """Return how the slot is now."""
+        """Return the state of the slot now."""
         now = time.monotonic()
         is_training = bool(self.taken) and self.job is not None
         return SlotState(

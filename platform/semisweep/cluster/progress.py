@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from semisweep.store.trial_records import TrialProgress
 
 LINE_SECONDS = 15.0
 
@@ -39,18 +41,18 @@ class SweepProgress:
     def __exit__(self, *_: object) -> None:
         self.bars.stop()
 
-    def watch(self, running: Mapping[str, Mapping[str, Any]], elsewhere: int = 0) -> None:
-        """Show what each running trial said last, and how many other sweeps train."""
+    def watch(self, running: Mapping[str, TrialProgress | None], elsewhere: int = 0) -> None:
+        """Show how far each running trial has come, and how many other sweeps train."""
         for key in [key for key in self.tasks if key not in running]:
             self.bars.remove_task(self.tasks.pop(key))
-        for key, said in running.items():
+        for key, told in running.items():
             if key not in self.tasks:
                 self.tasks[key] = self.bars.add_task(self.name(key), note="", total=None)
             self.bars.update(
                 self.tasks[key],
-                completed=said.get("step", 0),
-                total=said.get("total_steps"),
-                note=describe(said),
+                completed=told.step if told else 0,
+                total=told.total_steps if told else None,
+                note=describe(told),
             )
         others = f", {elsewhere} trained by other sweeps" if elsewhere else ""
         self.bars.update(self.overall, note=f"{self.done} of {self.total}{others}")
@@ -76,8 +78,8 @@ class SweepProgress:
         """Return how a trial is called on the screen."""
         return f"{self.names.get(key, '')} {key[:8]}".strip()
 
-    def _running(self, running: Mapping[str, Mapping[str, Any]]) -> str:
-        parts = [f"{self.name(key)} {describe(said)}" for key, said in running.items()]
+    def _running(self, running: Mapping[str, TrialProgress | None]) -> str:
+        parts = [f"{self.name(key)} {describe(told)}" for key, told in running.items()]
         return f"; running: {', '.join(parts)}" if parts else ""
 
     def _line(self, text: str) -> None:
@@ -87,8 +89,10 @@ class SweepProgress:
             self.console.print(f"{seconds:6.0f} s  {text}", markup=False, soft_wrap=True)
 
 
-def describe(said: Mapping[str, Any]) -> str:
+def describe(told: TrialProgress | None) -> str:
     """Return step and last validation score of a running trial in a few words."""
-    text = f"{said.get('step', 0)}/{said.get('total_steps', '?')}"
-    score = said.get("row", {}).get("val.miou")
+    if told is None:
+        return "0/?"
+    score = told.evaluation.number("val.miou") if told.evaluation else None
+    text = f"{told.step}/{told.total_steps}"
     return text if score is None else f"{text} val {100 * score:.1f}"

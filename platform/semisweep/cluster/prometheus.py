@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from semisweep.cluster.progress import SweepProgress
+from semisweep.store.trial_records import TrialProgress
+
+if TYPE_CHECKING:
+    from ray.util.metrics import Gauge
 
 STATES = ("finished", "failed", "running", "waiting")
 
@@ -20,15 +24,15 @@ class SweepMetrics:
 
     def __init__(self, study: str, progress: SweepProgress) -> None:
         self.study, self.progress = study, progress
-        self._gauges: dict[str, Any] = {}
+        self._gauges: dict[str, Gauge] = {}
         self._steps: dict[str, int] = {}
         self._at = time.monotonic()
 
-    def watch(self, running: Mapping[str, Mapping[str, Any]], elsewhere: int = 0) -> None:
+    def watch(self, running: Mapping[str, TrialProgress | None], elsewhere: int = 0) -> None:
         """Show and count what runs; called about once a second, once Ray is connected."""
         self.progress.watch(running, elsewhere)
-        values = self.counts(len(running))
-        values["steps_per_second"] = self.steps_per_second(running, time.monotonic())
+        speed = self.steps_per_second(running, time.monotonic())
+        values = self.counts(len(running)) | {"steps_per_second": speed}
         for name, value in values.items():
             self._gauge(name).set(value)
 
@@ -48,14 +52,14 @@ class SweepMetrics:
         names = (f"trials_{state}" for state in STATES)
         return dict(zip(names, map(float, counted), strict=True))
 
-    def steps_per_second(self, running: Mapping[str, Mapping[str, Any]], now: float) -> float:
+    def steps_per_second(self, running: Mapping[str, TrialProgress | None], now: float) -> float:
         """Return what all running trials together have done since this was last asked."""
-        steps = {key: int(said.get("step", 0)) for key, said in running.items()}
+        steps = {key: told.step if told else 0 for key, told in running.items()}
         more = sum(max(0, step - self._steps.get(key, step)) for key, step in steps.items())
         seconds, self._at, self._steps = now - self._at, now, steps
         return more / seconds if seconds > 0 else 0.0
 
-    def _gauge(self, name: str) -> Any:
+    def _gauge(self, name: str) -> Gauge:
         if name not in self._gauges:
             from ray.util.metrics import Gauge
 

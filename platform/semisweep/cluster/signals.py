@@ -1,8 +1,7 @@
-"""Signals that ask a sweep to end: the first lets running trials write checkpoints.
+"""Signals that ask a sweep to end: after the first one, running trials write checkpoints.
 
-Ray sets handlers of its own while it starts, and neither those nor a KeyboardInterrupt in the
-middle of its start leave a process that ends well. So a signal that comes then is kept until Ray is
-up.
+While Ray starts it sets handlers of its own. With those, or with a KeyboardInterrupt in mid-start,
+the process would not end cleanly. So a signal that comes then is kept until Ray has started.
 """
 
 from __future__ import annotations
@@ -10,20 +9,21 @@ from __future__ import annotations
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from types import FrameType
 
 from semisweep.cluster import ray_internals
 
 HANDLED = (signal.SIGINT, signal.SIGTERM)
+Handler = Callable[[int, FrameType | None], object] | int | None  # as `signal.getsignal` has it
 
 
 class Signals:
-    """SIGINT and SIGTERM as KeyboardInterrupt, while a sweep runs; nothing outside of it."""
+    """Turns SIGINT and SIGTERM into KeyboardInterrupt while a sweep runs, and not after it."""
 
     def __init__(self) -> None:
-        self._before: dict[signal.Signals, Any] = {}
+        self._before: dict[signal.Signals, Handler] = {}
         self._held = False
         self._kept = False
         self._has_come = False
@@ -47,24 +47,24 @@ class Signals:
         self._written.close()
 
     def has_come(self) -> bool:
-        """Return whether one of both has come, be it that the main thread does not know yet."""
+        """Return whether one of them has come, even if the main thread does not know yet."""
         with suppress(OSError):  # there is no further one
             self._has_come |= any(number in HANDLED for number in self._read.recv(1024))
         return self._has_come
 
     def take(self) -> None:
-        """Let both raise KeyboardInterrupt from now on."""
+        """Raise KeyboardInterrupt at both from now on."""
         for number in self._before:
             signal.signal(number, self._received)
 
     def ignore(self) -> None:
-        """Let both do nothing from now on."""
+        """Ignore both from now on."""
         for number in self._before:
             signal.signal(number, signal.SIG_IGN)
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep a signal that comes in the body until its end, and let Ray set no handler there."""
+        """Delay signals that come in the body until its end; Ray sets no handler in it."""
         self._held = True
         try:
             with ray_internals.without_sigterm_handler():

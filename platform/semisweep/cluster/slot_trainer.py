@@ -16,6 +16,7 @@ from ray.exceptions import RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from semisweep.cluster.job import GroupRenewed
+from semisweep.cluster.nodes import living_nodes
 from semisweep.cluster.ray_internals import (
     ControllerError,
     DataParallelTrainer,
@@ -76,8 +77,7 @@ class AskingPolicy(FailurePolicy):
         """
         gone = deaths() if _actors else {}
         kind, text = described(training_failed_error, gone.values())
-        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-        machines = [node["NodeID"] for node in nodes if node["Alive"]]
+        machines = [node.name for node in living_nodes(ray)]
         asked = self.dispatcher.ended.remote(self.slot, kind, text, machines, list(gone))
         try:
             again = ray.get(asked, timeout=ANSWER_SECONDS)

@@ -1,7 +1,7 @@
 """The supervisor: a thread of the driver that keeps a sweep's slots in order, once a second.
 
-It shows what runs, gives a slot that has work a group of workers and takes it from one that has
-none, ends the wait of a slot whose trial got its result elsewhere, and kills workers that hang.
+It shows progress, starts a group of workers for each slot that has a job, closes slots that will
+get none, gives up a job that another sweep has finished, and kills workers that hang.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from types import ModuleType
+from typing import Protocol
 
 from semisweep.cluster.connection import STOP_SECONDS, Connection
 from semisweep.cluster.dispatcher import View
@@ -23,10 +24,11 @@ from semisweep.cluster.mailbox import SlotState
 from semisweep.core.errors import StoreError, SweepError
 from semisweep.store.store import Store
 from semisweep.store.trial_log import keep_fault
+from semisweep.store.trial_records import TrialProgress
 
-LOOK_SECONDS = 1.0
+EVERY_SECONDS = 1.0
 ANSWER_SECONDS = 20.0
-LAST_SECONDS = 10.0  # that the last look may take before the sweep goes on without it
+LAST_SECONDS = 10.0  # that the last time may take before the sweep goes on without it
 IDLE_SECONDS = 20.0  # that a slot keeps its workers while others may yet leave it a trial
 START_SECONDS = 600.0  # that workers may take for a step of their start, and to end
 FEWEST_START_SECONDS = 60.0  # even where trials may hang for less: imports take their time
@@ -39,8 +41,8 @@ LOST = (
 class Watch(Protocol):
     """Where a sweep shows how it goes."""
 
-    def watch(self, running: Mapping[str, Mapping[str, Any]], elsewhere: int) -> None:
-        """Show what each running trial said last, and how many are trained elsewhere."""
+    def watch(self, running: Mapping[str, TrialProgress | None], elsewhere: int) -> None:
+        """Show how far each running trial has come, and how many are trained elsewhere."""
 
     def say(self, text: str) -> None:
         """Show a line."""
@@ -55,8 +57,8 @@ def supervisor(
 ) -> Iterator[None]:
     """Keep the slots in order while the body runs.
 
-    New groups are not begun before `up` is set. What ends the sweep, from here, is the queue's
-    error; where the body does not end by itself then, it is interrupted.
+    No further group starts before `up` is set. An error that ends the sweep becomes the queue's
+    error; a body that does not end by itself then is interrupted.
     """
     own = _Supervisor(connection, queue, watch, up, room)
     connection.groups.begin(own.run, "supervisor", own.fail)
@@ -68,7 +70,7 @@ def supervisor(
 
 
 class _Supervisor:
-    """Looks at a sweep once a second."""
+    """Does the supervisor's work, in a thread of its own."""
 
     def __init__(
         self, connection: Connection, queue: JobQueue, watch: Watch, up: threading.Event, room: Room
@@ -80,22 +82,22 @@ class _Supervisor:
         self._silent_store = False
 
     def run(self) -> None:
-        """Look until the sweep is over, and once more."""
-        while not self.over.wait(LOOK_SECONDS):
-            self.look()
-        self.look()
+        """Supervise once a second until the sweep is over, and once more."""
+        while not self.over.wait(EVERY_SECONDS):
+            self.supervise()
+        self.supervise()
         self.gone.set()
 
     def fail(self, error: BaseException) -> None:
-        """End the sweep with an error of this thread, which looks no more."""
+        """End the sweep with an error of this thread, which does nothing more."""
         self.queue.end(error)
         self.connection.dispatcher.halt.remote(str(error))
         if not self.over.wait(2 * STOP_SECONDS):
             signal.raise_signal(signal.SIGINT)
         self.gone.set()
 
-    def look(self) -> None:
-        """Take one look; one that Ray or the store does not let through is no harm."""
+    def supervise(self) -> None:
+        """Do once what is done every second; errors of Ray and storage wait for the next time."""
         exceptions = self.connection.ray.exceptions
         try:
             asked = self.connection.dispatcher.view.remote(self.connection.groups.seen)
@@ -133,13 +135,13 @@ class _Supervisor:
         self.watch.watch(view.running, len(self.queue.elsewhere))
         if self.over.is_set():
             return
-        self.room.look(view.slots)
+        self.room.follow(view.slots)
         _start_and_let_go(self.connection, self.queue, view.slots, may_start=self.up.is_set())
         for slot, state in view.slots.items():
             _end_waits(self.connection, slot, state)
 
     def _hurry(self) -> None:
-        """Interrupt the body where it has not ended long after the sweep was to end."""
+        """Interrupt the body if it still runs long after the sweep was to end."""
         since = self._ending_since
         if since is None or self.over.is_set():
             return
@@ -158,14 +160,14 @@ def _start_and_let_go(
     *,
     may_start: bool,
 ) -> None:
-    """Start groups where there is work, and let those go that will have none."""
+    """Start groups of slots that have a job, and close slots that will get none."""
     busy = [slot for slot, state in slots.items() if state.job is not None]
     for slot in busy if may_start else ():
         connection.groups.start(slot)
     if not queue.exhausted:
         return
     on_their_way = queue.outstanding - len(busy)  # Tune has them, no slot yet
-    patience = IDLE_SECONDS if queue.elsewhere else LOOK_SECONDS
+    patience = IDLE_SECONDS if queue.elsewhere else EVERY_SECONDS
     spare = [slot for slot in slots if slot not in busy and connection.groups.is_alive(slot)]
     for slot in spare[max(0, on_their_way) :]:
         if slots[slot].idle_seconds > patience:
@@ -173,7 +175,7 @@ def _start_and_let_go(
 
 
 def _end_waits(connection: Connection, slot: str, state: SlotState) -> None:
-    """End the wait for a worker that is no longer needed, and that for one that hangs."""
+    """Give up jobs that others have finished, and kill workers that hang."""
     job = state.job
     if job is not None and not state.taken and _has_result(job):
         connection.dispatcher.finish.remote(slot, Outcome(job.key, "known"))
@@ -206,8 +208,8 @@ def _has_result(job: Job) -> bool:
     return Store.open(job.store).trial(job.key).finished
 
 
-def kill(ray: Any, node: str, process: int) -> None:
-    """Kill a process of a node; one that is stopped or hangs in foreign code does not listen."""
+def kill(ray: ModuleType, node: str, process: int) -> None:
+    """Kill a process of a node by SIGKILL, which works for one that hangs, too."""
     if node == ray.get_runtime_context().get_node_id():
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)

@@ -41,16 +41,16 @@ def sweep(
 ) -> None:
     """Run the jobs of `source` on Ray until there are no more.
 
-    `watch` is shown about once a second what each running trial said last and how many are trained
-    by other sweeps, and every fault. Further slots start when the first one trains: on few cores it
-    begins the sooner for it. An interrupt lets running trials write checkpoints first; a second one
-    does not wait for them. Raises `StoreError` when the store can no longer be written, and
-    `SweepError` when what serves the sweep is lost, or its workers do not start.
-    `in_order` and `retries` are those of `JobQueue`.
+    `watch` is told about once a second how far running trials have come, how many are trained by
+    other sweeps, and every fault. Further slots start when the first one trains, which on few cores
+    makes it start sooner. An interrupt lets running trials write checkpoints; a second one does not
+    wait for them. Raises `StoreError` when the store can no longer be written, and `SweepError`
+    when an actor that serves the sweep is lost, or its workers do not start. For `in_order` and
+    `retries` see `JobQueue`.
     """
     queue = JobQueue(source, in_order=in_order, retries=retries)
     first_up = threading.Event()
-    if not queue.look() and queue.ended:
+    if not queue.has_job() and queue.ended:
         _raise_error(queue)
         return
     connection.connect()
@@ -88,11 +88,11 @@ def _stop(connection: Connection) -> None:
 
 
 def _first_job(connection: Connection, queue: JobQueue, first: str) -> Job | None:
-    """Return a job when the first worker's process is there, or None: there is nothing to run.
+    """Return the first job when the first worker's process exists; None if there is nothing to run.
 
-    Tune's own actors start while it is importing: earlier they would slow it. Where the cluster is
-    busy with other sweeps, they may bring all results before there is room for a worker, and
-    without any trial Tune would end with an error.
+    Tune's actors start while that process imports: earlier they would slow it down. On a cluster
+    that is busy, other sweeps may finish all trials before there is room for a worker here; Tune,
+    which raises an error when it has no trial at all, is not started then.
     """
     note_at = time.monotonic() + ROOM_SECONDS
     while True:
@@ -102,7 +102,7 @@ def _first_job(connection: Connection, queue: JobQueue, first: str) -> Job | Non
         job = queue.take() if spawned else None
         if job is not None:
             return job
-        if not queue.look() and queue.ended:
+        if not queue.has_job() and queue.ended:
             return None
         if spawned:
             time.sleep(SPAWN_SECONDS)
@@ -217,8 +217,8 @@ def _slot_class(dispatcher: Any, slots: list[str]) -> Any:
 def _feed(queue: JobQueue, first: Job, first_up: threading.Event, room: Room) -> Any:
     """Return the Tune searcher that hands out jobs, `first` before others, and takes outcomes.
 
-    It holds the second job back until the first slot is up, for as long the second cannot run, and
-    never has more out than there is room for.
+    The second job waits until the first slot trains, as it could not run before. There are never
+    more jobs out than the cluster has room for.
     """
     from ray.tune.search import Searcher
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from semisweep.cluster.job import Job, Outcome, Status
 from semisweep.cluster.machine_data import check_same, machine_name, machine_root
@@ -29,6 +29,7 @@ from semisweep.store import stopped_trial
 from semisweep.store.store import Store
 from semisweep.store.trial_folder import TrialFolder
 from semisweep.store.trial_log import describe, logging_to
+from semisweep.store.trial_records import TrialProgress
 from semisweep.training import distributed
 from semisweep.training.trainer import (
     SELECTION_PART,
@@ -126,9 +127,9 @@ class _Execution:
         with logging_to(self.folder, self.attempt) as log:
             report = self.report
 
-            def report_and_log(said: Mapping[str, Any]) -> object:
-                log.say(describe(said))
-                return report(said)
+            def report_and_log(told: TrialProgress) -> object:
+                log.say(describe(told))
+                return report(told)
 
             self.report = report_and_log
             outcome = self._attempted()
@@ -137,7 +138,7 @@ class _Execution:
 
     def _attempted(self) -> Outcome:
         try:
-            row = self._train()
+            row, stopped_at = self._train()
         except TrainingInterrupted:
             return self._ended("interrupted")
         except SemisweepError as error:
@@ -149,15 +150,15 @@ class _Execution:
                 text = "attempt %d at trial %s failed"
                 logger.error(text, self.attempt, self.job.key, exc_info=error)
             raise
-        return self._complete(row)
+        return self._complete(row, stopped_at)
 
-    def _complete(self, row: Mapping[str, Any]) -> Outcome:
-        """Keep a trial's row: its result, or what it had when its search stopped it."""
-        stopped = "stopped.rung" in row
+    def _complete(self, row: Mapping[str, object], stopped_at: int | None) -> Outcome:
+        """Keep a trial's row: its result, or what it had when its search stopped it at a step."""
+        stopped = stopped_at is not None
         point("complete", self.rank)
         if self.first:
-            if stopped:
-                stopped_trial.stop(self.folder, row["budget.steps"], row)
+            if stopped_at is not None:
+                stopped_trial.stop(self.folder, stopped_at, row)
             else:
                 self.folder.complete(row)
             self.folder.forget_failure()
@@ -174,8 +175,8 @@ class _Execution:
         note(job.key, "failed")
         return self._ended("failed", text, renew=not self.alone)
 
-    def _train(self) -> dict[str, Any]:
-        """Train from the newest checkpoint on, and return the trial's row."""
+    def _train(self) -> tuple[dict[str, object], int | None]:
+        """Train from the newest checkpoint on; return the trial's row, and where it was stopped."""
         job, trial = self.job, decode_trial(self.job.trial)
         point("data", self.rank)
         dataset = _dataset(trial.data.name, str(machine_root(trial.data.name, job.data_root)))
@@ -187,18 +188,20 @@ class _Execution:
         point("network", self.rank)
         training = Training(trial, dataset, split, job.device, job.data_workers)
         self._resume(training)
-        said = {"step": training.step, "total_steps": training.total_steps, "device": job.device}
-        self.report(said)
+        self.report(
+            TrialProgress(step=training.step, total_steps=training.total_steps, device=job.device)
+        )
         self._note("training")
         started = time.time()
         metrics = self._fit(training)
-        return _row(job, trial, split, training, metrics) | {
+        row = _row(job, trial, split, training, metrics) | {
             "run.attempts": self.attempt,
             "run.seconds": training.seconds,
             "run.device_seconds": training.seconds * training.world,
             "run.finished_at": time.time(),
             "run.final_attempt_seconds": time.time() - started,
         }
+        return row, training.step if training.step < training.total_steps else None
 
     def _resume(self, training: Training) -> None:
         checkpoint = self._share(self.folder.read_checkpoint)
@@ -209,22 +212,22 @@ class _Execution:
         if self.first:
             self.folder.rewind(step)
 
-    def _fit(self, training: Training) -> dict[str, Any]:
+    def _fit(self, training: Training) -> dict[str, object]:
         """Train to the end, or to the rung at which the job's search stops the trial."""
         rungs = None
         if self.job.halving and self.first:
             rungs = Rungs(self.job.halving, self.store, self.folder)
             rungs.place(training.evaluation_steps(), training.total_steps)
         if not self.job.halving or not self._share(lambda: self._stopped_before(rungs)):
-            said = listener(rungs, self.report, STOP)
-            metrics = fit(training, self.folder, said, interrupted=self.interrupted)
+            report = listener(rungs, self.report, STOP)
+            metrics = fit(training, self.folder, report, interrupted=self.interrupted)
             if metrics is not None:
                 return dict(metrics)
         return dict(self._share(lambda: _budget(training, rungs, self.folder)))
 
     def _stopped_before(self, rungs: Rungs | None) -> bool:
         """Return whether a rung that the trial has passed stops it; it is judged where new."""
-        return rungs is not None and any(rungs.judge(row) for row in self.folder.read_history())
+        return rungs is not None and any(map(rungs.judge, self.folder.evaluations()))
 
 
 def _check_key(job: Job, trial: Trial, dataset: DataSet, split: Split) -> None:
@@ -248,10 +251,10 @@ def _dataset(name: str, root: str) -> DataSet:
     return open_dataset(name, Path(root))
 
 
-def _budget(training: Training, rungs: Rungs | None, folder: TrialFolder) -> dict[str, Any]:
+def _budget(training: Training, rungs: Rungs | None, folder: TrialFolder) -> dict[str, object]:
     """Return what a stopped trial's row says of how far it came, and its last evaluation."""
     assert rungs is not None
-    row, part = folder.read_history()[-1], f"{SELECTION_PART}."
+    row, part = folder.evaluations()[-1].values, f"{SELECTION_PART}."
     rung, reason = rungs.stopping()
     return {
         "budget.steps": training.step,
@@ -261,7 +264,7 @@ def _budget(training: Training, rungs: Rungs | None, folder: TrialFolder) -> dic
     } | {f"last.{name}": value for name, value in row.items() if name.startswith(part)}
 
 
-def _description(trial: Trial, split: Split, key: str) -> dict[str, Any]:
+def _description(trial: Trial, split: Split, key: str) -> dict[str, object]:
     return {
         "format": 1,
         "key": key,
@@ -272,9 +275,9 @@ def _description(trial: Trial, split: Split, key: str) -> dict[str, Any]:
 
 
 def _row(
-    job: Job, trial: Trial, split: Split, training: Training, metrics: Mapping[str, float]
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"key": job.key} | flatten(trial.encoded())
+    job: Job, trial: Trial, split: Split, training: Training, metrics: Mapping[str, object]
+) -> dict[str, object]:
+    row: dict[str, object] = {"key": job.key} | flatten(trial.encoded())
     row |= {
         "data.labelled_digest": split.labelled_digest,
         "data.unlabelled_digest": split.unlabelled_digest,
@@ -285,7 +288,7 @@ def _row(
         "run.peak_memory_bytes": peak_memory(job.device),
     }
     if reserved := peak_reserved(job.device):
-        row["run.peak_reserved_bytes"] = reserved
+        row |= {"run.peak_reserved_bytes": reserved}
     return row | dict(metrics) | provenance(trial.method) | machine(job.device)
 
 

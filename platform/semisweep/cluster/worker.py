@@ -24,6 +24,7 @@ from semisweep.core.fault_injection import point
 
 if TYPE_CHECKING:
     from semisweep.cluster.job import Job
+    from semisweep.store.trial_records import TrialProgress
     from semisweep.study.request import Resources
 
 DEVICE = "SEMISWEEP_DEVICE"  # "cpu" trains there, whatever the cluster gives a worker
@@ -137,9 +138,9 @@ def _work(config: dict[str, Any], rank: int, world: int) -> None:
         job = _prepare(job, device)
         point("prepare", rank)
 
-        def report(said: Mapping[str, Any], key: str = job.key) -> None:
+        def report(told: TrialProgress, key: str = job.key) -> None:
             if rank == 0:
-                dispatcher.tell.remote(slot, key, dict(said))
+                dispatcher.tell.remote(slot, key, told)
 
         outcome = execute(job, report, interrupted=notice.is_set)
         point("report", rank)

@@ -59,7 +59,7 @@ class WorkerGroups:
     def follow(self, first: str, names: Sequence[str], first_up: threading.Event) -> None:
         """Set `first_up` and start the groups of `names` when that of slot `first` trains.
 
-        Where it ends without, they are left to be started when they have work.
+        If that slot is closed before, the supervisor starts them when they have a job.
         """
 
         def wait() -> None:
@@ -73,8 +73,8 @@ class WorkerGroups:
     def close(self, grace_seconds: float = GRACE_SECONDS) -> list[Fault]:
         """Let all groups go and return the faults that were not shown yet.
 
-        Groups in mid-training or still starting are ended. No thread may be left that uses Ray: one
-        that does so after Ray's shutdown ends the process.
+        Groups that train or start are ended. No thread that uses Ray may be left: Ray ends a
+        process that uses it after its shutdown.
         """
         with self._guard:
             self._closed = True
@@ -100,7 +100,7 @@ class WorkerGroups:
     ) -> None:
         """Call `target` in a thread whose end is waited for when the groups are closed.
 
-        An error that leaves it is the groups' problem, unless `on_error` takes it.
+        Its error is kept as `problem`, unless `on_error` takes it.
         """
         with self._guard:
             if not self._closed:
@@ -112,7 +112,7 @@ class WorkerGroups:
         self.problem = self.problem or error
 
     def _last_faults(self, grace_seconds: float) -> list[Fault]:
-        """Return what was not shown yet, and which workers did not end in the time they had."""
+        """Return the faults not shown yet, and those of workers that did not end in time."""
         with suppress(self.ray.exceptions.RayError):  # a dispatcher that is gone knows of none
             view = self.ray.get(self.dispatcher.view.remote(self.seen), timeout=ANSWER_SECONDS)
             stay = [
@@ -131,7 +131,7 @@ class WorkerGroups:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _started(self, controller: Any) -> None:
-        """Remember the actor that a group lives and dies with."""
+        """Remember the actor that controls a group, to end it with the group."""
         with self._guard:
             self._controllers.append(controller)
             if self._closed:

@@ -22,6 +22,7 @@ from semisweep.store.files import Location
 from semisweep.store.result_file import encode_row, read_row
 from semisweep.store.store import Store
 from semisweep.store.trial_folder import TrialFolder
+from semisweep.store.trial_records import Result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +39,7 @@ LEADING = ("key", "evaluation", "protocol", "weights", "part", "step", "miou", "
 
 _NAME = re.compile(r"evaluation-([0-9a-f]{20})\.parquet")
 
-Say = Callable[[Mapping[str, object], bool], None]
+Say = Callable[[Result, bool], None]
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def _evaluate_trial(
             is_new = _create(task, _measured(task, trial, method, dataset, device))
             row = _read(task.path)
         assert row is not None
-        say(row, is_new)
+        say(Result(task.folder.key, row), is_new)
 
 
 def _measured(

@@ -46,9 +46,9 @@ def setting_of(labels: Sequence[Label], title: str) -> Setting | None:
         found = [pattern.fullmatch(name) for name in names]
         if not all(found) or len(set(names)) < 3:
             continue
-        groups = [match.groupdict() for match in found if match]
-        prefixes = {group.get("name") or "" for group in groups}
-        values = {name: float(group["value"]) for name, group in zip(names, groups, strict=True)}
+        matches = [match for match in found if match]
+        prefixes = {match.groupdict().get("name") or "" for match in matches}
+        values = {name: float(own["value"]) for name, own in zip(names, matches, strict=True)}
         if len(prefixes) == 1 and len(set(values.values())) == len(names):
             return Setting(prefixes.pop().strip() or named, values)
     return None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from semisweep.report.arms import arms, columns_of, opened, shown_images
 from semisweep.report.axes import Axis
-from semisweep.report.figure import Figure
+from semisweep.report.figure import Entry, Figure
 from semisweep.report.picture_strips import class_legend, colour_text
 from semisweep.report.svg import Plot
 from semisweep.store.resolved_study import ResolvedStudy
@@ -17,6 +17,8 @@ from semisweep.store.store import Store
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from torch import Tensor
+    from torch.nn import Module
 
     from semisweep.data.base import DataSet
     from semisweep.study.request import Roots
@@ -88,9 +90,9 @@ def features(
     from semisweep.networks.network import Network, Output
     from semisweep.training.protocols import Protocol
 
-    seen: list[Any] = []
+    seen: list[Tensor] = []
 
-    def keep(_: Any, __: Any, output: Output) -> None:
+    def keep(_: Module, __: object, output: Output) -> None:
         seen.append(output.fused)
 
     hooks = [m.register_forward_hook(keep) for m in method.modules() if isinstance(m, Network)]
@@ -128,7 +130,13 @@ def flat(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     return points
 
 
-def _figure(dataset: DataSet, places: list[Place], points: Any, name: str, entries: Any) -> Figure:
+def _figure(
+    dataset: DataSet,
+    places: list[Place],
+    points: npt.NDArray[np.float64],
+    name: str,
+    entries: tuple[Entry, ...],
+) -> Figure:
     bounds = [(float(points[:, i].min()), float(points[:, i].max())) for i in (0, 1)]
     room = [0.05 * (high - low) or 1.0 for low, high in bounds]
     axes = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -15,6 +15,8 @@ from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.store import Store
 
 if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
     from semisweep.data.base import DataSet
     from semisweep.data.reading import Pixels
     from semisweep.study.request import Roots
@@ -103,16 +105,16 @@ def colour_text(colour: Sequence[int]) -> str:
     return "#" + "".join(f"{part:02x}" for part in colour)
 
 
-def _cell(picture: Any, told: str, below: str) -> Markup:
+def _cell(picture: Picture, told: str, below: str) -> Markup:
     """Return a picture, no larger than it is shown, as a table's cell that needs no other file."""
     from PIL import Image
 
     exact = picture.mode == "P"
     scale = MOST_PIXELS / max(picture.size)
     if scale < 1:
-        size = tuple(max(1, round(side * scale)) for side in picture.size)
+        width, height = (max(1, round(side * scale)) for side in picture.size)
         kept = Image.Resampling.NEAREST if exact else Image.Resampling.LANCZOS
-        picture = picture.resize(size, kept)
+        picture = picture.resize((width, height), kept)
     sink = io.BytesIO()
     if exact:
         picture.save(sink, "PNG", optimize=True)

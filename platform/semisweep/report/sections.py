@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 from markupsafe import Markup, escape
 
@@ -16,7 +16,7 @@ from semisweep.report.figure import Figure
 from semisweep.report.provenance_facts import facts
 from semisweep.report.svg import interval
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch, Value
-from semisweep.store.resolved_study import Label
+from semisweep.store.resolved_study import Label, Place
 from semisweep.store.snapshot import Snapshot
 from semisweep.tables.cell_texts import EMPTY, NOTHING, CellText, heading, lines
 from semisweep.tables.cell_texts import notes as table_notes
@@ -62,6 +62,19 @@ class Part:
     figures: Sequence[Figure]
     closed: bool = False
     note: str = ""
+
+
+class Heading(TypedDict):
+    """What a section says of a study before its numbers."""
+
+    anchor: str
+    title: str
+    name: str
+    scale: str
+    kind: str
+    finished: int
+    failed: int
+    wanted: int
 
 
 @dataclass(kw_only=True)
@@ -121,7 +134,7 @@ def section(
 
 
 def _parts(
-    table: Table, stored: Snapshot, trials: Mapping[Any, Mapping[str, str]]
+    table: Table, stored: Snapshot, trials: Mapping[Place, Mapping[str, str]]
 ) -> Iterator[Part]:
     over_training = list(curve_plots.learning(table, stored, trials))
     losses = [figure for figure in over_training if "mIoU" not in figure.caption]
@@ -133,7 +146,7 @@ def _parts(
         yield Part(title="Losses", figures=losses, closed=True)
 
 
-def _heading(study: StudyOrSearch, stored: Snapshot) -> dict[str, Any]:
+def _heading(study: StudyOrSearch, stored: Snapshot) -> Heading:
     keys = study.keys
     return {
         "anchor": re.sub(r"[^\w-]+", "-", f"{study.name}-{study.scale}"),
@@ -150,7 +163,7 @@ def _heading(study: StudyOrSearch, stored: Snapshot) -> dict[str, Any]:
 def _lines(
     table: Table,
     column: Label,
-    trials: Mapping[Any, Mapping[str, str]],
+    trials: Mapping[Place, Mapping[str, str]],
     store_path: str,
     data: Sequence[str],
 ) -> Iterator[Line]:

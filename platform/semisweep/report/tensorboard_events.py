@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from semisweep.core.errors import ConfigError, StoreError, unknown
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
@@ -85,7 +84,7 @@ def _write(folder: Path, stored: Snapshot, key: str) -> None:
             f"event files must be writable, got output={folder}: {error.strerror or error}"
         ) from error
 
-    def add(step: int, when: float, summary: Any) -> None:
+    def add(step: int, when: float, summary: Summary) -> None:
         writer.add_event(Event(step=step, wall_time=when, summary=summary))
 
     last = times[steps[-1]] if steps else row.needed("run.finished_at") if row else 0.0
@@ -113,7 +112,7 @@ def _times(steps: list[int], row: Result | None) -> list[float]:
     return [end - seconds * (1 - step / steps[-1]) for step in steps]
 
 
-def _settings(row: Result) -> dict[str, Any]:
+def _settings(row: Result) -> dict[str, bool | int | float | str]:
     """Return method and configuration as TensorBoard's HPARAMS page takes them."""
     start = ("method", "seed", "config.", "data.", "training.")
     return {

@@ -43,7 +43,7 @@ class MeasuredCost:
     disk_bytes: float = 0.0
 
 
-class Wanted(NamedTuple):
+class PlannedTrial(NamedTuple):
     """A trial that is to run."""
 
     kind: Kind
@@ -75,7 +75,7 @@ class Estimate:
     slots: int
 
 
-def estimate(past: Sequence[MeasuredCost], wanted: Sequence[Wanted], slots: int) -> Estimate:
+def estimate(past: Sequence[MeasuredCost], wanted: Sequence[PlannedTrial], slots: int) -> Estimate:
     """Return what `wanted` will cost with `slots` trials at a time, in the order given."""
     rates = rates_of(past)
     known = [trial for trial in wanted if trial.kind in rates]

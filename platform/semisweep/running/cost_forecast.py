@@ -12,19 +12,21 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from semisweep.cluster.connection import places, worker_resources
 from semisweep.cluster.gpu_sharing import gpu_here, gpu_share
-from semisweep.running.cost_estimate import Estimate, Range, Wanted, estimate
+from semisweep.running.cost_estimate import Estimate, PlannedTrial, Range, estimate
 from semisweep.running.cost_history import here, history_of, kind_of_trial, probe
 from semisweep.store import files
+from semisweep.store.json_fields import Fields
 from semisweep.store.resolved_search import StudyOrSearch
 from semisweep.store.store import Store, locate
 from semisweep.study.plan import Plan, plan
 from semisweep.study.request import AUTO, Request
 
 if TYPE_CHECKING:
+    from semisweep.study.resolve import Splits
     from semisweep.training.trial import Trial
 
 MEASURES = {"device_seconds": "device hours", "seconds": "hours"}
@@ -44,7 +46,7 @@ class Forecast:
 
 
 def forecast(names: Sequence[str], request: Request, *, probing: bool = False) -> Forecast:
-    """Return what running some studies would take; refuses what running them would refuse.
+    """Return what running some studies would cost; raises what running them would raise.
 
     With `probing`, kinds of trials without history are trained for a few steps in this process.
     """
@@ -81,7 +83,7 @@ def forecast(names: Sequence[str], request: Request, *, probing: bool = False) -
         known = {own.kind for own in past}
         new = [t for t in missing if kind_of_trial(t, device, workers) not in known]
         past += list(probe(new, splits, device, workers))
-    guess = estimate(past, wanted_of(missing, splits, device, workers), slots)
+    guess = estimate(past, planned_trials(missing, splits, device, workers), slots)
     return Forecast(
         plan=state,
         studies=len(names),
@@ -110,14 +112,14 @@ def slots_of(request: Request) -> tuple[str, int]:
 
 
 def machine_here() -> dict[str, float]:
-    """Return what this machine has, in Ray's words."""
+    """Return this machine's CPUs and GPUs under Ray's names."""
     device, count = here()
     gpus = {"GPU": float(count)} if device == "cuda" else {}
     return {"CPU": float(os.cpu_count() or 1)} | gpus
 
 
 def room_here(worker: Mapping[str, float]) -> int:
-    """Return how many workers that ask for so much fit this machine."""
+    """Return how many such workers fit this machine."""
     return places([machine_here()], worker)
 
 
@@ -132,10 +134,12 @@ def with_share(request: Request, trials: Sequence[Trial], store: Store | None) -
     return replace(request, resources=replace(resources, gpus=share))
 
 
-def wanted_of(trials: Iterable[Trial], splits: Any, device: str, workers: int) -> list[Wanted]:
+def planned_trials(
+    trials: Iterable[Trial], splits: Splits, device: str, workers: int
+) -> list[PlannedTrial]:
     """Return kind and steps of some trials."""
     return [
-        Wanted(
+        PlannedTrial(
             kind_of_trial(trial, device, workers),
             trial.training.total_steps(len(splits.of(trial.data).unlabelled)),
         )
@@ -177,7 +181,7 @@ def problems(guess: Estimate, request: Request, device: str) -> Iterator[str]:
 
 
 def _on_a_gpu(guess: Estimate, share: float, have: float) -> Iterator[str]:
-    """Yield what would not fit where trials that ask for a share of a GPU are on one together."""
+    """Yield what would not fit where several trials share a GPU."""
     together = max(1, int(1 / share + 1e-9))
     needed = (guess.memory_bytes or 0) * together
     if have and needed > have:
@@ -236,13 +240,26 @@ def size(count: float) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
+@dataclass(frozen=True, kw_only=True)
+class KeptEstimate:
+    """What some trials were expected to cost before they ran; a file in `plans/` of a store."""
+
+    study: str
+    scale: str
+    made_at: float  # seconds since 1970
+    keys: tuple[str, ...]
+    seconds: Range | None
+    device_seconds: Range | None
+    unknown: int  # trials that it leaves out
+
+
 def remember(
-    store: Store, name: str, trials: Mapping[str, Trial], splits: Any, request: Request
+    store: Store, name: str, trials: Mapping[str, Trial], splits: Splits, request: Request
 ) -> None:
     """Keep what `trials` (by key), which are about to run, are expected to cost."""
     request = with_share(request, list(trials.values()), store)
     device, slots = slots_of(request)
-    wanted = wanted_of(trials.values(), splits, device, request.resources.workers)
+    wanted = planned_trials(trials.values(), splits, device, request.resources.workers)
     guess = estimate(history_of(store), wanted, slots)
     made = {"format": 1, "study": name, "scale": request.scale, "made_at": time.time()}
     folder = store.root / "plans"
@@ -252,6 +269,32 @@ def remember(
     files.write_json(
         folder / f"{number:04d}.json", made | {"keys": list(trials), "estimate": asdict(guess)}
     )
+
+
+def kept_estimates(store: Store) -> Iterator[KeptEstimate]:
+    """Yield the estimates that a store keeps, in order; raise `StoreError` for another file."""
+    for name in sorted(entry.name for entry in files.scan(store.root / "plans")):
+        path = store.root / "plans" / name
+        found = files.read_json(path) if name.endswith(".json") else None
+        if found is not None:
+            fields = Fields(found, "an estimate of costs", path)
+            guess = fields.inner("estimate", "what it expects")
+            yield KeptEstimate(
+                study=fields.text("study"),
+                scale=fields.text("scale"),
+                made_at=fields.number("made_at"),
+                keys=fields.texts("keys"),
+                seconds=_range(guess, "seconds"),
+                device_seconds=_range(guess, "device_seconds"),
+                unknown=guess.integer("unknown"),
+            )
+
+
+def _range(fields: Fields, name: str) -> Range | None:
+    if fields.values.get(name) is None:
+        return None
+    low, middle, high = fields.numbers(name)
+    return Range(low, middle, high)
 
 
 class Score(NamedTuple):
@@ -265,26 +308,22 @@ class Score(NamedTuple):
 
 def scores(store: Store) -> list[Score]:
     """Return the scores of all estimates whose trials have finished, in order."""
-    names = sorted(entry.name for entry in files.scan(store.root / "plans"))
-    plans = (files.read_json(store.root / "plans" / name) for name in names if name[-5:] == ".json")
-    return [score for made in plans if made for score in _scored(store, made)]
+    return [score for made in kept_estimates(store) for score in _scored(store, made)]
 
 
-def _scored(store: Store, made: Mapping[str, Any]) -> Iterator[Score]:
+def _scored(store: Store, made: KeptEstimate) -> Iterator[Score]:
     from semisweep.store.query import results
 
-    rows = list(results(store, made["keys"]).values())
-    guess = made["estimate"]
-    if not rows or len(rows) < len(made["keys"]) or guess["unknown"]:
+    rows = list(results(store, made.keys).values())
+    if not rows or len(rows) < len(made.keys) or made.unknown:
         return
-    truths = {
-        "device_seconds": sum(row.needed("run.device_seconds") for row in rows),
-        "seconds": max(row.needed("run.finished_at") for row in rows) - made["made_at"],
-    }
-    for measure, truth in truths.items():
-        if guess[measure] is not None:
-            name = f"{made['study']} {made['scale']}"
-            yield Score(name, measure, Range(*guess[measure]), truth)
+    name = f"{made.study} {made.scale}"
+    if made.device_seconds is not None:
+        truth = sum(row.needed("run.device_seconds") for row in rows)
+        yield Score(name, "device_seconds", made.device_seconds, truth)
+    if made.seconds is not None:
+        truth = max(row.needed("run.finished_at") for row in rows) - made.made_at
+        yield Score(name, "seconds", made.seconds, truth)
 
 
 def score_lines(store: Store) -> Iterator[str]:

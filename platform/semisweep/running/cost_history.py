@@ -1,12 +1,12 @@
-"""What a store, and a probe in this process, tell of the cost of trials."""
+"""The cost of trials as measured: by a store's results, or a probe in this process."""
 
 from __future__ import annotations
 
 import gc
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from semisweep.core.config import flatten
 from semisweep.running.cost_estimate import Kind, MeasuredCost
@@ -25,24 +25,24 @@ DISK_TRIALS = 3  # of a kind, whose folders are measured
 PROBE_STEPS = 3
 
 
-def kind_of(fields: Mapping[str, Any], device: str, workers: int) -> Kind:
-    """Return the kind of a trial from its flat configuration."""
+def kind_of(row: Result, device: str, workers: int) -> Kind:
+    """Return the kind of a trial from a row that has its configuration."""
     from semisweep.training.trial import current_path
 
     networks = ",".join(
-        f"{name.removeprefix('config.')}={fields[name]}"
-        for name in sorted(fields)
+        f"{name.removeprefix('config.')}={row[name]}"
+        for name in sorted(row)
         if name.startswith("config.")
         and name.rpartition(".")[2] in NETWORK_FIELDS
-        and fields[name] is not None
+        and row[name] is not None
     )
     return Kind(
-        method=current_path(str(fields["method"])),
+        method=current_path(row.method or ""),
         networks=networks,
-        crop_pixels=int(fields["training.crop_pixels"]),
-        labelled_batch=int(fields["training.labelled_batch"]),
-        unlabelled_batch=int(fields["training.unlabelled_batch"]),
-        precision=str(fields["training.precision"]),
+        crop_pixels=int(row.needed("training.crop_pixels")),
+        labelled_batch=int(row.needed("training.labelled_batch")),
+        unlabelled_batch=int(row.needed("training.unlabelled_batch")),
+        precision=row.text("training.precision") or "",
         device=device.partition(":")[0],
         workers=workers,
     )
@@ -50,7 +50,7 @@ def kind_of(fields: Mapping[str, Any], device: str, workers: int) -> Kind:
 
 def kind_of_trial(trial: Trial, device: str, workers: int) -> Kind:
     """Return the kind of a trial that is to run."""
-    return kind_of(flatten(trial.encoded()), device, workers)
+    return kind_of(Result("", flatten(trial.encoded())), device, workers)
 
 
 def history_of(store: Store | None) -> list[MeasuredCost]:

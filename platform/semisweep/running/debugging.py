@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from semisweep.checks.validation import check_study
 from semisweep.cluster.trial_execution import execute
@@ -12,6 +11,7 @@ from semisweep.core.device import begin_measuring, initialise
 from semisweep.core.errors import ConfigError, unknown
 from semisweep.running.job_sources import job_for, outcome_note
 from semisweep.store.store import Store
+from semisweep.store.trial_records import TrialProgress
 from semisweep.study.catalogue import find_study
 from semisweep.study.declaration import Column, Row, Search, Study
 from semisweep.study.request import Request
@@ -48,10 +48,11 @@ def debug_trial(
     key = splits.key(trial)
     say(f"trial {key}: {arm.name}, {setting.name}, seed {seed}")
 
-    def report(said: Mapping[str, Any]) -> None:
-        if "row" in said:
-            terms = {name: value for name, value in said["row"].items() if ".iou." not in name}
-            say("  ".join(f"{name}={_short(value)}" for name, value in terms.items()))
+    def report(told: TrialProgress) -> None:
+        if told.evaluation is not None:
+            terms = told.evaluation.values.items()
+            shown = (f"{name}={_short(value)}" for name, value in terms if ".iou." not in name)
+            say("  ".join(shown))
 
     job = replace(job_for(key, trial, store, splits, request), device=device)
     initialise(device)

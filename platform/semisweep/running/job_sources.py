@@ -1,9 +1,8 @@
-"""Jobs of trials, the source that hands out a list of them, and what is kept of their ends."""
+"""Jobs made of trials, the source that hands out a list of them, and their outcomes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from semisweep.cluster.job import Job, Outcome
 from semisweep.cluster.machine_data import known_digest
@@ -17,7 +16,7 @@ from semisweep.training.trial import Trial
 def job_for(
     key: str, trial: Trial, store: Store, splits: Splits, request: Request, label: str = ""
 ) -> Job:
-    """Return what a worker needs to know of a trial; `label` is what people know it by."""
+    """Return the job of a trial; `label` is its name for people."""
     return Job(
         key=key,
         trial=trial.encoded(),
@@ -57,7 +56,7 @@ class JobList:
         self.progress.finished(key, outcome.status, note)
 
 
-def keep_failure(store: Store, outcome: Outcome, trial: Mapping[str, Any]) -> None:
+def keep_failure(store: Store, outcome: Outcome, trial: Mapping[str, object]) -> None:
     """Write the failure of a trial whose worker could not do so itself."""
     key, error, folder = outcome.key, outcome.error, store.trial(outcome.key)
     known = folder.failure()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from types import ModuleType
 
 from semisweep.checks.validation import check_place, check_study, sample_trials
 from semisweep.cluster.connection import Connection
@@ -16,7 +16,7 @@ from semisweep.cluster.sweep import sweep
 from semisweep.evaluation.pseudo_label_results import measure, measured_keys
 from semisweep.running.cost_forecast import remember
 from semisweep.running.job_sources import JobList, job_for
-from semisweep.running.preparation import Prepared, Say, looks_finished, prepare
+from semisweep.running.preparation import Prepared, Say, has_all_results, prepare
 from semisweep.store.store import Store
 from semisweep.study.catalogue import find_study
 from semisweep.study.declaration import Search, Study
@@ -28,9 +28,8 @@ from semisweep.tables.image_tests import image_tests
 def run(names: Sequence[str], request: Request, say: Say = lambda text: None) -> Store:
     """Bring every trial of some studies to a result or a failure; return the store that has them.
 
-    `say` gets warnings. Ray starts first, and its workers while the studies are still being
-    imported, unless the store says that nothing is left to run, or there are fields, data or
-    workers of the user to check.
+    `say` gets warnings. Ray starts before the studies are imported, unless the store has all
+    results already, or the request has options that must be checked first.
     """
     for name in names:
         check_place(name, request)
@@ -40,26 +39,26 @@ def run(names: Sequence[str], request: Request, say: Say = lambda text: None) ->
 
         request = replace(request, roots=smoke_roots(request))
     with Connection(request.resources) as connection:
-        if is_plain(request) and not all(looks_finished(name, request, store) for name in names):
+        if is_plain(request) and not all(has_all_results(name, request, store) for name in names):
             connection.connect()
-        studies = [wanted(find_study(name), request) for name in names]
-        apart = [study for study in studies if request.race or isinstance(study, Search)]
+        studies = [to_run(find_study(name), request) for name in names]
+        adaptive = [study for study in studies if request.race or isinstance(study, Search)]
         tables = [
             prepare(study, request, check_study(study, request), store, say)
             for study in studies
             if isinstance(study, Study) and not request.race
         ]
-        connection.pack = packer(request, store, tables, apart, say)
+        connection.pack = packer(request, store, tables, adaptive, say)
         run_tables(tables, request, connection, store)
-        look_closer(tables, request, store, say)
-        for study in apart:
+        measure_finished(tables, request, store, say)
+        for study in adaptive:
             check_study(study, request)
-        if apart and not tables:
-            run_apart(apart.pop(0), request, connection, store, say)
-    for study in apart:
+        if adaptive and not tables:
+            run_search_or_race(adaptive.pop(0), request, connection, store, say)
+    for study in adaptive:
         with Connection(request.resources) as own:
             own.pack = packer(request, store, [], [study], say)
-            run_apart(study, request, own, store, say)
+            run_search_or_race(study, request, own, store, say)
     return store
 
 
@@ -67,22 +66,22 @@ def packer(
     request: Request,
     store: Store,
     tables: Sequence[Prepared],
-    apart: Sequence[Study | Search],
+    adaptive: Sequence[Study | Search],
     say: Say,
-) -> Callable[[Any], float | None]:
-    """Return what tells, of a cluster, which share of a GPU the trials of a request need."""
+) -> Callable[[ModuleType], float | None]:
+    """Return a function that tells which share of a cluster's GPU the trials of a request need."""
 
-    def pack(ray: Any) -> float | None:
+    def pack(ray: ModuleType) -> float | None:
         from semisweep.cluster.gpu_sharing import gpu_share, smallest_gpu
 
         room = smallest_gpu(ray)
         trials = [table.trials[key] for table in tables for key in table.missing]
-        races = [study for study in apart if not isinstance(study, Search)]
+        races = [study for study in adaptive if not isinstance(study, Search)]
         trials += [trial for study in races for trial in sample_trials(study, request)]
         share, why = None, "a trial like one of these was never measured on one"
         if request.resources.workers > 1:
             why = "several workers must have one each"
-        elif len(races) < len(apart):
+        elif len(races) < len(adaptive):
             why = "what a search will ask for is not known"
         else:
             share = gpu_share(trials, store, room)
@@ -93,8 +92,8 @@ def packer(
     return pack
 
 
-def look_closer(tables: Sequence[Prepared], request: Request, store: Store, say: Say) -> None:
-    """Measure of finished trials what tables show beside results: pseudo-labels, other images."""
+def measure_finished(tables: Sequence[Prepared], request: Request, store: Store, say: Say) -> None:
+    """Measure what tables show of finished trials beside results: pseudo-labels, image tests."""
     finished = {key for prepared in tables for key in prepared.finished}
     trained = {key for prepared in tables for key in prepared.missing}
     finished |= store.ends(trained).finished if trained else set()
@@ -104,8 +103,8 @@ def look_closer(tables: Sequence[Prepared], request: Request, store: Store, say:
         image_tests(prepared.table, store, finished, make=True)
 
 
-def wanted(study: Study | Search, request: Request) -> Study | Search:
-    """Return what is to be run of a study: all, or as much as shows that it runs."""
+def to_run(study: Study | Search, request: Request) -> Study | Search:
+    """Return the study to run: a smoke run's is reduced."""
     if request.smoke and isinstance(study, Study):
         from semisweep.study.smoke import reduced
 
@@ -113,10 +112,10 @@ def wanted(study: Study | Search, request: Request) -> Study | Search:
     return study
 
 
-def run_apart(
+def run_search_or_race(
     study: Study | Search, request: Request, connection: Connection, store: Store, say: Say
 ) -> None:
-    """Run a search, or race the rows of a table: what comes next depends on what has ended."""
+    """Run a search, or race the rows of a table: the next trials depend on finished ones."""
     if isinstance(study, Search):
         from semisweep.running import search_run as searching
 
@@ -133,7 +132,7 @@ def run_apart(
 
 
 def is_plain(request: Request) -> bool:
-    """Return whether hardly anything in a request could be wrong that needs the study to tell."""
+    """Return whether a request has no options that must be checked against the study."""
     plain = not request.changes and request.resources.workers == 1
     plain = plain and request.resources.gpus != AUTO
     if request.smoke or not plain:
@@ -153,10 +152,10 @@ def run_tables(
     metrics: dict[str, str] = {}
     study = tables[0].table.name if len(tables) == 1 else "several"
     for prepared in reversed(tables):
-        own = trial_names(prepared.table)
+        named = trial_names(prepared.table)
         prefix = f"{prepared.table.name}, " if len(tables) > 1 else ""
-        names |= {key: prefix + name for key, name in own.items()}
-        metrics |= dict.fromkeys(own, prepared.table.metric)
+        names |= {key: prefix + name for key, name in named.items()}
+        metrics |= dict.fromkeys(named, prepared.table.metric)
     for prepared in tables:
         for key in prepared.missing:
             label = f"{study}: {names[key]}"
@@ -164,12 +163,13 @@ def run_tables(
     if not jobs:
         return
     for prepared in tables:
-        trials = {key: prepared.trials[key] for key in prepared.missing}
-        if trials:
-            remember(store, prepared.table.name, trials, prepared.splits, request)
+        if prepared.missing:
+            own = {key: prepared.trials[key] for key in prepared.missing}
+            remember(store, prepared.table.name, own, prepared.splits, request)
     if request.resources.address:
         connection.connect()
-        for dataset in dict.fromkeys(job.trial["data"]["name"] for job in jobs.values()):
+        trials = (table.trials[key] for table in tables for key in table.missing)
+        for dataset in dict.fromkeys(trial.data.name for trial in trials):
             check_machines(connection.ray, dataset, request)
     with SweepProgress(len(jobs), names) as progress:
         source = JobList(list(jobs.values()), progress, store, metrics)

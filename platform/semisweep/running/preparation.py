@@ -1,4 +1,4 @@
-"""What a run of a table is about to do: its trials, its look at them, and what is missing."""
+"""Preparing a run of a table: its trials, its interim analysis, and what is missing."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Prepared:
 
 
 def prepare(study: Study, request: Request, splits: Splits, store: Store, say: Say) -> Prepared:
-    """Return what running a study comes to; keeps its resolved table in the store.
+    """Resolve a study, keep its table in the store, and return what is to run.
 
-    Its arms are checked before, if any of them is to be trained. Raises `ConfigError` for an arm
-    that must not be, and for a look that was not planned.
+    If anything is to be trained, its arms are checked. Raises `ConfigError` for an arm that is
+    refused, and for an interim analysis that was not planned.
     """
     stored = store.read_table(study.name, request.stored_scale)
     look = chosen_look(stored, request, store)
@@ -69,7 +69,7 @@ def prepare(study: Study, request: Request, splits: Splits, store: Store, say: S
 
 
 def adapted(request: Request) -> Callable[[Trial], Trial] | None:
-    """Return what becomes of every trial of a request, if anything does."""
+    """Return a function that changes every trial of a request; None where there is none."""
     if not request.smoke:
         return None
     from semisweep.study.smoke import shortened
@@ -78,7 +78,7 @@ def adapted(request: Request) -> Callable[[Trial], Trial] | None:
 
 
 def chosen_look(stored: ResolvedStudy | None, request: Request, store: Store) -> InterimAnalysis:
-    """Return which look at a table a request is for: the next one, if it is to be topped up."""
+    """Return the interim analysis that a request is for: the next one for `--top-up`."""
     same = stored is not None and stored.changes == dict(request.changes)
     stored = stored if same else None
     if request.top_up:
@@ -109,7 +109,7 @@ def checked_notes(
     *,
     needed: bool,
 ) -> list[str]:
-    """Return what the table must say of the check of its arms, which is made if it is needed."""
+    """Check the arms of a table where needed; return the notes that the table must have of it."""
     from semisweep.checks.remembered_checks import UNCHECKED, carried_note, check_before
 
     if request.smoke:
@@ -125,7 +125,7 @@ def checked_notes(
     return []
 
 
-def looks_finished(name: str, request: Request, store: Store) -> bool:
+def has_all_results(name: str, request: Request, store: Store) -> bool:
     """Return whether the store has all results of the study as it ran last; reads a few files."""
     asks_more = request.retry_failed or request.continue_stopped or request.trials or request.race
     if request.changes or request.seeds or request.top_up or asks_more:

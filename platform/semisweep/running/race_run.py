@@ -259,7 +259,7 @@ def _columns(table: ResolvedStudy) -> Iterator[Column]:
 
 
 def _seeds_first(replicate: str) -> tuple[int, int]:
-    """Return what puts every draw's first seed before any second one."""
+    """Return a sort key that puts every draw's first seed before any second one."""
     draw, _, seed = replicate.partition("/")
     return int(seed), int(draw)
 

@@ -46,8 +46,8 @@ def run_search(
 ) -> None:
     """Suggest and run trials until the search has as many as it asks for.
 
-    One process at a time: others would suggest without knowing of each other. The next one goes on
-    where that ends, however it does.
+    One process at a time runs a search: two would suggest without knowing of each other. Another
+    process goes on when that one has ended or died.
     """
 
     def wait() -> None:
@@ -62,9 +62,9 @@ def run_search(
 def turn(
     store: Store, name: str, scale: str, wait: Callable[[], object]
 ) -> Iterator[Callable[[], None]]:
-    """Hold the right to go on with a search; `wait` is called once if another process has it.
+    """Hold the lock of a search; `wait` is called once if another process has it.
 
-    Yields what raises `LeaseError` when another process has taken the right over.
+    Yields a function that raises `LeaseError` when another process has taken it over.
     """
     folder, waits = f"searches/{digest([name, scale])}", False
     while True:
@@ -211,7 +211,7 @@ class Suggestions:
         return any(entry.key in self.pending for entry in seen)
 
     def _sight(self, number: int) -> int:
-        """Return how many trials, from the first, a suggestion may know the end of."""
+        """Return of how many trials, from the first, a suggestion may know the outcome."""
         return max(0, number - self.lag + 1) if self.lag else number
 
     def _seen(self) -> dict[str, Observation]:
@@ -258,7 +258,7 @@ class Suggestions:
         )
 
     def _among(self, number: int) -> list[str] | None:
-        """Return the keys that a trial's rungs look at; None: of all there are by then."""
+        """Return the keys of the trials that rungs compare with; None: all there are by then."""
         if not self.lag:
             return None
         return [entry.key for entry in self.entries[: self._sight(number)]]

@@ -7,17 +7,16 @@ on, and stands: whatever is killed, a search that is run again decides the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from semisweep.core.errors import ConfigError
 from semisweep.store import stopped_trial
 from semisweep.store.resolved_search import Direction, RungDecision
 from semisweep.store.store import Store
 from semisweep.store.trial_folder import TrialFolder
+from semisweep.store.trial_records import Evaluation, TrialProgress
 
-Row = Mapping[str, Any]
 TINY = 1e-9  # of a step, which fractions of their number may be off
 
 
@@ -51,12 +50,11 @@ class Rungs:
         """Say after which steps there are evaluations."""
         self.at = rung_steps(self.rule.rungs, evaluations, total_steps)
 
-    def judge(self, row: Row) -> bool:
-        """Return whether the trial is to stop after an evaluation with this row of its history."""
-        step = int(row["step"])
-        if step not in self.at:
+    def judge(self, evaluation: Evaluation) -> bool:
+        """Return whether the trial is to stop after an evaluation."""
+        if evaluation.step not in self.at:
             return False
-        decision = self._known(step) or self._decide(step, row)
+        decision = self._known(evaluation.step) or self._decide(evaluation)
         return decision.stop
 
     def stopping(self) -> tuple[float, str]:
@@ -75,15 +73,16 @@ class Rungs:
     def _known(self, step: int) -> RungDecision | None:
         return next((own for own in self._decisions() if own.step == step), None)
 
-    def _decide(self, step: int, row: Row) -> RungDecision:
-        rung, metric = self.at[step], self.rule.metric
-        if metric not in row:
+    def _decide(self, evaluation: Evaluation) -> RungDecision:
+        step, metric = evaluation.step, self.rule.metric
+        rung, value = self.at[step], evaluation.number(metric)
+        if value is None:
+            known = (name for name in evaluation.values if name.startswith("val."))
             raise ConfigError(
                 f"a rung must judge by a column of the history, got metric={metric!r}; "
-                f"there are: {', '.join(name for name in row if name.startswith('val.'))[:200]}"
+                f"there are: {', '.join(known)[:200]}"
             )
         against = self._against(rung)
-        value = float(row[metric])
         stop = falls_behind(
             value,
             list(against.values()),
@@ -156,12 +155,13 @@ def value_at(folder: TrialFolder, rung: float, metric: str) -> float | None:
 
 
 def listener(
-    rungs: Rungs | None, report: Callable[[Row], object], stop: str
-) -> Callable[[Row], object]:
+    rungs: Rungs | None, report: Callable[[TrialProgress], object], stop: str
+) -> Callable[[TrialProgress], object]:
     """Return a report that passes on what it is told, and answers `stop` where a rung says so."""
 
-    def said(message: Row) -> object:
-        report(message)
-        return stop if rungs and "row" in message and rungs.judge(message["row"]) else None
+    def told(progress: TrialProgress) -> object:
+        report(progress)
+        evaluation = progress.evaluation
+        return stop if rungs and evaluation and rungs.judge(evaluation) else None
 
-    return said
+    return told

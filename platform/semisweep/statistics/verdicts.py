@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -57,10 +57,9 @@ def decide(
     means, stds = [item.mean for item in known], [item.std for item in known]
     found = judge(means, stds, [item.n for item in known], margin=margin, alpha=alpha)
     differs = found.better | found.worse
-    levels: dict[str, Any] = {  # the correction divides by what is still open
-        "alpha": alpha / max(1, int((~differs).sum())),
-        "alpha_equivalent": alpha / max(1, int((~found.equivalent).sum())),
-    }
+    # The correction divides by what is still open.
+    level = alpha / max(1, int((~differs).sum()))
+    level_equivalent = alpha / max(1, int((~found.equivalent).sum()))
     decisions: list[Decision | None] = []
     for index, item in enumerate(known):
         verdict: Verdict = "inconclusive"
@@ -70,7 +69,14 @@ def decide(
             verdict = "equivalent"
         more = None
         if verdict == "inconclusive":
-            more = further_replicates(item.mean, item.std, item.n, margin=margin, **levels)
+            more = further_replicates(
+                item.mean,
+                item.std,
+                item.n,
+                margin=margin,
+                alpha=level,
+                alpha_equivalent=level_equivalent,
+            )
         decision = Decision(verdict, float(found.p[index]), bool(found.equivalent[index]), more)
         decisions.append(decision if item.n else None)
     return decisions
@@ -207,5 +213,5 @@ def _ratio(mean: Numbers, std: Numbers, n: Numbers) -> Numbers:
         return np.where((mean == 0) & (error == 0), 0.0, mean / error)
 
 
-def _known(p: Any, std: Numbers, n: Numbers) -> Numbers:
+def _known(p: npt.ArrayLike, std: Numbers, n: Numbers) -> Numbers:
     return np.where(np.isnan(std) | (n < 2), np.nan, np.asarray(p, dtype=np.float64))

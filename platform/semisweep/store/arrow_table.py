@@ -1,8 +1,8 @@
 """Rows of many trials as one Arrow table that gives back exactly the rows it was made of.
 
-Trials have different columns, and one column may hold numbers in one trial and text in another. So
-a sheet knows of each trial its rows and its columns in their order, and keeps what Arrow has no one
-type for as JSON text. The same trials give the same answers, however they are split over sheets.
+Trials have different columns, and a column may hold numbers in one trial and text in another. So a
+sheet keeps the number of rows and the columns of each trial, and columns of mixed types as JSON
+text. The same trials give the same answers, however they are divided into sheets.
 """
 
 from __future__ import annotations

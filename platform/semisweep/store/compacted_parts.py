@@ -3,10 +3,10 @@
 <root>/results/part-<digest>.parquet   rows of results and failures
 <root>/history/part-<digest>.parquet   rows of evaluations, of trials that ended
 
-A part is never changed and never trusted: it stands for a trial only while the file that its rows
-came from has the size and the time of change it had then, and is read only when its content matches
-the checksum in its name. For all other trials the files under trials/ are read. So readers need no
-lock, and whatever happens to parts costs time and never an answer.
+A part is never changed. Its rows of a trial are used only while the trial's own file has the size
+and the time of change that it had when they were copied, and only if the part matches the checksum
+in its name. For all other trials the files under trials/ are read. So readers need no lock, and a
+part that is lost or damaged costs time, never an answer.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Kind:
-    """What a folder of parts holds; the first of `sources` that a trial has is where it lies."""
+    """A kind of parts; a trial's rows are in the first of the files `sources` that it has."""
 
     name: str
     sources: tuple[str, ...]
@@ -79,7 +79,7 @@ class Kind:
             return [] if row is None else [{**row, "key": folder.key}]
         if source == FAILURE:
             return _failure_rows(folder)
-        return [{"key": folder.key, **row} for row in folder.read_history()]
+        return [{"key": folder.key, **row.values} for row in folder.evaluations()]
 
 
 RESULTS = Kind("results", (RESULT, FAILURE))
@@ -141,7 +141,7 @@ def collect(
     columns: Sequence[str] | None = None,
     where: Mapping[str, Sequence[Any]] | None = None,
 ) -> list[Sheet]:
-    """Return the rows of those of `keys` that have some, and of those the ones of `where`.
+    """Return the rows of the trials `keys` that satisfy `where`.
 
     `columns` always has "key".
     """
@@ -161,10 +161,10 @@ def collect_apart(
     where: Mapping[str, Sequence[Any]] | None = None,
     needed: Sequence[str] | None = None,
 ) -> tuple[list[Sheet], list[TrialRows]]:
-    """Return what parts know of `keys`, and apart from it what had to be read from the trials.
+    """Return the rows of `keys` from parts, and apart from them those read from trials' own files.
 
-    Of the latter `needed` says which columns, and nothing is filtered. Parts that are damaged are
-    named in a warning, and done without. Imports no pandas.
+    Of the latter only the columns `needed` are read, unfiltered. Damaged parts are named in a
+    warning and not used. Imports no pandas.
     """
     left = kind.stamps(store, keys)
     sheets = []
@@ -208,7 +208,7 @@ def open_parts(
 
 
 def write_part(store: Store, kind: Kind, sheet: Sheet) -> Location:
-    """Write a sheet as a part, whole or not at all, and return its path."""
+    """Write a sheet as a part, atomically, and return its path."""
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 

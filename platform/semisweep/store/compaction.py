@@ -1,8 +1,8 @@
-"""Compaction: parts made of what lies in many small files; all of it can be made anew.
+"""Compaction: copies the rows of many small files into a few parts, which can be made again.
 
-A new part is whole before it has its name, and only when all new ones are in place do the ones go
-that they stand for. A compaction killed at any moment leaves parts too many, which hold equal rows,
-or too few, and then readers read the trials themselves.
+New parts are written atomically, and old ones are removed only when all new ones are in place. A
+compaction that is killed leaves either too many parts, with equal rows, or too few; then readers
+read the trials' own files.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def compact(store: Store, *, wait: bool = True) -> list[Compacted]:
 
 
 def compact_after_sweep(store: Store) -> None:
-    """Compact, if nobody else does, and only warn where it fails: it is no part of any result."""
+    """Compact unless another process does; an error is only a warning, as no result needs it."""
     try:
         for done in compact(store, wait=False):
             for text in done.unreadable:
@@ -86,8 +86,8 @@ def _compact(store: Store, kind: Kind, stamps: Mapping[str, Stamp]) -> Compacted
 def _worth_keeping(parts: Iterable[Part], stamps: Mapping[str, Stamp]) -> list[Part]:
     """Return the parts that stay as they are.
 
-    Those do not that hold a trial which has changed, has gone, or is in another one; nor the small
-    ones when they are many.
+    Parts go that have a trial which has changed, was removed, or is in another part, and small
+    parts when there are many.
     """
     kept: list[Part] = []
     covered: set[str] = set()
@@ -108,7 +108,7 @@ def _is_small(part: Part) -> bool:
 def _still_true(
     parts: Iterable[Part], kept: Iterable[Part], stamps: Mapping[str, Stamp]
 ) -> tuple[list[Sheet], set[str]]:
-    """Return what still holds of parts that go, most first, and its keys and those of `kept`."""
+    """Return the rows still true of parts that go, the largest first, and all keys covered."""
     covered = {entry.key for part in kept for entry in part.entries}
     sheets = []
     for part in parts:
@@ -160,7 +160,7 @@ def _new_sheets(
 def _read(
     store: Store, kind: Kind, keys: Iterable[str], unreadable: list[str]
 ) -> Iterator[TrialRows]:
-    """Yield what the trials hold, but not what changes while it is read or cannot be."""
+    """Yield the rows of trials, without those that change while they are read or cannot be."""
     for key in keys:
         folder = store.trial(key)
         stamp = kind.stamp(folder)

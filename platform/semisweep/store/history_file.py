@@ -13,11 +13,11 @@ import os
 from collections.abc import Mapping, Sequence
 from io import FileIO
 from pathlib import Path
-from typing import Any
 
 from semisweep.core.errors import StoreError
 from semisweep.store.files import Location, make_folder, plain, replacing, writing
 from semisweep.store.json_fields import Fields
+from semisweep.store.trial_records import Evaluation
 
 
 def append(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
@@ -39,20 +39,20 @@ def append(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
                 raise
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read(path: Path) -> list[Evaluation]:
     """Return the rows; an absent journal has none."""
-    return [_row(line, path) for line in _lines(path)]
+    return [_evaluation(line, path) for line in _lines(path)]
 
 
-def parse(data: bytes, path: Location) -> list[dict[str, Any]]:
+def parse(data: bytes, path: Location) -> list[Evaluation]:
     """Return the rows of a whole journal, which `path` names in errors."""
-    return [_row(line, path) for line in data.splitlines()]
+    return [_evaluation(line, path) for line in data.splitlines()]
 
 
 def cut(path: Path, step: int) -> None:
     """Drop the rows whose "step" is beyond `step`, and a torn last line."""
     lines = _lines(path)
-    kept = b"".join(line for line in lines if int(_row(line, path)["step"]) <= step)
+    kept = b"".join(line for line in lines if _evaluation(line, path).step <= step)
     if path.exists() and path.stat().st_size != len(kept):
         with replacing(path) as file:
             file.write(kept)
@@ -75,10 +75,11 @@ def _lines(path: Path) -> list[bytes]:
     return data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
 
 
-def _row(line: bytes, path: Location) -> dict[str, Any]:
+def _evaluation(line: bytes, path: Location) -> Evaluation:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise StoreError(f"a line of a history must be JSON, got path={path}: {error}") from error
-    Fields(row, "a line of a history", path).integer("step")
-    return {name: math.nan if value is None else value for name, value in row.items()}
+    fields = Fields(row, "a line of a history", path)
+    values = {name: math.nan if value is None else value for name, value in fields.values.items()}
+    return Evaluation(fields.integer("step"), values)

@@ -11,11 +11,11 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from semisweep.store import files
 from semisweep.store.files import Location, plain
 from semisweep.store.history_file import parse
+from semisweep.store.trial_records import Evaluation
 
 _NAME = re.compile(r"history-(\d+)\.jsonl")
 _READERS = 8
@@ -35,13 +35,13 @@ def append(
     return number + 1
 
 
-def read(folder: Location) -> list[dict[str, Any]]:
+def read(folder: Location) -> list[Evaluation]:
     """Return the rows; a folder without segments has none."""
     found = names(folder)
     if not found:
         return []
 
-    def rows(name: str) -> list[dict[str, Any]]:
+    def rows(name: str) -> list[Evaluation]:
         return parse((folder / name).read_bytes(), folder / name)
 
     with ThreadPoolExecutor(min(_READERS, len(found))) as pool:
@@ -53,12 +53,12 @@ def cut(folder: Location, step: int) -> None:
     for name in reversed(names(folder)):
         path = folder / name
         rows = parse(path.read_bytes(), path)
-        kept = [row for row in rows if int(row["step"]) <= step]
+        kept = [row for row in rows if row.step <= step]
         if not kept:
             path.unlink(missing_ok=True)
         elif len(kept) < len(rows):
             with files.replacing(path) as file:
-                file.write(encode(kept))
+                file.write(encode(row.values for row in kept))
 
 
 def names(folder: Location) -> list[str]:

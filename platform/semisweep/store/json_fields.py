@@ -84,6 +84,11 @@ class Fields:
             raise self.wrong(name, "a list of numbers")
         return tuple(found)
 
+    def numbers_or_nan(self, name: str) -> tuple[float, ...]:
+        """Return a list of numbers; null, as which JSON keeps what is no number, is NaN."""
+        values = [math.nan if value is None else value for value in self._list(name, None)]
+        return Fields({name: values}, self.what, self.path).numbers(name)
+
     def integers(self, name: str) -> tuple[int, ...]:
         """Return a list of whole numbers."""
         values = self._list(name, None)

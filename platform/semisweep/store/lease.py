@@ -1,11 +1,11 @@
-"""Leases: a right that one process holds as long as it says so often enough.
+"""Leases: locks that a process keeps by renewing them in time.
 
-<folder>/lease-000007.json   who has, or had, the right for the seventh time, and its last sign
+<folder>/lease-000007.json   the seventh holder, and when it last renewed its lease
 
-The right is passed on by creating the next number, which succeeds for one process only: the number
-is also what fences off whoever had the right before. Holders write their own file anew every third
-of the time to live. Nobody's wall clock is asked: a lease has ended when its file has not changed
-for its time to live, as measured by whoever watches it.
+The next holder creates the file of the next number, which succeeds for one process only. Its number
+also fences off earlier holders. A holder rewrites its file every third of the time to live. No wall
+clock is needed: a lease has ended when its file has not changed for its time to live, measured by
+the process that watches it.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ logger = logging.getLogger(__name__)
 
 
 class Clock:
-    """How a process measures and spends time; tests have others."""
+    """The clock of a process; tests have their own."""
 
     def now(self) -> float:
-        """Return seconds that only ever grow, whatever happens to the wall clock."""
+        """Return the seconds of a monotonic clock."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -48,7 +48,7 @@ class Clock:
 
 
 class Lease:
-    """A right that this process holds until `release`; a thread of its own renews it."""
+    """A lock that this process holds until `release`; a thread renews it."""
 
     def __init__(self, folder: Location, number: int, seconds: float, clock: Clock) -> None:
         self.folder, self.number, self.seconds, self.clock = folder, number, seconds, clock
@@ -77,7 +77,7 @@ class Lease:
         return True
 
     def release(self) -> None:
-        """Give the right back, so that the next one need not wait."""
+        """Give the lease back, so that the next holder need not wait for its end."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
@@ -88,7 +88,7 @@ class Lease:
             logger.warning("a lease was not given back, it ends by itself: %s", error)
 
     def check(self) -> None:
-        """Raise `LeaseError` if another process has the right; looks only when it may have.
+        """Raise `LeaseError` if another process has the lease; reads only when that is possible.
 
         What has ended the thread that renews it is raised too.
         """
@@ -98,7 +98,7 @@ class Lease:
             self.confirm()
 
     def confirm(self) -> None:
-        """Look whether another process has the right, and raise `LeaseError` if so."""
+        """Read whether another process has the lease, and raise `LeaseError` if so."""
         if max(_numbers(self.folder), default=0) > self.number:
             self._lost = True
             raise LeaseError(
@@ -146,7 +146,7 @@ def held(
     seconds: float | None = None,
     clock: Clock | None = None,
 ) -> Iterator[Lease | None]:
-    """Hold the right that a folder stands for and yield the lease; yield None if another has it.
+    """Hold the lease of a folder and yield it; yield None if another process has it.
 
     With `wait`, wait for it instead. Numbers are greater than `above`.
     """
@@ -159,13 +159,13 @@ def held(
 
 
 def is_held(folder: Location) -> bool:
-    """Return whether a process has, or has not given back, the right; writes nothing."""
+    """Return whether a process holds the lease of a folder; writes nothing."""
     number = max(_numbers(folder), default=0)
     return bool(number) and not _ended(folder, number, Clock())
 
 
 def lease_seconds() -> float:
-    """Return the time to live of new leases; raise `ConfigError` for one that is none."""
+    """Return the time to live of new leases; raise `ConfigError` unless it is a positive number."""
     text = os.environ.get(SECONDS, str(DEFAULT_SECONDS))
     try:
         seconds = float(text)

@@ -1,16 +1,16 @@
 """A trial's folder where nobody can lock a file: in object storage, or shared between machines.
 
-As in `semisweep.store.trial_folder`, but whoever trains holds a lease, and writes to a folder of
-its own:
+As in `semisweep.store.trial_folder`, but the process that trains holds a lease, and writes to a
+folder of its own:
 
 lease-000002.json                  who trains, see `semisweep.store.lease`
 000002/history-000000.jsonl, ...   what it measured, see `semisweep.store.history_segments`
 000002/checkpoint-..., weights-..., confusion-...
-000002/start.json                  made when all that it goes on from is there: the folder counts
+000002/start.json                  written when the folder has all that training goes on from
 
-Of several folders the one with the greatest number counts, so that who was taken for dead and is
-not can write, remove and finish what it likes: it changes nothing of what the next one has. When
-there is a result, the folder that counts is the one of its writer, and others go.
+The complete folder with the greatest number counts. A process that was taken for dead but lives
+writes to its own folder only, and changes nothing in that of the next one. When there is a result,
+the folder of its writer counts, and the others are removed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from semisweep.core.errors import LeaseError, StoreError
 from semisweep.store import checkpoint_file, files, history_file, history_segments, lease
@@ -30,6 +29,7 @@ from semisweep.store.files import Location
 from semisweep.store.object_storage import ObjectPath
 from semisweep.store.result_file import encode_row, read_marks
 from semisweep.store.trial_folder import TrialFolder, is_large
+from semisweep.store.trial_records import Evaluation
 
 _OWN = re.compile(r"(\d{6})/([^/]+)")
 _NOBODY = "000000"  # the folder of what is written without the right to train
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Held:
+class HeldLease:
     """The lease under which this object trains, its folder's state, and its next segment."""
 
     lease: lease.Lease | None = None
@@ -49,10 +49,10 @@ class Held:
 class LeasedFolder(TrialFolder):
     """One trial's folder in object storage, or on a disk that several machines share.
 
-    With `seen`, what a listing said of it: then only what that tells is asked for.
+    With `seen`, a listing of its files, which then answers what it can.
     """
 
-    held: Held = field(default_factory=Held, compare=False, repr=False)
+    held: HeldLease = field(default_factory=HeldLease, compare=False, repr=False)
     seen: Mapping[str, tuple[int, int]] | None = field(default=None, compare=False, repr=False)
 
     @contextmanager
@@ -86,8 +86,8 @@ class LeasedFolder(TrialFolder):
         following = history_segments.append(own, rows, self.held.segment)
         self.held.segment = following if self.held.lease is not None else None
 
-    def read_history(self) -> list[dict[str, Any]]:
-        """Return the history's rows."""
+    def evaluations(self) -> list[Evaluation]:
+        """Return the history: what was measured while it trained, in the order of its steps."""
         whole = self.path / "history.jsonl"
         try:
             return history_file.parse(whole.read_bytes(), whole)
@@ -126,7 +126,7 @@ class LeasedFolder(TrialFolder):
         return is_first
 
     def clean(self) -> None:
-        """Remove what a finished trial has no use for, and make one file of its history."""
+        """Remove what a finished trial does not need, and join its history into one file."""
         names = self._names()
         if self._result.name not in names:
             return
@@ -134,12 +134,13 @@ class LeasedFolder(TrialFolder):
         whole = self.path / "history.jsonl"
         if whole.name not in names and any(_is_segment(name, states.name) for name in names):
             with files.replacing(whole) as file:
-                file.write(history_segments.encode(history_segments.read(states)))
+                rows = (row.values for row in history_segments.read(states))
+                file.write(history_segments.encode(rows))
         if any(name.startswith(f"{states.name}/weights-") for name in names):
             checkpoint_file.remove_old(states)
         files.remove_all(self.path, [name for name in names if _is_over(name, states.name)])
 
-    def fail(self, failure: Mapping[str, Any]) -> None:
+    def fail(self, failure: Mapping[str, object]) -> None:
         """Write why the trial failed, unless another process has the right to train it."""
         try:
             if self.held.lease is not None:
@@ -194,13 +195,11 @@ class LeasedFolder(TrialFolder):
         return self.path / read_marks(self._result).get("folder", _NOBODY)
 
     def _begin(self, own: lease.Lease, step: int | None) -> None:
-        """Take over what the last one had after `step` steps, or all of it, and then its place."""
+        """Copy the state of the folder that counts, up to `step`, and make this one count."""
         target = self.path / _folder(own)
         own.check()
         source = self._adopt(target, step)
-        rows = self.read_history()
-        if step is not None:
-            rows = [row for row in rows if int(row["step"]) <= step]
+        rows = [row.values for row in self.evaluations() if step is None or row.step <= step]
         if rows:
             self.held.segment = history_segments.append(target, rows, 0)
         files.write_json(target / "start.json", {"step": step})
@@ -241,7 +240,7 @@ class LeasedFolder(TrialFolder):
 
 
 def _is_over(name: str, winner: str) -> bool:
-    """Return whether a file of a finished trial has no use any more."""
+    """Return whether a finished trial no longer needs a file."""
     found = _OWN.fullmatch(name)
     stays = ("weights-", "confusion-", "start.json")
     is_given_up = found and (found[1] != winner or not found[2].startswith(stays))

@@ -148,7 +148,7 @@ def _wanted(store: Store, keys: Iterable[str] | None, study: str | None) -> list
 
 
 def _accepted(where: Where | None) -> dict[str, Sequence[Any]]:
-    """Return for each column the values it may have; a single value stands for itself."""
+    """Return for each column the values it may have; a single value is one of them."""
     several = (list, tuple, set, frozenset)
     return {
         name: tuple(value) if isinstance(value, several) else (value,)

@@ -3,8 +3,7 @@
 <trial>/rung-<step>-<search>.json    a decision; the first one of a search at a step stands
 <trial>/stopped-<step>.parquet       one row: as far as a search let the trial come
 
-Neither is a result: the place of that stays free, as does the checkpoint, so that training can go
-on to the end.
+Neither is a result: a trial can still be trained to its end, from its checkpoint.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _STOPPED = re.compile(r"stopped-\d+\.parquet")
 
 
 def append_rung(folder: TrialFolder, decision: RungDecision) -> None:
-    """Keep a decision at a rung, durably. It stands, also when training goes back behind it."""
+    """Keep a decision at a rung. It stands even if training goes back to an earlier step."""
     search = hashlib.sha256(decision.search.encode()).hexdigest()[:12]
     path = folder.path / f"rung-{decision.step:08d}-{search}.json"
     files.create(path, json.dumps(files.plain(decision.encoded())).encode())
@@ -45,7 +44,7 @@ def read_rungs(folder: TrialFolder) -> list[RungDecision]:
 
 
 def stop(folder: TrialFolder, step: int, row: Mapping[str, object]) -> None:
-    """Keep `row` as what came of the trial until a search stopped it; the first one stays.
+    """Keep `row` as the state of a trial that a search stopped; the first one stays.
 
     The caller has the right to train the trial.
     """

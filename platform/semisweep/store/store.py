@@ -49,7 +49,7 @@ class Ends:
 
 @dataclass(frozen=True)
 class Store:
-    """An opened store; `Store.open` is how to get one."""
+    """An opened store; made by `Store.open`."""
 
     root: Location
     leased: bool = False
@@ -95,9 +95,9 @@ class Store:
         return LeasedFolder(path) if self.leased else TrialFolder(path)
 
     def survey(self, keys: Iterable[str]) -> dict[str, TrialFolder]:
-        """Return the folders of trials, to ask many of them what they have.
+        """Return the folders of many trials, to ask each of them for its state.
 
-        In object storage they answer from one listing, as things were when it was made.
+        In object storage they answer from one listing, made now.
         """
         folders = {key: self.trial(key) for key in keys}
         if not isinstance(self.root, ObjectPath) or len(folders) <= FEW:
@@ -143,7 +143,7 @@ class Store:
         return {key for key, folder in self.survey(self.keys()).items() if folder.finished}
 
     def failures(self, keys: Iterable[str] | None = None) -> dict[str, Failure]:
-        """Return what is known of each trial, or each of `keys`, that failed and has no result."""
+        """Return the failure of each trial, or each of `keys`, that failed and has no result."""
         return dict(self.ends(self.keys() if keys is None else keys).failures)
 
     def stopped(self, keys: Iterable[str] | None = None) -> dict[str, Result]:
@@ -154,10 +154,10 @@ class Store:
 
     @contextmanager
     def lock(self, folder: str, *, wait: bool) -> Iterator[Callable[[], None] | None]:
-        """Hold the right that a folder of the store stands for; None where another process has it.
+        """Hold the lock of a folder of the store; yield None where another process has it.
 
-        With `wait`, wait for it instead. Yields what raises `LeaseError` once the right is lost,
-        which can only happen to a lease.
+        With `wait`, wait for it instead. Yields a function that raises `LeaseError` once the lock
+        is lost, which happens to leases only.
         """
         path = self.root / folder
         if isinstance(path, Path) and not self.leased:
@@ -216,11 +216,11 @@ class Store:
 
 
 def _nothing_lost() -> None:
-    """A kernel's lock is held until it is given back."""
+    """Do nothing: a lock of the kernel cannot be lost."""
 
 
 def locate(url: str | Path) -> Location:
-    """Return the place that a store's URL stands for; raise `StoreError` for one that is none."""
+    """Return the place that a store's URL names; raise `StoreError` where it names none."""
     text = os.fspath(url)
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}", text)  # a Path has made :// of it :/
     if scheme and scheme[1].lower() == SCHEME:
@@ -256,10 +256,10 @@ def _format_of(root: Location) -> int:
 
 
 def _prove_writable(root: Location) -> None:
-    """Write a file and a second name for it, as completing a trial does; leave neither.
+    """Write a file and a hard link to it, as completing a trial does, and remove both.
 
-    Permission bits say little: root may write where they forbid it, and nobody may on a file system
-    that is mounted for reading, or can make a hard link on one that has none.
+    Permission bits do not tell: root may write where they forbid it, nobody may on a file system
+    that is mounted read-only, and some file systems have no hard links.
     """
     if isinstance(root, ObjectPath):
         _prove_conditions(root)

@@ -61,7 +61,7 @@ class TrialFolder:
         """The trial's key, which is the folder's name."""
         return self.path.name
 
-    def describe(self, description: Mapping[str, Any]) -> None:
+    def describe(self, description: Mapping[str, object]) -> None:
         """Write trial.json, unless it is there: configurations with one key share the first."""
         if not self._description.is_file():
             files.write_json(self._description, description, sync_name=False)
@@ -144,13 +144,12 @@ class TrialFolder:
         """Add rows to the history, durably. NaN and Inf are kept as null, which reads as NaN."""
         history_file.append(self._history, rows)
 
-    def read_history(self) -> list[dict[str, Any]]:
-        """Return the history's rows; a last line that a killed writer tore is none."""
-        return history_file.read(self._history)
-
     def evaluations(self) -> list[Evaluation]:
-        """Return what was measured while it trained, in the order of its steps."""
-        return [Evaluation(int(row["step"]), row) for row in self.read_history()]
+        """Return the history: what was measured while it trained, in the order of its steps.
+
+        A last line that a killed writer tore is none.
+        """
+        return history_file.read(self._history)
 
     def cut_history(self, step: int) -> None:
         """Drop the rows whose "step" is beyond `step`, and a torn last line."""
@@ -255,7 +254,7 @@ class TrialFolder:
         row = read_row(self._result, columns)
         return None if row is None else Result(self.key, row)
 
-    def fail(self, failure: Mapping[str, Any]) -> None:
+    def fail(self, failure: Mapping[str, object]) -> None:
         """Write why the trial failed, such as {"error": ..., "attempts": ...}."""
         files.write_json(self._failure, failure)
 

@@ -20,9 +20,9 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO
+from typing import TextIO
 
 from semisweep.core.errors import StoreError
 from semisweep.core.faults import Fault
@@ -31,6 +31,7 @@ from semisweep.store import files
 from semisweep.store.files import Location
 from semisweep.store.store import Store
 from semisweep.store.trial_folder import TrialFolder
+from semisweep.store.trial_records import TrialProgress
 
 FIRST_CHARACTERS = 16_000  # kept of the beginning of an attempt
 LAST_CHARACTERS = 48_000  # and of its end
@@ -160,15 +161,15 @@ def read_faults(store: Store) -> list[str]:
     return found
 
 
-def describe(said: Mapping[str, Any]) -> str:
-    """Return what a trial reports, as a line of its log; nothing for mere progress."""
-    row = said.get("row")
-    if "device" in said:
-        return f"from step {said['step']} of {said['total_steps']} on {said['device']}"
-    if row is None:
+def describe(told: TrialProgress) -> str:
+    """Return what a trial tells, as a line of its log; nothing for mere progress."""
+    if told.device:
+        return f"from step {told.step} of {told.total_steps} on {told.device}"
+    if told.evaluation is None:
         return ""
-    values = (f"{name}={value:.4g}" for name, value in row.items() if isinstance(value, float))
-    return f"step {row.get('step')}: {' '.join(values)}"
+    measured = told.evaluation.values.items()
+    values = (f"{name}={value:.4g}" for name, value in measured if isinstance(value, float))
+    return f"step {told.step}: {' '.join(values)}"
 
 
 class _Records(logging.Handler):

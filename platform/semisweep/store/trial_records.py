@@ -147,15 +147,25 @@ class Description:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One line of a history: what was measured after some steps."""
+    """One line of a history: what was measured after some steps; "step" is one of the values."""
 
     step: int
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
 
     def number(self, name: str) -> float | None:
         """Return a number that was measured, None where it was not."""
         value = self.values.get(name)
         return value if isinstance(value, int | float) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialProgress:
+    """How far a trial has come, as its first worker tells it."""
+
+    step: int
+    total_steps: int
+    device: str = ""  # told before the first step
+    evaluation: Evaluation | None = None  # told after one
 
 
 def decode_failure(found: Mapping[str, object], path: object) -> Failure:

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Container, Iterator
-from typing import Any
 
 from semisweep.core.config import digest
 from semisweep.core.errors import ConfigError, StoreError
 from semisweep.statistics.image_bootstrap import ImageTest, image_test
 from semisweep.store import files
+from semisweep.store.files import Location
+from semisweep.store.json_fields import Fields
 from semisweep.store.resolved_study import Place, ResolvedStudy
 from semisweep.store.store import Store
 
@@ -34,15 +34,27 @@ def image_tests(
     found: dict[Place, ImageTest] = {}
     for place, name, pairs in comparisons(study, finished):
         path = store.root / "images" / f"{digest([VERSION, name, pairs])}.json"
-        kept = files.read_json(path)
-        if kept is None and make:
-            kept = _made(store, name, pairs)
-            if kept is not None:
-                files.write_json(path, kept)
-        if kept is not None:
-            numbers = kept["test"]
-            found[place] = ImageTest(*(math.nan if n is None else float(n) for n in numbers))
+        test = _read(path)
+        if test is None and make:
+            test = _made(store, name, pairs)
+            if test is not None:
+                of = {"of": name, "pairs": [list(pair) for pair in pairs]}
+                files.write_json(path, of | {"test": list(test)})
+        if test is not None:
+            found[place] = test
     return found
+
+
+def _read(path: Location) -> ImageTest | None:
+    """Return the test that a file keeps, None without one; raise `StoreError` for another file."""
+    kept = files.read_json(path)
+    if kept is None:
+        return None
+    fields = Fields(kept, "a test on images", path)
+    numbers = fields.numbers_or_nan("test")
+    if len(numbers) != len(ImageTest._fields):
+        raise fields.wrong("test", f"{len(ImageTest._fields)} numbers")
+    return ImageTest(*numbers)
 
 
 def comparisons(
@@ -64,7 +76,7 @@ def comparisons(
             yield place, f"{metric[1]}-{metric[2]}", pairs
 
 
-def _made(store: Store, name: str, pairs: Pairs) -> dict[str, Any] | None:
+def _made(store: Store, name: str, pairs: Pairs) -> ImageTest | None:
     import numpy as np
 
     try:
@@ -72,7 +84,6 @@ def _made(store: Store, name: str, pairs: Pairs) -> dict[str, Any] | None:
             np.stack([store.trial(pair[arm]).read_confusion(name) for pair in pairs])
             for arm in (0, 1)
         ]
-        test = image_test(arms[0], arms[1])
+        return image_test(arms[0], arms[1])
     except (StoreError, ConfigError, ValueError):  # freed, or of other images
         return None
-    return {"of": name, "pairs": [list(pair) for pair in pairs], "test": list(test)}

@@ -9,14 +9,15 @@ import csv
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from semisweep.core.errors import ConfigError, StoreError, unknown
 from semisweep.statistics.intervals import by_unit, interval, mean_std, several_draws
 from semisweep.store import files
 from semisweep.store.files import Location
+from semisweep.store.json_fields import Fields
 from semisweep.store.resolved_study import Place, ResolvedStudy
 from semisweep.store.store import Store
 from semisweep.tables.table_values import Imported
@@ -27,10 +28,26 @@ OPTIONAL = ("scale", "replicate", "source")
 DEFAULT_SCALE = "paper"
 REPLICATE = re.compile(r"\d+/\d+")
 
-Line = dict[str, Any]
+
+@dataclass(frozen=True, kw_only=True)
+class ImportedNumber:
+    """The value of one replicate ("draw/seed") of a cell, in percent, and where it is from."""
+
+    study: str
+    scale: str
+    row: str
+    column: str
+    replicate: str
+    value: float
+    source: str
+
+    @property
+    def cell(self) -> tuple[str, ...]:
+        """The cell it belongs to, as one source tells of it."""
+        return self.study, self.scale, self.row, self.column, self.source
 
 
-def read_lines(path: Path) -> list[Line]:
+def read_csv(path: Path) -> list[ImportedNumber]:
     """Return the numbers of a CSV file: study, row, column, value in percent.
 
     Scale, replicate ("draw/seed") and source may be told as well; without a replicate those of a
@@ -49,110 +66,138 @@ def read_lines(path: Path) -> list[Line]:
             f"a file to import must have the columns {', '.join(REQUIRED)} and may have "
             f"{', '.join(OPTIONAL)}, got columns={','.join(names)}"
         )
-    found: list[Line] = []
+    found: list[ImportedNumber] = []
     for number, line in enumerate(reader, start=2):
-        found.append(_checked(line, number, path, found))
+        found.append(_checked(line, f"{path}, line {number}", path.name, found))
     if not found:
         raise ConfigError(f"a file to import must hold numbers, got none in {path}")
     return found
 
 
-def check_places(lines: Sequence[Line], tables: Mapping[tuple[str, str], ResolvedStudy]) -> None:
+def check_places(
+    numbers: Sequence[ImportedNumber], tables: Mapping[tuple[str, str], ResolvedStudy]
+) -> None:
     """Raise `ConfigError` for a row or column that the tables of study and scale do not have."""
-    for line in lines:
-        table = tables[line["study"], line["scale"]]
-        for part, labels in (("row", table.rows), ("column", table.columns)):
+    for number in numbers:
+        table = tables[number.study, number.scale]
+        parts = (("row", number.row, table.rows), ("column", number.column, table.columns))
+        for part, name, labels in parts:
             known = [label.name for label in labels]
-            if line[part] not in known:
-                raise unknown(f"{part} of {line['study']}", line[part], known)
+            if name not in known:
+                raise unknown(f"{part} of {number.study}", name, known)
 
 
-def keep(store: Store, lines: Sequence[Line]) -> int:
+def keep(store: Store, numbers: Sequence[ImportedNumber]) -> int:
     """Keep numbers and return how many of them are new; raise `StoreError` for one that changed."""
     new = 0
-    for study, scale in dict.fromkeys((line["study"], line["scale"]) for line in lines):
-        own = [line for line in lines if (line["study"], line["scale"]) == (study, scale)]
-        kept = {_place(entry): entry for entry in entries(store, study, scale)}
+    for study, scale in dict.fromkeys((number.study, number.scale) for number in numbers):
+        kept = {_place(number): number for number in read_imported(store, study, scale)}
         before = len(kept)
-        for line in own:
-            entry = {name: line[name] for name in ("row", "column", "replicate", "value", "source")}
-            known = kept.setdefault(_place(entry), entry)
-            if known["value"] != entry["value"]:
+        for number in numbers:
+            if (number.study, number.scale) != (study, scale):
+                continue
+            known = kept.setdefault(_place(number), number)
+            if known.value != number.value:
                 raise StoreError(
                     "an imported number must not change, got "
-                    f"value={entry['value']}, kept={known['value']}, study={study}, "
-                    f"row={entry['row']}, column={entry['column']}, source={entry['source']}; "
+                    f"value={number.value}, kept={known.value}, study={study}, "
+                    f"row={number.row}, column={number.column}, source={number.source}; "
                     "name another source"
                 )
         new += len(kept) - before
-        files.write_json(
-            _path(store, study, scale), {"format": FORMAT, "entries": [*kept.values()]}
-        )
+        _write(_path(store, study, scale), list(kept.values()))
     return new
 
 
-def entries(store: Store, study: str, scale: str) -> list[Line]:
-    """Return what was imported for a study at a scale."""
-    kept = files.read_json(_path(store, study, scale)) or {"format": FORMAT, "entries": []}
-    if kept.get("format") != FORMAT:
-        raise StoreError(
-            f"imported numbers must have format {FORMAT}, got format={kept.get('format')!r}, "
-            f"path={_path(store, study, scale)}"
+def read_imported(store: Store, study: str, scale: str) -> list[ImportedNumber]:
+    """Return what was imported for a study at a scale; raise `StoreError` for another file."""
+    path = _path(store, study, scale)
+    found = files.read_json(path)
+    if found is None:
+        return []
+    fields = Fields(found, "a file of imported numbers", path)
+    if fields.integer("format") != FORMAT:
+        raise fields.wrong("format", f"{FORMAT}")
+    return [
+        ImportedNumber(
+            study=study,
+            scale=scale,
+            row=entry.text("row"),
+            column=entry.text("column"),
+            replicate=entry.text("replicate"),
+            value=entry.number("value"),
+            source=entry.text("source"),
         )
-    return list(kept["entries"])
+        for entry in fields.items("entries", "an imported number")
+    ]
 
 
-def summaries(found: Sequence[Line]) -> dict[Place, Imported]:
+def _write(path: Location, numbers: Sequence[ImportedNumber]) -> None:
+    entries = [asdict(number) for number in numbers]
+    for entry in entries:
+        del entry["study"], entry["scale"]  # which the file's name tells
+    files.write_json(path, {"format": FORMAT, "entries": entries})
+
+
+def summaries(numbers: Sequence[ImportedNumber]) -> dict[Place, Imported]:
     """Return what imported numbers say of each cell."""
-    cells: dict[Place, list[Line]] = {}
-    for entry in found:
-        cells.setdefault((entry["row"], entry["column"]), []).append(entry)
+    cells: dict[Place, list[ImportedNumber]] = {}
+    for number in numbers:
+        cells.setdefault((number.row, number.column), []).append(number)
     return {place: _summary(own) for place, own in cells.items()}
 
 
-def _summary(own: Sequence[Line]) -> Imported:
-    values = {f"{entry['replicate']} {entry['source']}": float(entry["value"]) for entry in own}
+def _summary(own: Sequence[ImportedNumber]) -> Imported:
+    values = {f"{number.replicate} {number.source}": number.value for number in own}
     units = list(by_unit(values, draws=several_draws(values)).values())
-    sources = tuple(dict.fromkeys(entry["source"] for entry in own))
+    sources = tuple(dict.fromkeys(number.source for number in own))
     return Imported(len(units), *mean_std(units), *interval(units), sources)
 
 
-def _checked(line: Mapping[str, str], number: int, path: Path, earlier: Sequence[Line]) -> Line:
-    where = f"{path}, line {number}"
-    found: Line = {name: (line.get(name) or "").strip() for name in (*REQUIRED, *OPTIONAL)}
+def _checked(
+    line: Mapping[str, str], where: str, file: str, earlier: Sequence[ImportedNumber]
+) -> ImportedNumber:
+    """Return the number of a line of a file; raise `ConfigError` that says `where`."""
+    told = {name: (line.get(name) or "").strip() for name in (*REQUIRED, *OPTIONAL)}
     for name in ("study", "row", "column"):
-        if not found[name]:
+        if not told[name]:
             raise ConfigError(f"a number to import must name its {name}, got none in {where}")
-    found["scale"] = found["scale"] or DEFAULT_SCALE
-    found["source"] = found["source"] or path.name
+    number = ImportedNumber(
+        study=told["study"],
+        scale=told["scale"] or DEFAULT_SCALE,
+        row=told["row"],
+        column=told["column"],
+        replicate=told["replicate"],
+        value=_percent(told["value"], where),
+        source=told["source"] or file,
+    )
+    taken = [other.replicate for other in earlier if other.cell == number.cell]
+    number = replace(number, replicate=number.replicate or f"0/{len(taken)}")
+    if not REPLICATE.fullmatch(number.replicate):
+        raise ConfigError(
+            f"a replicate must be draw/seed, such as 0/1, got {number.replicate!r} in {where}"
+        )
+    if number.replicate in taken:
+        raise ConfigError(
+            f"a replicate of a cell must be given once, got {number.replicate!r} again in {where}"
+        )
+    return number
+
+
+def _percent(text: str, where: str) -> float:
     try:
-        found["value"] = float(found["value"])
+        value = float(text)
     except ValueError:
-        found["value"] = math.nan
-    if not 0 <= found["value"] <= 100:
+        value = math.nan
+    if not 0 <= value <= 100:
         raise ConfigError(
-            f"a value must be a number in percent, 0 to 100, got value={line.get('value')!r} "
-            f"in {where}"
+            f"a value must be a number in percent, 0 to 100, got value={text!r} in {where}"
         )
-    cell = [other for other in earlier if _cell(other) == _cell(found)]
-    found["replicate"] = found["replicate"] or f"0/{len(cell)}"
-    if not REPLICATE.fullmatch(found["replicate"]):
-        raise ConfigError(
-            f"a replicate must be draw/seed, such as 0/1, got {found['replicate']!r} in {where}"
-        )
-    if any(other["replicate"] == found["replicate"] for other in cell):
-        raise ConfigError(
-            f"a replicate of a cell must be given once, got {found['replicate']!r} again in {where}"
-        )
-    return found
+    return value
 
 
-def _cell(line: Line) -> tuple[str, ...]:
-    return tuple(line[name] for name in ("study", "scale", "row", "column", "source"))
-
-
-def _place(entry: Line) -> tuple[str, ...]:
-    return tuple(entry[name] for name in ("row", "column", "replicate", "source"))
+def _place(number: ImportedNumber) -> tuple[str, ...]:
+    return number.row, number.column, number.replicate, number.source
 
 
 def _path(store: Store, study: str, scale: str) -> Location:

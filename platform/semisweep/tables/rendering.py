@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from semisweep.core.faults import last_lines
 from semisweep.core.markdown import grid
@@ -20,7 +20,7 @@ from semisweep.study.catalogue import short
 from semisweep.study.request import Request
 from semisweep.tables.html_table import to_html
 from semisweep.tables.image_tests import image_tests
-from semisweep.tables.imported_numbers import entries, summaries
+from semisweep.tables.imported_numbers import read_imported, summaries
 from semisweep.tables.latex_table import to_latex
 from semisweep.tables.markdown_csv import to_csv, to_markdown
 from semisweep.tables.search_summary import search_to_markdown
@@ -29,6 +29,8 @@ from semisweep.tables.table_values import Table
 from semisweep.tables.trial_list import trial_lines
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from semisweep.training.method import Method
 
 
@@ -145,7 +147,7 @@ def tabulate(study: ResolvedStudy, stored: Snapshot) -> Table:
     if measured_keys(study):
         rows = {key: row.beside(label_row(store.trial(key))) for key, row in rows.items()}
     outside = Outside(
-        imported=summaries(entries(store, study.name, study.scale)),
+        imported=summaries(read_imported(store, study.name, study.scale)),
         images=image_tests(study, store, stored.results),
         current=current_source,
     )
@@ -174,13 +176,11 @@ def provenance_table(method: type[Method]) -> str:
     return grid(lines)
 
 
-def _provenance_rows(config: Any, prefix: str) -> Iterable[list[str]]:
-    import dataclasses
-
-    from semisweep.core.config import settings
+def _provenance_rows(config: DataclassInstance, prefix: str) -> Iterable[list[str]]:
+    from semisweep.core.config import is_configuration, settings
 
     for name, value, about in settings(config):
-        if dataclasses.is_dataclass(value):
+        if is_configuration(value):
             yield from _provenance_rows(value, f"{prefix}{name}.")
         else:
             where = [about.symbol, about.paper, about.code, about.why]

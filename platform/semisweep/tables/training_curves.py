@@ -42,5 +42,6 @@ def curves(
         ],
         columns=pd.Index(PLACE),
     )
-    found = history(opened, list(dict.fromkeys(places["key"])), columns=list(names))
+    keys = dict.fromkeys(key for cell in table.cells for key in cell.trials.values())
+    found = history(opened, list(keys), columns=list(names))
     return places.merge(found, on="key", how="inner").reset_index(drop=True)

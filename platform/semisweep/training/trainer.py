@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from semisweep.core.errors import TrainingError
 from semisweep.core.fault_injection import point
 from semisweep.data.base import DataSet
 from semisweep.data.splits import Split
+from semisweep.store.trial_records import Evaluation, TrialProgress
 from semisweep.training import distributed
 from semisweep.training.iteration import iterate
 from semisweep.training.loader import Loader
@@ -37,14 +38,14 @@ SHORT_SECONDS = 5.0  # what a last checkpoint would save; writing it may take as
 
 STOP = "stop"  # what a report may answer to an evaluation
 
-Report = Callable[[Mapping[str, Any]], object]
+Report = Callable[[TrialProgress], object]
 Score = tuple[dict[str, float], np.ndarray]  # summary, confusion matrices by image
 
 
 class Folder(Protocol):
     """What the trainer asks of the place that keeps a trial."""
 
-    def append_history(self, rows: list[dict[str, Any]]) -> None: ...
+    def append_history(self, rows: Sequence[Mapping[str, object]]) -> None: ...
     def write_checkpoint(self, step: int, data: bytes) -> None: ...
     def write_weights(self, name: str, step: int, data: bytes) -> None: ...
     def write_confusion(self, name: str, array: np.ndarray) -> None: ...
@@ -236,14 +237,15 @@ def fit(
         training.advance(batch)
         now = time.monotonic()
         due, stop = training.step in evaluations, False
-        if due:
-            row = _evaluation_row(training)
-            if writes:
-                _keep_best(training, folder, row)
-                folder.append_history([row])
-                stop = report({"row": row}) == STOP and training.step < training.total_steps
-        leaves = writes and interrupted()
         is_over = training.step == training.total_steps
+        if due:
+            evaluation = _evaluated(training)
+            if writes:
+                _keep_best(training, folder)
+                folder.append_history([evaluation.values])
+                answer = report(_told(training, evaluation))
+                stop = answer == STOP and not is_over
+        leaves = writes and interrupted()
         worth = due and not (is_over and now - saved < SHORT_SECONDS)
         if writes and (worth or leaves or now - saved > checkpoint_seconds):
             training.seconds += now - started
@@ -253,14 +255,20 @@ def fit(
             raise TrainingInterrupted
         if writes and (due or now - told > PROGRESS_SECONDS):
             told = now
-            report({"step": training.step, "total_steps": training.total_steps})
+            report(_told(training))
         if due and distributed.share(stop):
             return None
     training.seconds += time.monotonic() - started
     return dict(_final_metrics(training, folder))
 
 
-def _evaluation_row(training: Training) -> dict[str, Any]:
+def _told(training: Training, evaluation: Evaluation | None = None) -> TrialProgress:
+    return TrialProgress(
+        step=training.step, total_steps=training.total_steps, evaluation=evaluation
+    )
+
+
+def _evaluated(training: Training) -> Evaluation:
     point("evaluate", training.rank)
     training.check_finite()
     terms = training.mean_terms()
@@ -270,11 +278,12 @@ def _evaluation_row(training: Training) -> dict[str, Any]:
     if metrics["miou"] > training.best_score:
         training.best_step, training.best_score = training.step, metrics["miou"]
     scores = {f"{SELECTION_PART}.{name}": value for name, value in metrics.items()}
-    return {"step": training.step, "epoch": training.progress().epoch} | terms | scores
+    values = {"step": training.step, "epoch": training.progress().epoch} | terms | scores
+    return Evaluation(training.step, values)
 
 
-def _keep_best(training: Training, folder: Folder, row: Mapping[str, Any]) -> None:
-    if training.best_step == row["step"]:
+def _keep_best(training: Training, folder: Folder) -> None:
+    if training.best_step == training.step:
         folder.write_weights("best", training.step, to_bytes(training.method.state_dict()))
 
 
