@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ Score = tuple[dict[str, float], np.ndarray]  # summary, confusion matrices by im
 class Folder(Protocol):
     """What the trainer asks of the place that keeps a trial."""
 
-    def append_history(self, rows: list[dict[str, Any]]) -> None: ...
+    def append_history(self, rows: Sequence[Mapping[str, object]]) -> None: ...
     def write_checkpoint(self, step: int, data: bytes) -> None: ...
     def write_weights(self, name: str, step: int, data: bytes) -> None: ...
     def write_confusion(self, name: str, array: np.ndarray) -> None: ...
@@ -239,11 +239,11 @@ def fit(
         due, stop = training.step in evaluations, False
         is_over = training.step == training.total_steps
         if due:
-            row = _evaluation_row(training)
+            evaluation = _evaluated(training)
             if writes:
-                _keep_best(training, folder, row)
-                folder.append_history([row])
-                answer = report(_told(training, Evaluation(training.step, row)))
+                _keep_best(training, folder)
+                folder.append_history([evaluation.values])
+                answer = report(_told(training, evaluation))
                 stop = answer == STOP and not is_over
         leaves = writes and interrupted()
         worth = due and not (is_over and now - saved < SHORT_SECONDS)
@@ -268,7 +268,7 @@ def _told(training: Training, evaluation: Evaluation | None = None) -> TrialProg
     )
 
 
-def _evaluation_row(training: Training) -> dict[str, Any]:
+def _evaluated(training: Training) -> Evaluation:
     point("evaluate", training.rank)
     training.check_finite()
     terms = training.mean_terms()
@@ -278,11 +278,12 @@ def _evaluation_row(training: Training) -> dict[str, Any]:
     if metrics["miou"] > training.best_score:
         training.best_step, training.best_score = training.step, metrics["miou"]
     scores = {f"{SELECTION_PART}.{name}": value for name, value in metrics.items()}
-    return {"step": training.step, "epoch": training.progress().epoch} | terms | scores
+    values = {"step": training.step, "epoch": training.progress().epoch} | terms | scores
+    return Evaluation(training.step, values)
 
 
-def _keep_best(training: Training, folder: Folder, row: Mapping[str, Any]) -> None:
-    if training.best_step == row["step"]:
+def _keep_best(training: Training, folder: Folder) -> None:
+    if training.best_step == training.step:
         folder.write_weights("best", training.step, to_bytes(training.method.state_dict()))
 
 
