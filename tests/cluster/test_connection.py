@@ -9,10 +9,12 @@ import pytest
 
 from semisweep.cluster.connection import (
     LOOPBACK_SWITCH,
+    MOST_DATA_WORKERS,
     WORKER_CPU,
     Connection,
     environment,
     fit_slots,
+    spare_cores,
 )
 from semisweep.core.errors import ClusterError
 from semisweep.study.request import Resources
@@ -50,6 +52,23 @@ def test_workers_leave_room_for_the_actors_of_as_many_slots() -> None:
     for cores in (1, 2, 64):
         slots, worker = fit_slots([{"CPU": float(cores)}], Resources())
         assert slots * (worker["CPU"] + SLOT_CPU) <= cores
+
+
+@pytest.mark.parametrize(
+    ("node", "resources", "expected"),
+    [
+        (CPUS, Resources(), 0),
+        (GPUS, Resources(), 3),  # 16 cores for four workers, one of each launches kernels
+        (GPUS, Resources(slots=1), 15),
+        (GPUS, Resources(gpus=0.25), 1),  # at least one
+        ({"CPU": 64.0, "GPU": 1.0}, Resources(), MOST_DATA_WORKERS),
+    ],
+)
+def test_on_gpus_the_cores_of_a_worker_make_its_batches(
+    node: Mapping[str, float], resources: Resources, expected: int
+) -> None:
+    slots, worker = fit_slots([node], resources)
+    assert spare_cores([node], worker, slots * resources.workers) == expected
 
 
 def test_fractions_of_gpus_let_workers_share_one_as_long_as_there_are_cpus() -> None:

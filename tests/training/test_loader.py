@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import os
+import signal
 import subprocess
 import sys
 import tracemalloc
@@ -12,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import get_worker_info
 
 from semisweep import Batch, DataConfig, TrainingConfig
 from semisweep.core.config import replace
@@ -22,7 +26,8 @@ from semisweep.data.base import DataSet
 from semisweep.data.registry import open_dataset
 from semisweep.data.shapes import make
 from semisweep.data.splits import Split, make_split
-from semisweep.training.loader import Loader, worker_counts
+from semisweep.training import loader as loader_module
+from semisweep.training.loader import Loader, normalised, worker_counts
 
 TRAINING = TrainingConfig(steps=10, labelled_batch=4, unlabelled_batch=8, crop_pixels=40)
 
@@ -258,6 +263,47 @@ def test_prefetched_batches_are_those_of_a_plain_loop(loader):
     assert all(equal(a, b) for a, b in zip(plain, fetched, strict=True))
     assert isinstance(fetched[0], Batch)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_bytes_normalised_where_they_are_give_the_batch_of_the_cpu_up_to_rounding(loader):
+    raw, expected = loader.raw(2), loader.batch(2)
+
+    assert raw.image.dtype == raw.label.dtype == raw.strong.dtype == torch.uint8
+    assert sum(own.nbytes for own in raw) == loader.raw_bytes()
+    found = normalised(raw)
+    for name, one, other in zip(Batch._fields, found, expected, strict=True):
+        assert one.shape == other.shape, name
+        assert one.dtype == other.dtype, name
+        if one.is_floating_point():
+            assert torch.allclose(one, other, rtol=0, atol=2e-6), name
+        else:
+            assert torch.equal(one, other), name
+    assert found.image.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_an_input_worker_that_is_killed_is_one_line(loader):
+    class Killing(type(loader.dataset)):
+        def image(self, image_id):
+            if get_worker_info() is not None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().image(image_id)
+
+    own = copy.copy(loader)
+    own.dataset = copy.copy(loader.dataset)
+    own.dataset.__class__ = Killing
+    with pytest.raises(RuntimeError, match=r"an input worker must live, got .*\(pid") as caught:
+        list(own.batches(0, 2, workers=1))
+
+    assert "\n" not in str(caught.value)
+    assert "--data-workers" in str(caught.value)
+
+
+def test_too_little_shared_memory_is_refused_before_any_process_starts(loader, monkeypatch):
+    monkeypatch.setattr(loader_module, "free_shared_memory", lambda: loader.raw_bytes() * 3)
+    with pytest.raises(ConfigError, match=r"shared memory must hold .*data_workers=2.*--shm-size"):
+        next(loader.batches(0, 2, workers=2))
+    assert len(list(loader.batches(0, 2, workers=0))) == 2
 
 
 def test_memory_is_flat_over_epochs(dataset, split):

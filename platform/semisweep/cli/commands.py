@@ -10,7 +10,14 @@ import click
 
 from semisweep.cli.check import check
 from semisweep.cli.data import data
-from semisweep.cli.options import Study, device_option, gpus_option, make_request, shared
+from semisweep.cli.options import (
+    Study,
+    data_workers_option,
+    device_option,
+    gpus_option,
+    make_request,
+    shared,
+)
 from semisweep.cli.report import export_tensorboard, report
 from semisweep.cli.search import export_optuna, run_modes
 from semisweep.cli.store import compact, diff, evaluate, gc, logs, predict, status
@@ -79,6 +86,7 @@ for command in (*ASKING, compact, data, evaluate, gc, import_numbers, predict, w
 @click.option("--slots", type=click.IntRange(1), help="Trials at a time; as many as fit.")
 @click.option("--workers", type=click.IntRange(1), default=1, help="Ray Train workers a trial.")
 @click.option("--threads", type=click.IntRange(1), default=1, help="CPU threads a worker.")
+@data_workers_option
 @gpus_option
 @click.option("--fresh-workers", is_flag=True, help="New worker processes for every trial.")
 @click.option(
@@ -197,6 +205,7 @@ def methods(name: str | None) -> None:
 @click.option("--column", help="Which column; the study's first.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--draw", type=click.IntRange(0), help="Of the labelled images; the study's.")
+@data_workers_option
 @device_option
 def debug(
     study: str,

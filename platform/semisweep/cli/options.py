@@ -70,6 +70,12 @@ class Share(click.ParamType):  # type: ignore[type-arg]
         return float(click.FloatRange(0)(value, param, ctx))
 
 
+data_workers_option = click.option(
+    "--data-workers",
+    type=click.IntRange(0),
+    help="Processes that make a worker's batches; as many as its cores on a GPU, none on a CPU.",
+)
+
 gpus_option = click.option(
     "--gpus",
     type=Share(),

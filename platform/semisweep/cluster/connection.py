@@ -42,6 +42,7 @@ QUIET = {
 LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 SLOT_CPU = 0.001  # what a slot's Tune actor takes; its workers leave room for it
 WORKER_CPU = 0.99  # leaves room for the slots' Tune actors
+MOST_DATA_WORKERS = 16  # of a worker, unless it is told otherwise
 STOP_SECONDS = 20.0  # for running trials to write their checkpoints
 
 
@@ -179,6 +180,9 @@ class Connection:
             self.resources = replace(self.resources, gpus=self.pack(self.ray))
         nodes = [node.resources for node in living_nodes(self.ray)]
         self.slots, self.worker = fit_slots(nodes, self.resources)
+        if self.resources.data_workers is None:
+            spare = spare_cores(nodes, self.worker, self.slots * self.resources.workers)
+            self.resources = replace(self.resources, data_workers=spare)
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         # With the driver, as the slots' controllers are: other machines may be lost.
@@ -311,6 +315,23 @@ def _places(node: Mapping[str, float], worker: Mapping[str, float]) -> int:
 
 def _asked(share: float) -> float:
     return 1.0 if share == WORKER_CPU else share  # the rest of a CPU is for the slots' Tune actors
+
+
+def spare_cores(
+    nodes: Sequence[Mapping[str, float]], worker: Mapping[str, float], workers: int
+) -> int:
+    """Return how many cores each of so many workers has for making its batches: none on CPUs.
+
+    One core of each worker launches the GPU's work. The nodes that have least for each decide.
+    """
+    if "GPU" not in worker:
+        return 0
+    shares = [
+        int(node.get("CPU", 0)) // min(workers, _places(node, worker)) - 1
+        for node in nodes
+        if _places(node, worker)
+    ]
+    return max(1, min(MOST_DATA_WORKERS, *shares)) if shares else 0
 
 
 def _described(node: Mapping[str, float], worker: Mapping[str, float]) -> str:

@@ -39,7 +39,7 @@ class Job:
     data_digest: str = ""  # of the images there, where other machines are to have the same
     device: str = "cpu"
     threads: int = 1
-    data_workers: int = 0
+    data_workers: int = 0  # processes that make its batches
     label: str = ""  # study, row and replicate, for people
     halving: RungRule | None = None  # where a search may stop it
 

@@ -64,6 +64,7 @@ def start_group(
             "dispatcher": dispatcher,
             "slot": slot,
             "fresh": resources.fresh_workers,
+            "data_workers": resources.data_workers or 0,
         },
         scaling_config=ScalingConfig(
             num_workers=resources.workers,
@@ -135,7 +136,7 @@ def _work(config: dict[str, Any], rank: int, world: int) -> None:
         if job is None:
             break
         point("decode", rank)
-        job = _prepare(job, device)
+        job = _prepare(job, device, config["data_workers"])
         point("prepare", rank)
 
         def report(told: TrialProgress, key: str = job.key) -> None:
@@ -205,15 +206,15 @@ def own_device() -> str:
     return device
 
 
-def _prepare(job: Job, device: str) -> Job:
-    """Return a job with the device that this worker has for it."""
+def _prepare(job: Job, device: str, data_workers: int) -> Job:
+    """Return a job with the device and the input workers that this worker has for it."""
     import torch
 
     from semisweep.core.device import begin_measuring
 
     torch.set_num_threads(job.threads)
     begin_measuring(device)
-    return replace(job, device=device)
+    return replace(job, device=device, data_workers=data_workers)
 
 
 def _join_process_group(rank: int, world: int, device: str) -> None:

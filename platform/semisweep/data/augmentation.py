@@ -283,10 +283,15 @@ def _box_sides(
     return min(size, round(size * height)), min(size, round(size * math.sqrt(part / aspect)))
 
 
+def normalisation() -> tuple[Floats, Floats]:
+    """Return the factor of a byte, and what is then subtracted, of each channel: ImageNet's."""
+    scale, shift = 1 / (255 * DEVIATION), MEAN / DEVIATION
+    return scale.astype(np.float32), shift.astype(np.float32)
+
+
 def normalise(images: Pixels) -> Floats:
     """Return images [..., H, W, 3] as [..., 3, H, W] with ImageNet's mean and deviation removed."""
-    scale = (1 / (255 * DEVIATION))[:, None, None]
-    shift = (MEAN / DEVIATION)[:, None, None]
+    scale, shift = (own[:, None, None] for own in normalisation())
     planes = np.empty((*images.shape[:-3], 3, *images.shape[-3:-1]), dtype=np.float32)
     for image, own in zip(
         images.reshape(-1, *images.shape[-3:]), planes.reshape(-1, *planes.shape[-3:]), strict=True

@@ -54,7 +54,9 @@ def debug_trial(
             shown = (f"{name}={_short(value)}" for name, value in terms if ".iou." not in name)
             say("  ".join(shown))
 
-    job = replace(job_for(key, trial, store, splits, request), device=device)
+    workers = request.resources.data_workers or 0
+    job = job_for(key, trial, store, splits, request)
+    job = replace(job, device=device, data_workers=workers)
     initialise(device)
     begin_measuring(device)
     outcome = execute(job, report, raise_errors=True)

@@ -26,13 +26,15 @@ class Resources:
     """How the machine or cluster is used: `slots` trials at a time, each on `workers` workers.
 
     `gpus` a worker: a fraction lets several workers share one, None is one where there are any,
-    AUTO as many trials on one as fit by what such trials were measured to need.
+    AUTO as many trials on one as fit by what such trials were measured to need. `data_workers`: as
+    many as the machine's cores leave each worker on a GPU, none on a CPU, where they only cost.
     """
 
     slots: int | None = None
     workers: int = 1
     address: str | None = None
     threads: int = 1
+    data_workers: int | None = None  # processes that make a worker's batches
     gpus: float | str | None = None
     fresh_workers: bool = False  # new processes for every trial
     hung_minutes: float = 30.0  # without progress, after which a worker is killed; 0 is never

@@ -16,16 +16,26 @@ shares hold whole pairs, the same one for any number of workers.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from semisweep.core.errors import ConfigError, SemisweepError
 from semisweep.core.seeding import numbers
-from semisweep.data.augmentation import PADDING, cutmix_box, normalise, strong, weak
+from semisweep.data.augmentation import (
+    PADDING,
+    cutmix_box,
+    normalisation,
+    normalise,
+    strong,
+    weak,
+)
 from semisweep.data.base import DataSet
 from semisweep.data.reading import IGNORE, Pixels
 from semisweep.data.splits import Split
@@ -33,6 +43,9 @@ from semisweep.training.method import Batch
 from semisweep.training.trial import TrainingConfig
 
 T = TypeVar("T")
+CPU = torch.device("cpu")
+PREFETCHED = 2  # batches that each input worker makes ahead
+SHARED_MEMORY = "/dev/shm"
 
 
 class Item(NamedTuple):
@@ -40,6 +53,17 @@ class Item(NamedTuple):
 
     turn: int
     image_id: str
+
+
+class RawBatch(NamedTuple):
+    """A batch as it is made: pixels and classes as bytes, an eighth of what training takes."""
+
+    image: Tensor  # [B, H, W, 3]      uint8
+    label: Tensor  # [B, H, W]         uint8
+    weak: Tensor  # [U, H, W, 3]       uint8
+    strong: Tensor  # [V, U, H, W, 3]  uint8
+    cutmix: Tensor  # [V, U, H, W]     bool
+    valid: Tensor  # [U, H, W]         bool
 
 
 class Loader:
@@ -76,32 +100,56 @@ class Loader:
 
     def batch(self, step: int) -> Batch:
         """Return this worker's share of iteration `step`: float32 images, int64 labels."""
+        return on_device(self.raw(step), CPU)
+
+    def raw(self, step: int) -> RawBatch:
+        """Return this worker's share of iteration `step` as bytes."""
         images, labels = self._labelled_arrays(self.labelled_items(step))
         chances = [self._mixing_chance(step, view) for view in range(self.views)]
         items = self.unlabelled_items(step)
         crops, valid, views, boxes = self._unlabelled_arrays(items, chances)
-        return Batch(
-            image=torch.from_numpy(normalise(images)),
-            label=torch.from_numpy(labels.astype(np.int64)),
-            weak=torch.from_numpy(normalise(crops)),
-            strong=torch.from_numpy(normalise(views)),
-            cutmix=torch.from_numpy(boxes),
-            valid=torch.from_numpy(valid),
-        )
+        return RawBatch(*map(torch.from_numpy, (images, labels, crops, views, boxes, valid)))
 
-    def batches(self, start: int, stop: int, workers: int = 0) -> Iterator[Batch]:
-        """Yield the batches of steps start to stop - 1; `workers` processes prefetch, if any."""
-        if workers == 0:
-            yield from (self.batch(step) for step in range(start, stop))
-            return
+    def batches(
+        self, start: int, stop: int, workers: int = 0, device: torch.device = CPU
+    ) -> Iterator[Batch]:
+        """Yield the batches of steps start to stop - 1 on a device.
+
+        With `workers`, so many processes make them ahead; the batches are the same. Raises
+        `ConfigError` where shared memory, through which these hand them over, is too small, and
+        `RuntimeError` in one line where one of these processes is lost.
+        """
+        raws: Iterator[RawBatch] = map(self.raw, range(start, stop))
+        if workers:
+            raws = self._prefetched(start, stop, workers, pinned=device.type == "cuda")
+        yield from (on_device(raw, device) for raw in raws)
+
+    def raw_bytes(self) -> int:
+        """Return how many bytes a batch takes before it is on a device."""
+        labelled = self.training.labelled_batch // self.world
+        unlabelled = self.training.unlabelled_batch // self.world if self.uses_unlabelled else 0
+        # Of each pixel three channels and its label, validity or place in a CutMix box.
+        return 4 * self.training.crop_pixels**2 * (labelled + unlabelled * (1 + self.views))
+
+    def _prefetched(
+        self, start: int, stop: int, workers: int, *, pinned: bool
+    ) -> Iterator[RawBatch]:
+        _check_shared_memory(self.raw_bytes(), workers)
         loader = DataLoader(
             _Steps(self, start, stop),
             batch_size=None,
             num_workers=workers,
+            prefetch_factor=PREFETCHED,
             collate_fn=_unchanged,
+            pin_memory=pinned,  # so that copies to the GPU need not be waited for
             generator=torch.Generator(),  # its own: a loader must not move the global one
         )
-        for result in loader:
+        results = iter(loader)
+        for _ in range(start, stop):
+            try:
+                result = next(results)
+            except RuntimeError as error:
+                raise _explained(error, workers) from None
             if isinstance(result, SemisweepError):
                 raise result
             yield result
@@ -175,7 +223,60 @@ class Loader:
         return weak(image, mask, generator, training.crop_pixels, training.augmentation, pad_label)
 
 
-class _Steps(Dataset[Batch | SemisweepError]):
+def on_device(raw: RawBatch, device: torch.device) -> Batch:
+    """Return a batch ready for training on a device.
+
+    Bytes cross to a GPU, and are normalised there: equal to the CPU's numbers up to rounding.
+    """
+    if device.type == "cpu":
+        image, weak_view, strong_views = (
+            torch.from_numpy(normalise(own.numpy())) for own in (raw.image, raw.weak, raw.strong)
+        )
+        return Batch(image, raw.label.long(), weak_view, strong_views, raw.cutmix, raw.valid)
+    return normalised(RawBatch(*(own.to(device, non_blocking=True) for own in raw)))
+
+
+def normalised(raw: RawBatch) -> Batch:
+    """Return a batch made of bytes where they are; images are views in channels-last order."""
+    scale, shift = (torch.from_numpy(own).to(raw.image.device) for own in normalisation())
+    image, weak_view, strong_views = (
+        (own.float() * scale - shift).movedim(-1, -3) for own in (raw.image, raw.weak, raw.strong)
+    )
+    return Batch(image, raw.label.long(), weak_view, strong_views, raw.cutmix, raw.valid)
+
+
+def _check_shared_memory(batch_bytes: int, workers: int) -> None:
+    """Raise `ConfigError` unless shared memory holds what input workers have ready at a time."""
+    needed, free = batch_bytes * PREFETCHED * workers, free_shared_memory()
+    if needed > free:
+        raise ConfigError(
+            f"shared memory must hold the batches that input workers make, got {free >> 20} MiB "
+            f"free in {SHARED_MEMORY}, {needed >> 20} MiB needed, data_workers={workers}; make it "
+            "larger (docker run --shm-size), or take fewer --data-workers"
+        )
+
+
+def free_shared_memory() -> int:
+    """Return the bytes that are free in shared memory; without end where it is no file system."""
+    try:
+        found = os.statvfs(SHARED_MEMORY)
+    except OSError:
+        return sys.maxsize
+    return found.f_bavail * found.f_frsize
+
+
+def _explained(error: RuntimeError, workers: int) -> RuntimeError:
+    """Return the error of an input worker that was lost in one line, any other as it is."""
+    first = str(error).strip().partition("\n")[0]
+    if not first.startswith("DataLoader worker"):
+        return error
+    return RuntimeError(
+        f"an input worker must live, got {first.rstrip('.')} (by the kernel, for memory?), "
+        f"data_workers={workers}; fewer --data-workers need less"
+    )
+
+
+class _Steps(Dataset[RawBatch | SemisweepError]):
     """A loader's steps as torch's `DataLoader` wants them; errors come back as values, whole."""
 
     def __init__(self, loader: Loader, start: int, stop: int) -> None:
@@ -185,9 +286,9 @@ class _Steps(Dataset[Batch | SemisweepError]):
     def __len__(self) -> int:
         return len(self.steps)
 
-    def __getitem__(self, index: int) -> Batch | SemisweepError:
+    def __getitem__(self, index: int) -> RawBatch | SemisweepError:
         try:
-            return self.loader.batch(self.steps[index])
+            return self.loader.raw(self.steps[index])
         except SemisweepError as error:
             return error
 

@@ -232,7 +232,9 @@ def fit(
     writes = training.rank == 0
     evaluations = set(training.evaluation_steps())
     started = saved = told = time.monotonic()
-    batches = training.loader.batches(training.step, training.total_steps, training.data_workers)
+    batches = training.loader.batches(
+        training.step, training.total_steps, training.data_workers, training.device
+    )
     for batch in batches:
         training.advance(batch)
         now = time.monotonic()
