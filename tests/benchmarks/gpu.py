@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean, median
@@ -55,7 +55,9 @@ from semisweep.core.device import (
     usable,
 )
 from semisweep.core.provenance import git
+from semisweep.data.registry import open_dataset
 from semisweep.data.shapes import make
+from semisweep.data.splits import make_split
 from semisweep.running.cost_history import gpus_here
 from semisweep.study.catalogue import find_method, method_names
 from semisweep.training.iteration import iterate
@@ -63,12 +65,15 @@ from semisweep.training.method_fixtures import random_batch, tiny_network
 from semisweep.training.metric import predictions
 from semisweep.training.optimizer import make_optimizers
 from semisweep.training.protocols import Protocol
+from semisweep.training.trainer import Training
+from semisweep.training.trial import Trial
 from semisweep_methods.supervised import Supervised
 from semisweep_methods.unimatch import UniMatch
 
 LARGE = NetworkConfig(backbone="resnet50s", pretrained=False)
 ASK = ["nvidia-smi", "--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
-STEP_SECONDS, EVALUATION_SECONDS, SWEEP_SECONDS = 30, 60, 240  # at most, of each section
+# At most, of each section.
+STEP_SECONDS, EVALUATION_SECONDS, INPUT_SECONDS, SWEEP_SECONDS = 30, 60, 120, 240
 WARM_UP = 3
 PRECISIONS = ("fp32", "bf16")
 
@@ -196,6 +201,60 @@ def evaluation_cost(device: str, small: bool) -> dict[str, Any]:
     return {"ms_an_image": round(median(times[1:]), 1), "pixels": f"{width}x{height}"}
 
 
+def input_cost(crop: int, device: str, small: bool, folder: Path) -> dict[str, Any]:
+    """Return what a UniMatch step takes on one batch, and from image files on, by input workers."""
+    data = folder / ("tiny" if small else "large")
+    if not data.exists():
+        make(data, train=24, val=4, test=4, size=40 if small else 432)
+    count, steps = (2, 4) if small else (8, 24)
+    if small:
+        crop //= 10
+    training = TrainingConfig(
+        steps=1000, labelled_batch=count, unlabelled_batch=count, crop_pixels=crop
+    )
+    network = tiny_network() if small else LARGE
+    config = UniMatch.Config(network=network)
+    trial = Trial(
+        method=f"{UniMatch.__module__}:{UniMatch.__name__}",
+        config=config,
+        data=DataConfig(name="shapes", labelled=8),
+        training=training,
+        seed=0,
+    )
+    dataset = open_dataset("shapes", data)
+    prepared = Training(trial, dataset, make_split(dataset, trial.data), device)
+    cores = os.cpu_count() or 1
+    found: dict[str, Any] = {"crop": crop, "cores": cores}
+    batch = next(prepared.loader.batches(0, 1, 0, prepared.device))
+    found["compute_ms"] = _pace(prepared, lambda: [batch] * (steps + WARM_UP), device)
+    for workers in (0, 1) if small else (0, 4, cores - 1):
+        ahead = WARM_UP + steps + 2 * workers  # those that are made before the clock starts
+        found[f"end_to_end_ms_{workers}"] = _pace(
+            prepared,
+            lambda count=workers, last=ahead: prepared.loader.batches(
+                0, last, count, prepared.device
+            ),
+            device,
+            skipped=WARM_UP + 2 * workers,
+        )
+    return found
+
+
+def _pace(
+    training: Training, batches: Callable[[], Iterable[Batch]], device: str, skipped: int = WARM_UP
+) -> float:
+    """Return the milliseconds of a step over some batches, without the first ones."""
+    started, count = time.perf_counter(), 0
+    for number, batch in enumerate(batches()):
+        if number == skipped:
+            synchronise(device)
+            started, count = time.perf_counter(), 0
+        training.advance(batch)
+        count += 1
+    synchronise(device)
+    return round(1e3 * (time.perf_counter() - started) / count, 1)
+
+
 def sweep_cost(gpus: float, device: str, small: bool, folder: Path) -> dict[str, Any]:
     """Return how long a sweep of four trials takes, and how busy it keeps a GPU."""
     data = folder / "shapes"
@@ -276,12 +335,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--small", action="store_true", help="tiny networks and images")
     parser.add_argument("--file", type=Path, default=Path("gpu.jsonl"))
-    parser.add_argument("sections", nargs="*", help="step, evaluation, sweep; all of them")
+    parser.add_argument("sections", nargs="*", help="step, evaluation, input, sweep; all of them")
     given = parser.parse_args()
     device = usable(None)
     if device == "cpu" and not given.small:
         sys.exit("a GPU must be there, got torch.cuda.is_available()=False; try --small")
-    wanted = given.sections or ["step", "evaluation", "sweep"]
+    wanted = given.sections or ["step", "evaluation", "input", "sweep"]
     torch.set_num_threads(1)
     initialise(device)
     report = Report(given.file)
@@ -298,6 +357,14 @@ def main() -> None:
         report.section(
             "evaluation", EVALUATION_SECONDS, lambda: evaluation_cost(device, given.small)
         )
+    if "input" in wanted:
+        with tempfile.TemporaryDirectory(prefix="gpu-") as folder:
+            for crop in (321, 513):
+                report.section(
+                    f"input, crop {crop}",
+                    INPUT_SECONDS,
+                    lambda c=crop: input_cost(c, device, given.small, Path(folder)),
+                )
     if "sweep" in wanted:
         with tempfile.TemporaryDirectory(prefix="gpu-") as folder:
             for gpus in (1.0, 0.25):

@@ -372,6 +372,7 @@ def test_no_trial_of_the_search_was_finished_twice(place: Place, searched: tuple
     assert [finished[entry.key] for entry in search.trials] == [1] * 7
 
 
+@pytest.mark.slow
 def test_a_search_that_waits_for_its_turn_has_no_workers_and_then_goes_on(place: Place) -> None:
     """Idle workers of whoever waits could be in the way of whoever has the turn."""
 
@@ -395,6 +396,7 @@ def test_a_search_that_waits_for_its_turn_has_no_workers_and_then_goes_on(place:
     assert len(store.finished()) == 7
 
 
+@pytest.mark.slow
 def test_two_slots_repeat_a_deterministic_search_and_stop_what_one_process_does(
     place: Place,
 ) -> None:

@@ -37,6 +37,7 @@ def test_every_arm_of_a_study_is_left_with_one_short_trial(study: Study) -> None
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_several_studies_run_in_one_sweep_and_leave_whole_tables_alone(
     process: Callable[..., Any], tmp_path: Path
 ) -> None:
