@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,14 @@ from semisweep.running.cost_forecast import (
     scores,
     slots_of,
 )
-from semisweep.running.cost_history import disk_bytes, here, history_of, kind_of_trial, probe
+from semisweep.running.cost_history import (
+    PROBE_IMAGES,
+    disk_bytes,
+    here,
+    history_of,
+    kind_of_trial,
+    probe,
+)
 from semisweep.study.request import Request, Resources, Roots
 from semisweep.study.resolve import Splits, resolve
 
@@ -279,3 +286,33 @@ def test_the_share_of_a_gpu_is_planned_by_what_trials_were_measured_to_need(
             store.trial(key).complete(row | peak)
 
     assert forecast(["quickstart"], request).estimate.slots == 12
+
+
+def test_a_probe_looks_at_few_images_and_multiplies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from semisweep.data.shapes import make
+    from semisweep.study.catalogue import find_study
+    from semisweep.training import metric
+
+    root = make(tmp_path / "shapes", train=64, val=40, test=4, size=32)
+    splits = Splits(Roots(tmp_path, {"shapes": root}))
+    resolved = resolve(
+        find_study("rankmatch_weight"),  # type: ignore[arg-type]
+        "mini",
+        splits,
+        {"training.crop_pixels": 32},
+    )
+    trial = next(iter(resolved.trials.values()))
+    asked: list[Sequence[str] | None] = []
+    whole = metric.evaluate
+
+    def counting(*arguments: Any, **named: Any) -> Any:
+        asked.append(named["ids"])
+        return whole(*arguments, **named)
+
+    monkeypatch.setattr(metric, "evaluate", counting)
+    (found,) = probe([trial], splits, "cpu", 1)
+
+    assert [len(ids or ()) for ids in asked] == [1, PROBE_IMAGES]
+    assert found.seconds > 0

@@ -18,11 +18,13 @@ from semisweep.store.trial_records import Result
 
 if TYPE_CHECKING:
     from semisweep.study.resolve import Splits
+    from semisweep.training.trainer import Training
     from semisweep.training.trial import Trial
 
 NETWORK_FIELDS = ("backbone", "decoder", "channels", "output_stride")
 DISK_TRIALS = 3  # of a kind, whose folders are measured
 PROBE_STEPS = 3
+PROBE_IMAGES = 8  # evenly spaced in their list
 
 
 def kind_of(row: Result, device: str, workers: int) -> Kind:
@@ -143,9 +145,8 @@ def _probed(trial: Trial, kind: Kind, splits: Splits, device: str) -> MeasuredCo
         training.advance(batch)
         synchronise(device)
         times.append(time.perf_counter() - started)
-    started = time.perf_counter()
-    training.score(SELECTION_PART)
-    evaluating = (time.perf_counter() - started) * len(training.evaluation_steps())
+    image = _seconds_an_image(training, device)
+    evaluating = image * len(dataset.part(SELECTION_PART)) * len(training.evaluation_steps())
     step = sum(times[1:]) / len(times[1:]) if len(times) > 1 else times[0]
     return MeasuredCost(
         kind=kind,
@@ -154,3 +155,20 @@ def _probed(trial: Trial, kind: Kind, splits: Splits, device: str) -> MeasuredCo
         memory_bytes=float(peak_memory(device)),
         disk_bytes=2.0 * len(to_bytes(training.method.state_dict())),
     )
+
+
+def _seconds_an_image(training: Training, device: str) -> float:
+    """Return what evaluating an image takes, over a few of them after a first one."""
+    from semisweep.core.device import synchronise
+    from semisweep.training.metric import evaluate
+    from semisweep.training.trainer import SELECTION_PART
+
+    dataset, protocol = training.dataset, training.trial.training.evaluation
+    ids = dataset.part(SELECTION_PART)
+    some = ids[:: max(1, len(ids) // PROBE_IMAGES)][:PROBE_IMAGES]
+    evaluate(training.method, dataset, SELECTION_PART, protocol, device, ids=some[:1])
+    synchronise(device)
+    started = time.perf_counter()
+    evaluate(training.method, dataset, SELECTION_PART, protocol, device, ids=some)
+    synchronise(device)
+    return (time.perf_counter() - started) / len(some)

@@ -86,13 +86,15 @@ def evaluate(
     protocol: Protocol = Protocol(),  # noqa: B008  a frozen value
     device: torch.device | str = "cpu",
     batch_images: int = 32,
+    ids: Sequence[str] | None = None,
 ) -> Counts:
     """Return one confusion matrix an image [N, C, C], in the order of the part's ids.
 
-    Every worker must call it, and all get the same; how images are batched does not depend on the
-    number of workers. The method predicts in evaluation mode and gets its modes back.
+    With `ids`, of those images of the part alone. Every worker must call it, and all get the same;
+    how images are batched does not depend on the number of workers. The method predicts in
+    evaluation mode and gets its modes back.
     """
-    ids = dataset.part(part)
+    ids = dataset.part(part) if ids is None else ids
     classes = len(dataset.classes)
     rank, size = world()
     found = np.zeros((len(ids), classes, classes), dtype=np.int64)
