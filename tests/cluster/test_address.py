@@ -291,6 +291,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_cluster_of_another_version_is_one_line_with_both(
     heads: tuple[Machine, Head, Head],

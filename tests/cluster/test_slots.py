@@ -74,6 +74,7 @@ def traced(here: Cluster, seed: int) -> list[tuple[int, int]]:
     return [(int(line.split()[0]), int(line.split()[1])) for line in lines]
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_killed_and_its_trial_goes_on_in_fresh_workers(
     here: Cluster,
 ) -> None:
@@ -127,6 +128,7 @@ def test_idle_slots_are_let_go_and_an_interrupted_sweep_leaves_checkpoints(here:
     until(lambda: not here.workers())
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_sweep_with_one_line_and_with_room_it_goes_on(
     here: Cluster, mounted: Callable[..., Path]
 ) -> None:

@@ -332,6 +332,7 @@ def searched(place: Place) -> tuple[Driver, int, float, list[psutil.Process], Dr
     return driver, code, seconds, left, again
 
 
+@pytest.mark.slow
 def test_a_terminated_driver_ends_soon_and_cleanly_and_says_how_to_go_on(
     searched: tuple[Driver, int, float, list[psutil.Process], Driver],
 ) -> None:
@@ -345,6 +346,7 @@ def test_a_terminated_driver_ends_soon_and_cleanly_and_says_how_to_go_on(
     assert "Traceback" not in driver.errors
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_suggests_what_an_undisturbed_one_does(
     place: Place, searched: tuple[Driver, int, float, list[psutil.Process], Driver]
 ) -> None:
@@ -364,6 +366,7 @@ def test_an_interrupted_search_suggests_what_an_undisturbed_one_does(
     assert place.store("search").read_study("rates", "mini") == expected
 
 
+@pytest.mark.slow
 def test_no_trial_of_the_search_was_finished_twice(place: Place, searched: tuple[Any, ...]) -> None:
     finished = Counter(place.keys("finished"))
     search = place.store("search").read_search("rates", "mini")
