@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypedDict
+from functools import partial
 
 from markupsafe import Markup, escape
 
@@ -64,19 +64,6 @@ class FigureGroup:
     note: str = ""
 
 
-class Heading(TypedDict):
-    """What a section says of a study before its numbers."""
-
-    anchor: str
-    title: str
-    name: str
-    scale: str
-    kind: str
-    finished: int
-    failed: int
-    wanted: int
-
-
 @dataclass(kw_only=True)
 class Section:
     """One study of the report."""
@@ -111,8 +98,7 @@ def section(
     trials = {place: cell.trials for place, cell in study.at.items()}
     results = {key: stored.results[key] for key in study.keys if key in stored.results}
     table = tabulate(study, stored)
-    made = Section(
-        **_heading(study, stored),
+    made = _begun(study, stored)(
         summary=_summary(table),
         grids=[
             Grid(
@@ -146,18 +132,20 @@ def _parts(
         yield FigureGroup(title="Losses", figures=losses, closed=True)
 
 
-def _heading(study: StudyOrSearch, stored: Snapshot) -> Heading:
+def _begun(study: StudyOrSearch, stored: Snapshot) -> partial[Section]:
+    """Return a section that has what is said of a study before its numbers."""
     keys = study.keys
-    return {
-        "anchor": re.sub(r"[^\w-]+", "-", f"{study.name}-{study.scale}"),
-        "title": study.title or study.name,
-        "name": study.name,
-        "scale": study.scale,
-        "kind": "search" if isinstance(study, ResolvedSearch) else "table",
-        "finished": sum(key in stored.results for key in keys),
-        "failed": sum(key in stored.errors for key in keys),
-        "wanted": len(keys),
-    }
+    return partial(
+        Section,
+        anchor=re.sub(r"[^\w-]+", "-", f"{study.name}-{study.scale}"),
+        title=study.title or study.name,
+        name=study.name,
+        scale=study.scale,
+        kind="search" if isinstance(study, ResolvedSearch) else "table",
+        finished=sum(key in stored.results for key in keys),
+        failed=sum(key in stored.errors for key in keys),
+        wanted=len(keys),
+    )
 
 
 def _lines(
@@ -250,8 +238,7 @@ def _search(study: ResolvedSearch, stored: Snapshot, store_path: str) -> Section
         for trial in ordered
     ]  # fmt: skip
     best = f"best {body[0][0][1 + len(names)]}" if body else "no trial has finished"
-    made = Section(
-        **_heading(study, stored),
+    made = _begun(study, stored)(
         summary=best,
         head=head,
         body=body[:TRIALS_SHOWN],
