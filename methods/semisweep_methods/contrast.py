@@ -28,7 +28,7 @@ from semisweep import Progress, config, setting
 from semisweep.core.config import Count, Fraction, NonNegative, Positive
 from semisweep.training import distributed
 from semisweep.training.feature_memory import best_of_class
-from semisweep.training.functional import draw, generator, over_count
+from semisweep.training.functional import draw, generator, moved, over_count
 
 
 def _in_use(own: ContrastConfig) -> bool:
@@ -161,12 +161,12 @@ def contrastive_loss(
     device, kind = pixels.feature.device, pixels.feature.dtype
     classes = torch.arange(len(prototype), device=device)
     member = pixels.label == classes.unsqueeze(1)  # [C, M]
-    index, chosen = best_rows(member & pixels.hard, draws.anchor.to(device), own.anchors)
-    priority = draws.candidate.to(device)
+    index, chosen = best_rows(member & pixels.hard, moved(draws.anchor, device), own.anchors)
+    priority = moved(draws.candidate, device)
     candidate, filled = best_of_class(pixels.feature, member, priority, own.candidates)
     held = filled.sum(1)
     odds = negative_odds(prototype, held > 0, own)
-    negative = draw_negatives(odds, held, own.candidates, draws.negative.to(device, kind))
+    negative = draw_negatives(odds, held, own.candidates, moved(draws.negative.to(kind), device))
     anchor = functional.normalize(pixels.feature[index], dim=2)
     scores = anchor_scores(anchor, prototype, candidate, negative, own.temperature)
     counted = chosen & odds.isfinite().any(1, keepdim=True)

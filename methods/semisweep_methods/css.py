@@ -57,6 +57,7 @@ from semisweep.training.functional import (
     over_count,
     supervised_loss,
 )
+from semisweep.training.precision import without_autocast
 from semisweep.training.weight_averaging import evaluating, follow, frozen_copy, warm_momentum
 from semisweep_methods.contrast import ContrastConfig, Pixels, contrastive_loss, make_draws
 from semisweep_methods.spaces import (
@@ -257,7 +258,7 @@ class CSS(Method):
         hard = hard_pixels(self.config, self.prototypes, seen, label)
         images = {"labelled": len(batch.image), "unlabelled": len(batch.weak)}
         draws = make_draws(own, progress, self.classes, images, size[0] * size[1])
-        with torch.autocast(label.device.type, enabled=False):
+        with without_autocast(label):
             pixels = Pixels(rows(seen.representation), label.flatten(), hard.flatten())
             return contrastive_loss(pixels, self.prototypes.centre, draws, own)
 

@@ -29,7 +29,9 @@ from semisweep import Batch, Method, MethodConfig, Progress, config, setting
 from semisweep.core.config import Count, NonNegative, common
 from semisweep.core.errors import ConfigError
 from semisweep.networks.network import Output
-from semisweep.training.functional import cutmix, draw, generator, shrink_mask
+from semisweep.training.cuda_graph import Replayed
+from semisweep.training.functional import cutmix, draw, generator, moved, shrink_mask
+from semisweep.training.precision import without_autocast
 from semisweep_methods.agents import (
     agent_scores,
     all_orders,
@@ -120,6 +122,10 @@ class RankMatch(UniMatch):
     def __init__(self, config: RankMatchConfig, classes: int, seed: int = 0) -> None:
         super().__init__(config, classes, seed)
         self.register_buffer("orders", all_orders(config.ranked), persistent=False)
+        absolute = config.orthogonality == "absolute_cosine"
+        self.orthogonal = Replayed(
+            lambda feature, first: orthogonal_agents(feature, config.agents, first, absolute)
+        )
 
     @classmethod
     def same_as(cls, config: RankMatchConfig) -> tuple[type[Method], MethodConfig]:
@@ -160,7 +166,7 @@ class RankMatch(UniMatch):
         own: RankMatchConfig = self.config
         size = weak.shape[-2:]
         mixed = torch.cat([cutmix(weak, shrink_mask(m, size)) for m in self.masks(batch)])
-        with torch.autocast(weak.device.type, enabled=False):
+        with without_autocast(weak):
             teacher, student = pixels(mixed), pixels(strong)  # [V U, P, D], P = h w
             chosen = self.select(teacher, progress, "teacher")
             other = chosen if own.shared_positions else self.select(student, progress, "student")
@@ -184,10 +190,9 @@ class RankMatch(UniMatch):
         if own.selection == "top_n":
             return top_agents(feature.detach(), own.agents)
         purpose = ("agents", role)
-        numbers = torch.cat(
-            [draw(generator(progress, *purpose, v), images, count) for v in range(self.views)]
-        ).to(feature.device)
+        drawn = [draw(generator(progress, *purpose, v), images, count) for v in range(self.views)]
+        numbers = moved(torch.cat(drawn), feature.device)
         if own.selection == "random":
             return numbers.topk(own.agents, dim=1).indices
-        absolute = own.orthogonality == "absolute_cosine"
-        return orthogonal_agents(feature.detach(), own.agents, numbers.argmax(dim=1), absolute)
+        chosen: Tensor = self.orthogonal(feature.detach(), numbers.argmax(dim=1))
+        return chosen

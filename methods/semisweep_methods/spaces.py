@@ -28,6 +28,7 @@ from semisweep.networks.decoder import LOW_LEVEL_CHANNELS, DeepLabV3Plus, convol
 from semisweep.networks.network import Network
 from semisweep.training.distributed import sum_over_workers
 from semisweep.training.functional import full_precision
+from semisweep.training.precision import without_autocast
 
 
 class SpaceOutput(NamedTuple):
@@ -100,7 +101,7 @@ class Prototypes(nn.Module):
         """
         unit = functional.normalize(full_precision(representation), dim=1)
         centre = functional.normalize(self.centre, dim=1)[:, :, None, None]
-        with torch.autocast(unit.device.type, enabled=False):
+        with without_autocast(unit):
             scores = resized(functional.conv2d(unit, centre), size) / temperature
         return scores.masked_fill(~self.met()[:, None, None], -torch.inf).softmax(1).nan_to_num(0.0)
 
@@ -133,7 +134,7 @@ def class_means(feature: Tensor, label: Tensor, classes: int) -> tuple[Tensor, T
     Eq. 2. feature [M, D]; label [M], any number that is no class belongs to none. The mean of
     no pixel is zero.
     """
-    with torch.autocast(feature.device.type, enabled=False):
+    with without_autocast(feature):
         member = (label == torch.arange(classes, device=label.device)[:, None]).to(feature.dtype)
         sums = torch.cat([member @ feature, member.sum(1, keepdim=True)], dim=1)
     total = sum_over_workers(sums)

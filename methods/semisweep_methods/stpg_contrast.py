@@ -22,6 +22,7 @@ from semisweep.core.seeding import derive
 from semisweep.networks.network import Output, seeded
 from semisweep.training.feature_memory import ClassMemory, best_of_class
 from semisweep.training.functional import IGNORE, channel_dropout, full_precision, generator
+from semisweep.training.precision import without_autocast
 from semisweep.training.weight_averaging import frozen_copy
 from semisweep_methods.anchors import (
     Anchors,
@@ -166,7 +167,7 @@ class DualContrast(nn.Module):
     def pulls(self, feature: Tensor, label: Tensor) -> dict[str, Tensor]:
         """Return the means of both losses over features [M, D] of a label [M]."""
         own, terms = self.config, {}
-        with torch.autocast(feature.device.type, enabled=False):
+        with without_autocast(feature):
             anchors = self.anchors.of_classes()
             if own.anchor:
                 losses = anchor_losses(feature, label, anchors, own.temperature)
@@ -189,7 +190,7 @@ class DualContrast(nn.Module):
         feature = self.teacher_head(seen.fused)
         size = seen.fused.shape[-2:]
         cells = at_cells(label, size).flatten()
-        with torch.autocast(feature.device.type, enabled=False):
+        with without_autocast(feature):
             if own.uses_prototypes and (progress.step < first or own.matching == "every_epoch"):
                 self.anchors.observe(feature, cells, own.prototype_momentum)
             if own.uses_memory and progress.step >= first:

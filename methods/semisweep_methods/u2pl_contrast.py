@@ -33,7 +33,8 @@ from semisweep.core.config import Count, Fraction, NonNegative, NonNegativeCount
 from semisweep.core.errors import ConfigError
 from semisweep.training.distributed import from_all_workers, sum_over_workers, world
 from semisweep.training.feature_memory import ClassMemory, best_of_class
-from semisweep.training.functional import IGNORE, draw, full_precision, generator
+from semisweep.training.functional import IGNORE, draw, full_precision, generator, moved
+from semisweep.training.precision import without_autocast
 from semisweep_methods.u2pl_partition import Partition, PartitionConfig
 
 
@@ -119,8 +120,7 @@ class Contrast(nn.Module):
         gradient. New negatives enter the memory before any are drawn.
         """
         own = self.config
-        device = student[0].feature.device.type
-        with torch.autocast(device, enabled=False):
+        with without_autocast(student[0].feature):
             self.remember(teacher, progress)
             centre, members = self.centres(teacher)
             anchor, share, rank = self.anchors(student, progress)  # [C, M, D], [C, M], [C, M]
@@ -173,7 +173,8 @@ class Contrast(nn.Module):
         """Return N of its class's memory, with replacement, for every anchor: [C, M, N, D]."""
         classes, size, width = self.memory.rows.shape
         shape = (classes, self.config.anchors, self.config.negatives)
-        numbers = torch.rand(shape, generator=generator(progress, "negatives")).to(rank.device)
+        numbers = torch.rand(shape, generator=generator(progress, "negatives"))
+        numbers = moved(numbers, rank.device)
         numbers = numbers.gather(1, rank.unsqueeze(2).expand(-1, -1, shape[2]))
         filled = self.memory.pushed.clamp_max(size).reshape(-1, 1, 1)
         place = (numbers * filled).long().minimum((filled - 1).clamp_min(0))
@@ -192,7 +193,7 @@ class Contrast(nn.Module):
         return (
             torch.cat([rows(one.feature) for one in blocks]),
             torch.cat([candidates(one, self.config) for one in blocks], dim=1),
-            torch.cat([number.flatten() for number in numbers]).to(blocks[0].feature.device),
+            moved(torch.cat([number.flatten() for number in numbers]), blocks[0].feature.device),
         )
 
 

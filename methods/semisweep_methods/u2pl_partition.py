@@ -15,7 +15,7 @@ from torch import Tensor
 from semisweep import MethodConfig, Progress, config, setting
 from semisweep.core.config import Fraction
 from semisweep.training.distributed import from_all_workers, sum_over_workers
-from semisweep.training.functional import full_precision
+from semisweep.training.functional import full_precision, moved
 
 
 @config
@@ -76,7 +76,7 @@ def percentiles(values: Tensor, counted: Tensor, shares: Sequence[float]) -> Ten
     largest = torch.finfo(values.dtype).max
     everyone = from_all_workers(values.where(counted, largest)).flatten().sort().values
     last = (sum_over_workers(counted.sum()) - 1).clamp_min(0).double()
-    position = last * torch.tensor(shares, dtype=torch.float64).to(last.device)
+    position = last * moved(torch.tensor(shares, dtype=torch.float64), last.device)
     low, high = (
         everyone.index_select(0, end.long()) for end in (position.floor(), position.ceil())
     )

@@ -36,6 +36,7 @@ from semisweep.training.functional import (
     cutmix,
     draw,
     generator,
+    moved,
     over_count,
     pseudo_label,
     supervised_loss,
@@ -146,8 +147,8 @@ class UniMatchV2(Method):
             first = draw(generator(progress, *purposes[0]), images, width) >= 0.5
             kept = [first, ~first][: self.views]
         whole = undropped_images(images, self.config.undropped, progress).unsqueeze(1)
-        factors = torch.cat([torch.where(whole, 1.0, 2.0 * one) for one in kept])
-        return tap * factors.to(tap.device, tap.dtype)[:, :, None, None]
+        factors = torch.cat([torch.where(whole, 1.0, 2.0 * one) for one in kept]).to(tap.dtype)
+        return tap * moved(factors, tap.device)[:, :, None, None]
 
     def consistency(self, batch: Batch, weak: Tensor, strong: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean of the views' confident cross-entropies, and the confident share."""

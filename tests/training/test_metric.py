@@ -23,7 +23,14 @@ from semisweep import Batch, Method, Progress, Update
 from semisweep.core.config import decode
 from semisweep.core.errors import ConfigError, DataError
 from semisweep.data.base import DataSet
-from semisweep.training.metric import confusion, evaluate, iou, mean_iou, summary
+from semisweep.training.metric import (
+    confusion,
+    confusions,
+    evaluate,
+    iou,
+    mean_iou,
+    summary,
+)
 from semisweep.training.protocols import Protocol
 
 CLASSES = 4
@@ -340,6 +347,45 @@ def test_two_and_three_workers_count_each_image_exactly_once(tmp_path: Path) -> 
         assert all(len(result["read"]) < len(IDS) for result in results)
         assert all(np.array_equal(result["found"], expected) for result in results)
         assert all(np.array_equal(result["windows"], windows) for result in results)
+
+
+def test_matrices_of_many_images_are_those_of_a_slow_loop() -> None:
+    draws = np.random.default_rng(0)
+    pairs = [
+        (draws.integers(0, CLASSES, (6, 7)), draws.choice([0, 1, 2, 255], (6, 7))) for _ in range(5)
+    ]
+    prediction, label = (torch.from_numpy(np.stack(parts)) for parts in zip(*pairs, strict=True))
+    found = confusions(prediction, label, CLASSES)
+
+    for counts, (guess, truth) in zip(found.numpy(), pairs, strict=True):
+        assert np.array_equal(counts, slow_confusion(guess, truth))
+    with pytest.raises(DataError, match=r"same shape, got prediction=\(5, .*label=\(4, "):
+        confusions(prediction, label[1:], CLASSES)
+
+
+@pytest.mark.parametrize("readers", [1, 3])
+def test_images_that_threads_read_ahead_are_counted_alike(readers: int) -> None:
+    images = FolderlessImages()
+    found = evaluate(
+        Linear(), cast(DataSet, images), "val", batch_images=BATCH_IMAGES, readers=readers
+    )
+
+    assert np.array_equal(found, evaluated()[0])
+    assert sorted(images.read) == sorted(IDS)
+
+
+def test_threads_read_only_some_batches_ahead_and_their_errors_are_raised() -> None:
+    class Broken(FolderlessImages):
+        def mask(self, image_id: str) -> npt.NDArray[np.uint8]:
+            if image_id == IDS[2]:
+                raise DataError("a mask must decode")
+            return super().mask(image_id)
+
+    images = Broken()
+    with pytest.raises(DataError, match="a mask must decode"):
+        evaluate(Linear(), cast(DataSet, images), "val", batch_images=1, readers=1)
+
+    assert len(images.read) < len(IDS)
 
 
 if __name__ == "__main__":

@@ -104,12 +104,26 @@ def test_windows_are_those_of_a_slow_loop(size: tuple[int, int], sums: Any, bord
             name="window", size_pixels=side, stride_pixels=stride, borders=borders, sums=sums
         )
         predict, batch = network(3), images(2, *size)
-        found = class_scores(predict, batch, protocol)
+        expected = [slow_windows(predict, image, protocol) for image in batch]
+        for together in (1, 2, 5):
+            found = class_scores(predict, batch, protocol, together)
 
-        assert found.dtype == torch.float64
-        for image, scores in zip(batch, found, strict=True):
-            expected = slow_windows(predict, image, protocol)
-            np.testing.assert_allclose(scores.numpy(), expected, rtol=0, atol=1e-12)
+            assert found.dtype == torch.float64
+            for one, scores in zip(expected, found, strict=True):
+                np.testing.assert_allclose(scores.numpy(), one, rtol=0, atol=1e-12)
+
+
+def test_windows_of_one_size_go_through_the_network_together() -> None:
+    protocol = Protocol(name="window", size_pixels=8, stride_pixels=8, borders="truncated")
+    shapes: list[tuple[int, ...]] = []
+
+    def predict(image: Tensor) -> Tensor:
+        shapes.append(tuple(image.shape))
+        return image
+
+    class_scores(predict, images(2, 16, 20), protocol, 3)
+
+    assert shapes == [(4, 3, 8, 8), (2, 3, 8, 4), (4, 3, 8, 8), (2, 3, 8, 4)]
 
 
 @pytest.mark.parametrize("size", SIZES)

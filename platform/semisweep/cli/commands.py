@@ -12,6 +12,7 @@ from semisweep.cli.check import check
 from semisweep.cli.data import data
 from semisweep.cli.options import (
     Study,
+    compile_option,
     data_workers_option,
     device_option,
     gpus_option,
@@ -87,6 +88,7 @@ for command in (*ASKING, compact, data, evaluate, gc, import_numbers, predict, w
 @click.option("--workers", type=click.IntRange(1), default=1, help="Ray Train workers a trial.")
 @click.option("--threads", type=click.IntRange(1), default=1, help="CPU threads a worker.")
 @data_workers_option
+@compile_option
 @gpus_option
 @click.option("--fresh-workers", is_flag=True, help="New worker processes for every trial.")
 @click.option(
@@ -206,6 +208,7 @@ def methods(name: str | None) -> None:
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--draw", type=click.IntRange(0), help="Of the labelled images; the study's.")
 @data_workers_option
+@compile_option
 @device_option
 def debug(
     study: str,

@@ -76,6 +76,13 @@ data_workers_option = click.option(
     help="Processes that make a worker's batches; as many as its cores on a GPU, none on a CPU.",
 )
 
+compile_option = click.option(
+    "--compile/--no-compile",
+    "compiled",
+    default=None,
+    help="Compile networks on a GPU; by default for trainings of 2,000 steps or more.",
+)
+
 gpus_option = click.option(
     "--gpus",
     type=Share(),

@@ -40,6 +40,7 @@ class Job:
     device: str = "cpu"
     threads: int = 1
     data_workers: int = 0  # processes that make its batches
+    compiled: bool | None = None  # whether its networks are, on a GPU
     label: str = ""  # study, row and replicate, for people
     halving: RungRule | None = None  # where a search may stop it
 

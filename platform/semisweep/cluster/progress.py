@@ -94,5 +94,5 @@ def describe(told: TrialProgress | None) -> str:
     if told is None:
         return "0/?"
     score = told.evaluation.number("val.miou") if told.evaluation else None
-    text = f"{told.step}/{told.total_steps}"
+    text = f"{told.step}/{told.total_steps}" + " compiling" * told.compiles
     return text if score is None else f"{text} val {100 * score:.1f}"

@@ -186,10 +186,17 @@ class _Execution:
         if self.first:
             self.folder.describe(_description(trial, split, job.key))
         point("network", self.rank)
-        training = Training(trial, dataset, split, job.device, job.data_workers)
+        training = Training(
+            trial, dataset, split, job.device, job.data_workers, compiled=job.compiled
+        )
         self._resume(training)
         self.report(
-            TrialProgress(step=training.step, total_steps=training.total_steps, device=job.device)
+            TrialProgress(
+                step=training.step,
+                total_steps=training.total_steps,
+                device=job.device,
+                compiles=training.compiled,
+            )
         )
         self._note("training")
         started = time.time()
@@ -289,6 +296,8 @@ def _row(
     }
     if reserved := peak_reserved(job.device):
         row |= {"run.peak_reserved_bytes": reserved}
+    if training.compiled:
+        row |= {"run.compiled": True}
     return row | dict(metrics) | provenance(trial.method) | machine(job.device)
 
 

@@ -65,6 +65,7 @@ def start_group(
             "slot": slot,
             "fresh": resources.fresh_workers,
             "data_workers": resources.data_workers or 0,
+            "compiled": resources.compiled,
         },
         scaling_config=ScalingConfig(
             num_workers=resources.workers,
@@ -136,7 +137,7 @@ def _work(config: dict[str, Any], rank: int, world: int) -> None:
         if job is None:
             break
         point("decode", rank)
-        job = _prepare(job, device, config["data_workers"])
+        job = _prepare(job, device, config["data_workers"], config["compiled"])
         point("prepare", rank)
 
         def report(told: TrialProgress, key: str = job.key) -> None:
@@ -206,7 +207,7 @@ def own_device() -> str:
     return device
 
 
-def _prepare(job: Job, device: str, data_workers: int) -> Job:
+def _prepare(job: Job, device: str, data_workers: int, compiled: bool | None) -> Job:
     """Return a job with the device and the input workers that this worker has for it."""
     import torch
 
@@ -214,7 +215,7 @@ def _prepare(job: Job, device: str, data_workers: int) -> Job:
 
     torch.set_num_threads(job.threads)
     begin_measuring(device)
-    return replace(job, device=device, data_workers=data_workers)
+    return replace(job, device=device, data_workers=data_workers, compiled=compiled)
 
 
 def _join_process_group(rank: int, world: int, device: str) -> None:

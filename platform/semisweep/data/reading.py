@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -211,12 +212,13 @@ def duplicates(ids: Iterable[str]) -> list[str]:
 
 
 class PixelCache:
-    """Decoded arrays by name, the least recently used ones dropped beyond `limit_bytes`."""
+    """Decoded arrays by name, the least recently used dropped beyond `limit_bytes`; for threads."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
         self._arrays: OrderedDict[tuple[str, str], Pixels] = OrderedDict()
+        self._guard = threading.Lock()
 
     def __reduce__(self) -> tuple[type[PixelCache], tuple[int]]:
         """Travel to other processes empty."""
@@ -224,16 +226,18 @@ class PixelCache:
 
     def get(self, name: tuple[str, str]) -> Pixels | None:
         """Return the array of that name, or None where it is not held."""
-        if name not in self._arrays:
-            return None
-        self._arrays.move_to_end(name)
-        return self._arrays[name]
+        with self._guard:
+            if name not in self._arrays:
+                return None
+            self._arrays.move_to_end(name)
+            return self._arrays[name]
 
     def put(self, name: tuple[str, str], pixels: Pixels) -> None:
         """Hold an array, unless it alone is larger than the limit."""
-        if name in self._arrays or pixels.nbytes > self.limit_bytes:
-            return
-        self._arrays[name] = pixels
-        self.used_bytes += pixels.nbytes
-        while self.used_bytes > self.limit_bytes:
-            self.used_bytes -= self._arrays.popitem(last=False)[1].nbytes
+        with self._guard:
+            if name in self._arrays or pixels.nbytes > self.limit_bytes:
+                return
+            self._arrays[name] = pixels
+            self.used_bytes += pixels.nbytes
+            while self.used_bytes > self.limit_bytes:
+                self.used_bytes -= self._arrays.popitem(last=False)[1].nbytes

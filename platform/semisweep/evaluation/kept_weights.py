@@ -54,6 +54,7 @@ def rebuild(
     """
     import torch
 
+    from semisweep.training.precision import set_switches
     from semisweep.training.trainer import from_bytes
     from semisweep.training.trial import method_class
 
@@ -70,6 +71,7 @@ def rebuild(
             f"method={trial.method}: {' '.join(str(error).split())[:200]}; "
             "use the version of the method that was trained"
         ) from None
+    set_switches(trial.training.precision, device)
     method.to(device)
     method.to(memory_format=torch.channels_last)  # as in training, for the same rounding
     return method.eval()

@@ -54,9 +54,10 @@ def debug_trial(
             shown = (f"{name}={_short(value)}" for name, value in terms if ".iou." not in name)
             say("  ".join(shown))
 
-    workers = request.resources.data_workers or 0
+    resources = request.resources
     job = job_for(key, trial, store, splits, request)
-    job = replace(job, device=device, data_workers=workers)
+    workers, compiled = resources.data_workers or 0, resources.compiled
+    job = replace(job, device=device, data_workers=workers, compiled=compiled)
     initialise(device)
     begin_measuring(device)
     outcome = execute(job, report, raise_errors=True)

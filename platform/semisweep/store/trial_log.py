@@ -164,7 +164,8 @@ def read_faults(store: Store) -> list[str]:
 def describe(told: TrialProgress) -> str:
     """Return what a trial tells, as a line of its log; nothing for mere progress."""
     if told.device:
-        return f"from step {told.step} of {told.total_steps} on {told.device}"
+        text = f"from step {told.step} of {told.total_steps} on {told.device}"
+        return f"{text}; networks are compiled, once a worker" if told.compiles else text
     if told.evaluation is None:
         return ""
     measured = told.evaluation.values.items()

@@ -165,6 +165,7 @@ class TrialProgress:
     step: int
     total_steps: int
     device: str = ""  # told before the first step
+    compiles: bool = False  # then too: networks may have to be compiled first
     evaluation: Evaluation | None = None  # told after one
 
 

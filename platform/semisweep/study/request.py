@@ -28,6 +28,7 @@ class Resources:
     `gpus` a worker: a fraction lets several workers share one, None is one where there are any,
     AUTO as many trials on one as fit by what such trials were measured to need. `data_workers`: as
     many as the machine's cores leave each worker on a GPU, none on a CPU, where they only cost.
+    `compiled`: whether networks are compiled on a GPU; None where trainings are long enough.
     """
 
     slots: int | None = None
@@ -35,6 +36,7 @@ class Resources:
     address: str | None = None
     threads: int = 1
     data_workers: int | None = None  # processes that make a worker's batches
+    compiled: bool | None = None
     gpus: float | str | None = None
     fresh_workers: bool = False  # new processes for every trial
     hung_minutes: float = 30.0  # without progress, after which a worker is killed; 0 is never

@@ -147,6 +147,16 @@ def generator(progress: Progress, *purpose: Part) -> torch.Generator:
     return made
 
 
+def moved(values: Tensor, device: torch.device) -> Tensor:
+    """Return values that were made on the CPU on a device, without waiting for its work.
+
+    Copies from pinned memory join what a GPU has yet to do; others wait for all of it.
+    """
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
+
+
 def draw(generator: torch.Generator, rows: int, columns: int) -> Tensor:
     """Return uniform numbers [rows, columns] in [0, 1) for this worker's rows of the whole batch.
 
@@ -166,5 +176,5 @@ def channel_dropout(values: Tensor, rate: float, generator: torch.Generator) -> 
     """
     rows, channels = values.shape[:2]
     kept = draw(generator, rows, channels) >= rate
-    factor = kept.to(values.device, values.dtype) / (1 - rate)
+    factor = moved(kept.to(values.dtype), values.device) / (1 - rate)
     return values * factor.reshape(rows, channels, *[1] * (values.dim() - 2))

@@ -7,7 +7,6 @@ sub-modules and own several optimizers; after each step every worker holds equal
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -17,6 +16,7 @@ from semisweep.core.seeding import derive
 from semisweep.training import distributed
 from semisweep.training.method import Batch, Method, Progress
 from semisweep.training.optimizer import factor, parameters, set_rate
+from semisweep.training.precision import autocast
 
 
 def iterate(
@@ -71,11 +71,3 @@ def _seed(number: int) -> None:
     torch.default_generator.manual_seed(number)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(number)
-
-
-def autocast(device: str, precision: str) -> AbstractContextManager[object]:
-    """Return the context in which the forward passes of one update run."""
-    if precision == "fp32":
-        return nullcontext()
-    kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
-    return torch.autocast(device, dtype=kinds[precision])

@@ -40,6 +40,7 @@ from semisweep.data.augmentation import (
 from semisweep.data.base import DataSet
 from semisweep.data.reading import IGNORE, Pixels
 from semisweep.data.splits import Split
+from semisweep.training.functional import moved
 from semisweep.training.method import Batch
 from semisweep.training.trial import TrainingConfig
 
@@ -229,21 +230,30 @@ def on_device(raw: RawBatch, device: torch.device) -> Batch:
 
     Bytes cross to a GPU, and are normalised there: equal to the CPU's numbers up to rounding.
     """
-    if device.type == "cpu":
-        image, weak_view, strong_views = (
-            torch.from_numpy(normalise(own.numpy())) for own in (raw.image, raw.weak, raw.strong)
-        )
-        return Batch(image, raw.label.long(), weak_view, strong_views, raw.cutmix, raw.valid)
-    return normalised(RawBatch(*(own.to(device, non_blocking=True) for own in raw)))
+    if device.type != "cpu":
+        return normalised(RawBatch(*(own.to(device, non_blocking=True) for own in raw)))
+    image, weak_view, strong_views = (
+        normalised_images(own, device) for own in (raw.image, raw.weak, raw.strong)
+    )
+    return Batch(image, raw.label.long(), weak_view, strong_views, raw.cutmix, raw.valid)
 
 
 def normalised(raw: RawBatch) -> Batch:
     """Return a batch made of bytes where they are; images are views in channels-last order."""
-    scale, shift = _normalisation(raw.image.device)
-    image, weak_view, strong_views = (
-        (own.float() * scale - shift).movedim(-1, -3) for own in (raw.image, raw.weak, raw.strong)
-    )
+    image, weak_view, strong_views = map(_normalised, (raw.image, raw.weak, raw.strong))
     return Batch(image, raw.label.long(), weak_view, strong_views, raw.cutmix, raw.valid)
+
+
+def normalised_images(images: Tensor, device: torch.device) -> Tensor:
+    """Return images of bytes [..., H, W, 3] on the CPU as floats [..., 3, H, W] on a device."""
+    if device.type == "cpu":
+        return torch.from_numpy(normalise(images.numpy()))
+    return _normalised(moved(images, device))
+
+
+def _normalised(images: Tensor) -> Tensor:
+    scale, shift = _normalisation(images.device)
+    return (images.float() * scale - shift).movedim(-1, -3)
 
 
 @lru_cache

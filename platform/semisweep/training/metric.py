@@ -8,27 +8,36 @@ CPS and ST++; UniMatch and U2PL count it as zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from semisweep.core.errors import DataError
+from semisweep.training.compilation import eager
 from semisweep.training.distributed import sum_over_workers, world
+from semisweep.training.functional import moved
 from semisweep.training.protocols import IGNORE, Protocol, class_scores, counted_label
 
 if TYPE_CHECKING:
     from semisweep.data.base import DataSet
     from semisweep.training.method import Method
 
-FORWARD_PIXELS = 2**20  # bounds the memory of one forward pass, whatever the size of the images
+# These bound the memory of one forward pass, whatever the size of the images.
+FORWARD_PIXELS = 2**20
+GPU_FORWARD_PIXELS = 2**22
+READ_AHEAD = 2  # batches of images
+MOST_READERS = 8
 
 Counts = npt.NDArray[np.int64]
 ClassMap = npt.NDArray[np.integer]
 Pixels = npt.NDArray[np.uint8]
-Group = list[tuple[int, Pixels]]
 
 
 def confusion(prediction: ClassMap, label: ClassMap, classes: int) -> Counts:
@@ -87,63 +96,145 @@ def evaluate(
     device: torch.device | str = "cpu",
     batch_images: int = 32,
     ids: Sequence[str] | None = None,
+    readers: int | None = None,
 ) -> Counts:
     """Return one confusion matrix an image [N, C, C], in the order of the part's ids.
 
     With `ids`, of those images of the part alone. Every worker must call it, and all get the same;
     how images are batched does not depend on the number of workers. The method predicts in
-    evaluation mode and gets its modes back.
+    evaluation mode and gets its modes back. `readers`: threads that read images ahead, None for as
+    many as there are cores for a GPU, and none for a CPU, which has its cores for itself.
     """
     ids = dataset.part(part) if ids is None else ids
-    classes = len(dataset.classes)
+    device, classes = torch.device(device), len(dataset.classes)
+    readers = _readers(device) if readers is None else readers
     rank, size = world()
-    found = np.zeros((len(ids), classes, classes), dtype=np.int64)
+    batches = [
+        range(start, min(start + batch_images, len(ids)))
+        for start in range(0, len(ids), batch_images)
+    ][rank::size]
+
+    def read(index: int) -> Shown:
+        label = dataset.mask(ids[index])
+        return Shown(index, dataset.image(ids[index]), counted_label(label, protocol))
+
+    places: list[int] = []
+    parts: list[Tensor] = []
     modes = [(module, module.training) for module in method.modules()]
     method.eval()
     try:
-        with torch.inference_mode():
-            for number, start in enumerate(range(0, len(ids), batch_images)):
-                if number % size != rank:
-                    continue
-                stop = min(start + batch_images, len(ids))
-                images = [(index, dataset.image(ids[index])) for index in range(start, stop)]
-                for index, predicted in _predictions(method, images, protocol, device):
-                    label = counted_label(dataset.mask(ids[index]), protocol)
-                    found[index] = confusion(predicted, label, classes)
+        with torch.inference_mode(), eager(method):
+            for shown in _read_ahead(read, batches, readers):
+                for group in _same_size(shown, protocol, _forward_pixels(device)):
+                    places += [one.place for one in group]
+                    parts.append(_counted(method, group, protocol, device, classes))
     finally:
         for module, training in modes:
             module.training = training
-    total = sum_over_workers(torch.from_numpy(found).to(device)) if size > 1 else None
-    return found if total is None else total.cpu().numpy()
+    found = torch.zeros((len(ids), classes, classes), dtype=torch.int64)
+    if parts:
+        found[places] = torch.cat(parts).cpu()  # what a GPU was given is waited for here alone
+    if size > 1:
+        found = sum_over_workers(found.to(device)).cpu()
+    return found.numpy()
 
 
-def _predictions(
-    method: Method, images: Group, protocol: Protocol, device: torch.device | str
-) -> Iterator[tuple[int, Pixels]]:
-    for group in _same_size(images, protocol):
-        predicted = predictions(method, [image for _, image in group], protocol, device)
-        for (index, _), classes in zip(group, predicted, strict=True):
-            yield index, classes
+class Shown(NamedTuple):
+    """An image [H, W, 3] that is evaluated, and what its prediction is compared with [h, w].
+
+    `place`: among those that are evaluated.
+    """
+
+    place: int
+    image: Pixels
+    label: Pixels
+
+
+def _readers(device: torch.device) -> int:
+    return 0 if device.type == "cpu" else min(MOST_READERS, len(os.sched_getaffinity(0)))
+
+
+def _forward_pixels(device: torch.device) -> int:
+    return FORWARD_PIXELS if device.type == "cpu" else GPU_FORWARD_PIXELS
+
+
+def _read_ahead(
+    read: Callable[[int], Shown], batches: Sequence[range], readers: int
+) -> Iterator[list[Shown]]:
+    """Yield what is read of each batch in order, by threads that are up to two batches ahead."""
+    if not readers:
+        yield from ([read(index) for index in batch] for batch in batches)
+        return
+    with ThreadPoolExecutor(readers, thread_name_prefix="reader") as pool:
+        waiting: deque[list[Future[Shown]]] = deque()
+        try:
+            for batch in batches:
+                waiting.append([pool.submit(read, index) for index in batch])
+                if len(waiting) > READ_AHEAD:
+                    yield [one.result() for one in waiting.popleft()]
+            while waiting:
+                yield [one.result() for one in waiting.popleft()]
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _counted(
+    method: Method, group: Sequence[Shown], protocol: Protocol, device: torch.device, classes: int
+) -> Tensor:
+    """Return the confusion matrices [N, C, C] of images of one size, where the device is."""
+    predicted = _classes(method, [one.image for one in group], protocol, device)
+    label = moved(torch.from_numpy(np.stack([one.label for one in group])), device)
+    return confusions(predicted, label, classes)
+
+
+def confusions(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
+    """Return pixel counts [N, C, C] of prediction and label [N, H, W]; see `confusion`.
+
+    Predictions must be classes, labels classes or 255: nothing is looked at, so nothing is waited
+    for.
+    """
+    if prediction.shape != label.shape:
+        raise DataError(
+            f"prediction and label must have the same shape, "
+            f"got prediction={tuple(prediction.shape)}, label={tuple(label.shape)}"
+        )
+    images, cells = len(label), classes * classes
+    own = torch.arange(images, device=label.device)[:, None, None] * cells
+    place = own + label.long() * classes + prediction
+    place = place.where(label != IGNORE, images * cells).flatten()  # the last count is dropped
+    counts = torch.zeros(images * cells + 1, dtype=torch.int64, device=label.device)
+    counts.scatter_add_(0, place, torch.ones_like(place))
+    return counts[:-1].view(images, classes, classes)
 
 
 def predictions(
     method: Method, images: Sequence[Pixels], protocol: Protocol, device: torch.device | str
 ) -> Pixels:
     """Return the classes [N, h, w] that a method in evaluation mode sees in images of one size."""
+    return _classes(method, images, protocol, torch.device(device)).to(torch.uint8).cpu().numpy()
+
+
+def _classes(
+    method: Method, images: Sequence[Pixels], protocol: Protocol, device: torch.device
+) -> Tensor:
     # Imported here: whoever only counts or summarises needs no augmentation.
-    from semisweep.data.augmentation import normalise
+    from semisweep.training.loader import normalised_images
 
-    batch = torch.stack([torch.as_tensor(normalise(image)) for image in images]).to(device)
-    scores = class_scores(method.predict, batch, protocol)
-    return scores.argmax(dim=1).to(torch.uint8).cpu().numpy()
+    batch = normalised_images(torch.from_numpy(np.stack(images)), device)
+    together = 1
+    if device.type != "cpu" and protocol.name == "window":
+        together = max(1, GPU_FORWARD_PIXELS // (len(images) * protocol.size**2))
+    return class_scores(method.predict, batch, protocol, together).argmax(dim=1)
 
 
-def _same_size(images: Group, protocol: Protocol) -> Iterator[Group]:
-    sizes: dict[tuple[int, ...], Group] = {}
-    for index, image in images:
-        sizes.setdefault(image.shape, []).append((index, image))
+def _same_size(
+    shown: Sequence[Shown], protocol: Protocol, forward_pixels: int
+) -> Iterator[list[Shown]]:
+    sizes: dict[tuple[int, ...], list[Shown]] = {}
+    for one in shown:
+        sizes.setdefault(one.image.shape, []).append(one)
     for group in sizes.values():
-        height, width = group[0][1].shape[:2]
-        most = max(1, FORWARD_PIXELS // protocol.shown_pixels(height, width))
+        height, width = group[0].image.shape[:2]
+        most = max(1, forward_pixels // protocol.shown_pixels(height, width))
         for start in range(0, len(group), most):
             yield group[start : start + most]

@@ -70,11 +70,14 @@ def _optimizer(modules: Iterable[nn.Module], config: OptimizerConfig) -> torch.o
     ]
     if config.minimum_rate:
         groups = [{**group, "minimum_rate": config.minimum_rate} for group in groups]
+    # One kernel for all parameters; equal to one after the other up to rounding.
+    fused = True if encoder + head and all(own.is_cuda for own in encoder + head) else None
     if config.name == "adamw":
-        return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+        return torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=fused)
     return torch.optim.SGD(
         groups,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
         nesterov=config.nesterov,
+        fused=fused,
     )

@@ -7,7 +7,7 @@ and settings; two protocols can be some points of mIoU apart on the same weights
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -24,6 +24,7 @@ PATCH_PIXELS = 14
 
 Pixels = npt.NDArray[np.uint8]
 Predict = Callable[["Tensor"], "Tensor"]
+Window = tuple[slice, slice]
 Borders = Literal["shifted", "truncated"]
 Sums = Literal["softmax", "logits"]
 
@@ -142,10 +143,11 @@ def parse_protocol(text: str) -> Protocol:
     return decode(Protocol, {"name": name, **fields})
 
 
-def class_scores(predict: Predict, image: Tensor, protocol: Protocol) -> Tensor:
+def class_scores(predict: Predict, image: Tensor, protocol: Protocol, windows: int = 1) -> Tensor:
     """Return scores [B, C, h, w] of normalised images [B, 3, H, W]; the largest is the prediction.
 
-    They have the size of the images, for `center` that of the crop. Sums over windows are float64.
+    They have the size of the images, for `center` that of the crop. Sums over windows are float64;
+    up to `windows` of one size go through the network at a time.
     """
     size = image.shape[-2:]
     if protocol.name == "whole":
@@ -162,7 +164,7 @@ def class_scores(predict: Predict, image: Tensor, protocol: Protocol) -> Tensor:
     else:
         if protocol.borders == "shifted":
             shown = _padded(image, protocol.size)
-        scores = _summed(predict, shown, protocol)
+        scores = _summed(predict, shown, protocol, windows)
     top, left = (
         (after - before) // 2 for after, before in zip(shown.shape[-2:], size, strict=True)
     )
@@ -207,20 +209,44 @@ def window_starts(length: int, protocol: Protocol) -> list[int]:
     return [*range(0, last, protocol.stride_pixels), last]
 
 
-def _summed(predict: Predict, image: Tensor, protocol: Protocol) -> Tensor:
+def _summed(predict: Predict, image: Tensor, protocol: Protocol, windows: int) -> Tensor:
     height, width = image.shape[-2:]
     total: Tensor | None = None
-    for top in window_starts(height, protocol):
-        for left in window_starts(width, protocol):
-            place = (..., slice(top, top + protocol.size), slice(left, left + protocol.size))
-            scores = predict(image[place]).double()
+    for places in _places(height, width, protocol, windows):
+        logits = predict(_stacked(image, places))
+        parts = logits.reshape(len(places), len(image), *logits.shape[1:])
+        for place, part in zip(places, parts, strict=True):
+            scores = part.double()
             if protocol.sums == "softmax":
                 scores = scores.softmax(dim=1)
             if total is None:
                 total = scores.new_zeros((*scores.shape[:2], height, width))
-            total[place] += scores
+            total[(..., *place)] += scores
     assert total is not None
     return total
+
+
+def _stacked(image: Tensor, places: Sequence[Window]) -> Tensor:
+    import torch
+
+    parts = [image[(..., *place)] for place in places]
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def _places(height: int, width: int, protocol: Protocol, most: int) -> Iterator[list[Window]]:
+    """Yield the windows of an image, up to so many of one size that follow each other at a time."""
+    together: list[Window] = []
+    size = (0, 0)
+    for top in window_starts(height, protocol):
+        for left in window_starts(width, protocol):
+            ends = min(top + protocol.size, height), min(left + protocol.size, width)
+            own = ends[0] - top, ends[1] - left
+            if together and (own != size or len(together) == most):
+                yield together
+                together = []
+            together.append((slice(top, ends[0]), slice(left, ends[1])))
+            size = own
+    yield together
 
 
 def _resized(values: Tensor, size: Sequence[int]) -> Tensor:

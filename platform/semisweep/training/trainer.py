@@ -22,12 +22,13 @@ from semisweep.core.fault_injection import point
 from semisweep.data.base import DataSet
 from semisweep.data.splits import Split
 from semisweep.store.trial_records import Evaluation, TrialProgress
-from semisweep.training import distributed
+from semisweep.training import compilation, distributed
 from semisweep.training.iteration import iterate
 from semisweep.training.loader import Loader
 from semisweep.training.method import Batch, Method, Progress
 from semisweep.training.metric import evaluate, summary
 from semisweep.training.optimizer import make_optimizers, schedule
+from semisweep.training.precision import set_switches
 from semisweep.training.trial import Trial, method_class
 
 SELECTION_PART = "val"
@@ -81,7 +82,11 @@ class TrainingState:
 
 
 class Training:
-    """The complete state of one trial on one worker."""
+    """The complete state of one trial on one worker.
+
+    `compiled`: whether networks' passes are compiled where that is possible; None where the
+    training is long enough to earn it back.
+    """
 
     def __init__(
         self,
@@ -90,7 +95,9 @@ class Training:
         split: Split,
         device: str = "cpu",
         data_workers: int = 0,
+        compiled: bool | None = None,
     ) -> None:
+        set_switches(trial.training.precision, device)
         self.trial, self.dataset, self.device = trial, dataset, torch.device(device)
         self.data_workers = data_workers
         self.rank, self.world = distributed.world()
@@ -116,6 +123,9 @@ class Training:
         )
         self.steps_per_epoch = trial.training.steps_per_epoch(len(split.unlabelled))
         self.total_steps = trial.training.total_steps(len(split.unlabelled))
+        self.compiled = compilation.is_worth_it(compiled, device, self.total_steps, self.world)
+        if self.compiled:
+            compilation.compile_networks(self.method)
         self.step = 0
         self.best_step, self.best_score = 0, -1.0
         self.seconds = 0.0
@@ -163,7 +173,8 @@ class Training:
     def advance(self, batch: Batch) -> None:
         """Run one iteration and add its loss terms to the sums of this stretch of history."""
         point("train", self.rank)
-        self.method.train()
+        if not all(part.training for part in self.method.modules()):
+            self.method.train()  # takes longer than looking
         batch = Batch(*(tensor.to(self.device, non_blocking=True) for tensor in batch))
         power = self.trial.training.schedule_power
         terms = iterate(
@@ -208,7 +219,10 @@ class Training:
     def score(self, part: str) -> Score:
         """Return the summary and the per-image confusion matrices of one part of the data set."""
         protocol = self.trial.training.evaluation
-        confusions = evaluate(self.method, self.dataset, part, protocol, str(self.device))
+        readers = self.data_workers if self.device.type == "cuda" else 0
+        confusions = evaluate(
+            self.method, self.dataset, part, protocol, self.device, readers=readers
+        )
         return summary(confusions, self.dataset.classes), confusions
 
 

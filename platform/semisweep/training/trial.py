@@ -86,7 +86,7 @@ class TrainingConfig:
     optimizer: OptimizerConfig = setting(factory=OptimizerConfig)
     group_optimizers: dict[str, OptimizerConfig] = setting(factory=dict, neutral={})
     schedule_power: NonNegative = 0.9
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"  # see training.precision
     evaluations: Count = 10
     evaluation: Protocol = setting(factory=Protocol, neutral=Protocol())
     augmentation: AugmentationConfig = setting(factory=AugmentationConfig)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Literal, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -34,15 +34,25 @@ def follow(
     Of the buffers (batch statistics), those of floating point are averaged too, copied, or, with
     "own", left as the average's own forward passes made them; counters are copied or left.
     """
-    for parameter, new in zip(average.parameters(), source.parameters(), strict=True):
-        parameter.lerp_(new, 1 - momentum)
-    if buffers == "own":
-        return
-    for buffer, latest in zip(average.buffers(), source.buffers(), strict=True):
-        if buffers == "average" and buffer.is_floating_point():
-            buffer.lerp_(latest, 1 - momentum)
-        else:
-            buffer.copy_(latest)
+    averaged = _pairs(average.parameters(), source.parameters())
+    copied: Pairs = []
+    if buffers != "own":
+        for pair in _pairs(average.buffers(), source.buffers()):
+            own = averaged if buffers == "average" and pair[0].is_floating_point() else copied
+            own.append(pair)
+    # One kernel for many tensors on a GPU; a CPU takes one after the other.
+    for kind in {own.dtype for own, _ in averaged}:
+        alike = [pair for pair in averaged if pair[0].dtype == kind]
+        torch._foreach_lerp_([own for own, _ in alike], [new for _, new in alike], 1 - momentum)
+    if copied:
+        torch._foreach_copy_([own for own, _ in copied], [new for _, new in copied])
+
+
+Pairs = list[tuple[Tensor, Tensor]]
+
+
+def _pairs(average: Iterable[Tensor], source: Iterable[Tensor]) -> Pairs:
+    return list(zip(average, source, strict=True))
 
 
 @contextmanager

@@ -1,0 +1,80 @@
+"""Networks' passes compiled into few kernels on a GPU, which eager torch launches one by one.
+
+torch.compile makes kernels of an encoder's and of a decoder's passes, forward and backward, for
+each size of batch that a method's step has; evaluation stays eager, as images come in any size.
+What was compiled serves all networks of the same kind, so a worker pays for it once, not once a
+trial. Losses are equal to the eager ones up to rounding; on a CPU nothing is compiled.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cache
+
+import torch
+from torch import nn
+
+from semisweep.core.device import is_gpu
+from semisweep.networks.network import Network
+from semisweep.training.cuda_graph import Replayed
+
+COMPILED_STEPS = 2000  # a training of fewer does not earn back the minutes of compiling
+VARIANTS = 64  # of one pass: sizes of batches, modes, precisions; torch's own limit is 8
+BACKEND = "inductor"
+
+logger = logging.getLogger(__name__)
+
+
+def is_worth_it(asked: bool | None, device: str, total_steps: int, workers: int) -> bool:
+    """Return whether to compile: as asked, or by the length of the training.
+
+    Never on a CPU, nor for several workers, whose batch norms communicate in mid-pass.
+    """
+    if asked is False or not is_gpu(device) or workers > 1:
+        return False
+    return (asked is True or total_steps >= COMPILED_STEPS) and works(device)
+
+
+def compile_networks(method: nn.Module) -> None:
+    """Let every network inside `method` run compiled passes from its next one on, in place.
+
+    Names of parameters stay; copies that are made later run eagerly. `Replayed` loops are recorded.
+    """
+    torch._dynamo.config.recompile_limit = VARIANTS
+    for module in method.modules():
+        if isinstance(module, Replayed):
+            module.records = True
+        elif isinstance(module, Network):
+            for part in (module.encoder, module.decoder):
+                part.compile(backend=BACKEND, dynamic=False)
+
+
+@contextmanager
+def eager(method: nn.Module) -> Iterator[None]:
+    """Run the compiled passes of `method` eagerly inside the block."""
+    with torch.compiler.set_stance("force_eager") if is_compiled(method) else nullcontext():
+        yield
+
+
+def is_compiled(method: nn.Module) -> bool:
+    """Return whether any network inside `method` has compiled passes."""
+    networks = (own for own in method.modules() if isinstance(own, Network))
+    return any(network.encoder._compiled_call_impl is not None for network in networks)
+
+
+@cache
+def works(device: str) -> bool:
+    """Return whether torch can compile for a device here; where it cannot, the log says why.
+
+    It needs Triton, and a C compiler for what Triton makes.
+    """
+    try:
+        double = torch.compile(lambda values: values * 2 + 1, backend=BACKEND)
+        double(torch.ones(8, device=device))
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        logger.warning("networks run uncompiled, for torch cannot compile here: %s", reason[:300])
+        return False
+    return True

@@ -1,0 +1,105 @@
+"""Compiled networks train as eager ones do; by a backend that needs no compiler, on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from semisweep import Method
+from semisweep.study.catalogue import find_method
+from semisweep.training import compilation
+from semisweep.training.compilation import compile_networks, eager, is_compiled, is_worth_it
+from semisweep.training.method_fixtures import tiny_network, train_steps
+
+
+@pytest.fixture(autouse=True)
+def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Trace and differentiate passes as for a GPU, and run what comes of it with eager kernels."""
+    torch._dynamo.reset()
+    monkeypatch.setattr(compilation, "BACKEND", "aot_eager")
+    yield
+    torch._dynamo.reset()
+
+
+def built(name: str) -> Method:
+    kind = find_method(name)
+    networks = ("senior", "junior") if name == "segkc" else ("network",)
+    return kind(kind.Config(**dict.fromkeys(networks, tiny_network())), 4, 0).train()
+
+
+def compiled_passes() -> int:
+    return int(counters["stats"]["unique_graphs"])
+
+
+@pytest.mark.parametrize("name", ["unimatch", "stpg", "segkc"])
+def test_compiled_networks_train_as_eager_ones(name: str) -> None:
+    method, reference = built(name), built(name)
+    compile_networks(method)
+    assert is_compiled(method)
+
+    for found, expected in zip(train_steps(method, 3), train_steps(reference, 3), strict=True):
+        assert found == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    for own, other in zip(method.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-5)
+    assert list(method.state_dict()) == list(reference.state_dict())
+
+
+def test_the_next_trial_of_a_worker_compiles_nothing() -> None:
+    counters.clear()
+    first = built("unimatch")
+    compile_networks(first)
+    train_steps(first, 2)
+    passes = compiled_passes()
+    assert passes > 0
+
+    second = built("unimatch")
+    compile_networks(second)
+    train_steps(second, 2)
+    assert compiled_passes() == passes
+
+
+def test_evaluation_of_any_size_compiles_nothing() -> None:
+    method = built("fixmatch")
+    compile_networks(method)
+    counters.clear()
+    with eager(method), torch.inference_mode():
+        for size in (32, 40, 48):
+            method.eval().predict(torch.zeros(1, 3, size, size))
+    assert compiled_passes() == 0
+    method.predict(torch.zeros(1, 3, 32, 32))
+    assert compiled_passes() > 0
+
+
+def test_a_copy_of_a_compiled_network_is_a_network_of_its_own() -> None:
+    method = built("supervised")
+    compile_networks(method)
+    copy = deepcopy(method).eval()
+    with torch.no_grad():
+        for parameter in method.parameters():
+            parameter.zero_()
+    assert not is_compiled(copy)
+    assert copy.predict(torch.ones(1, 3, 32, 32)).abs().sum() > 0
+
+
+def test_only_long_trainings_of_one_worker_on_a_gpu_are_compiled() -> None:
+    assert not is_worth_it(True, "cpu", 10**6, 1)
+    assert not is_worth_it(True, "cuda", 10**6, 2)
+    assert not is_worth_it(False, "cuda", 10**6, 1)
+    assert not is_worth_it(None, "cuda", compilation.COMPILED_STEPS - 1, 1)
+
+
+def test_where_torch_cannot_compile_it_says_so_once_and_trains_eagerly(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """This machine has no GPU: nothing can be compiled for one."""
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU that torch can compile for")
+    compilation.works.cache_clear()
+    assert not is_worth_it(True, "cuda", 1, 1)
+    assert not is_worth_it(None, "cuda", 10**6, 1)
+    assert len(caplog.messages) == 1
+    assert "cannot compile here" in caplog.messages[0]
