@@ -74,6 +74,7 @@ benchmark: $(VENV)/installed
 	for name in input_speed iterations css_contrast u2pl_contrast queries report; do \
 		$(ONE_THREAD) $(BIN)/python tests/benchmarks/$$name.py || exit 1; \
 	done
+	$(ONE_THREAD) $(BIN)/python tests/benchmarks/gpu.py
 
 # What the networks of mini scale start from; minutes. Results belong to the file that is committed.
 encoder: $(VENV)/installed
