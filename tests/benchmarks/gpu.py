@@ -1,9 +1,9 @@
 """What semisweep costs on a GPU: figures as JSON lines, and a table of what was asked.
 
 A step is of ResNet-50 with a deep stem, 8 labelled and 8 unlabelled crops of 321 pixels and 21
-classes, in the middle of training, where every part of a method is on; "fp32" has TF32 in convolutions, as
-torch has it. Peak memory is of tensors. Each section stands beside a plain supervised step, has a
-try and a time of its own and lasts less than four minutes, so that one that fails costs no other.
+classes, in the middle of training, where every part of a method is on; "fp32" has TF32 in
+convolutions. Peak memory is of tensors. Each section has a try and a time of its own, below four
+minutes, so that one that fails costs no other, and stands beside plain supervised steps.
 
     OMP_NUM_THREADS=1 python tests/benchmarks/gpu.py [--only SECTION ...] [--small] [--file FILE]
 
