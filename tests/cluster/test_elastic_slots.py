@@ -9,7 +9,7 @@ import pytest
 
 from semisweep.cluster.elastic_slots import MOST_SLOTS, Room, names_wanted
 from semisweep.cluster.job import Job
-from semisweep.cluster.mailbox import SlotState
+from semisweep.cluster.mailbox import SlotState, View
 from semisweep.study.request import Resources
 
 
@@ -36,9 +36,14 @@ class Machines:
         self.known[index]["Alive"] = False
 
 
-def room_on(machines: Machines, resources: Resources, slots: int = 1) -> Room:
+def room_on(machines: Machines, resources: Resources, slots: int = 1, climbs: bool = False) -> Room:
     connection: Any = SimpleNamespace(
-        resources=resources, ray=machines, dispatcher=machines, slots=slots, worker={"CPU": 0.99}
+        resources=resources,
+        ray=machines,
+        dispatcher=machines,
+        slots=slots,
+        worker={"CPU": 0.99},
+        climbs=climbs,
     )
     return Room(connection, names_wanted(connection, 100))
 
@@ -48,6 +53,10 @@ JOB = Job(key="k", trial={}, store="somewhere", data_root="")
 
 def slot(node: str, job: bool = True) -> SlotState:
     return SlotState(job=JOB if job else None, processes=((node, 1),))
+
+
+def view(slots: dict[str, SlotState]) -> View:
+    return View({}, slots, [], "")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +73,7 @@ def test_as_many_trials_are_out_as_fit_or_are_asked_for_and_one_always(
     resources: Resources, cpus: tuple[float, ...], trials: int
 ) -> None:
     room = room_on(Machines(*cpus), resources)
-    room.follow({})
+    room.follow(view({}))
 
     assert room.trials == trials
     assert not room.is_full(trials - 1)
@@ -77,10 +86,10 @@ def test_room_follows_machines_that_join_and_are_lost() -> None:
     seen = []
     for change in (lambda: None, lambda: machines.known.extend(Machines(4).known)):
         change()
-        room.follow({})
+        room.follow(view({}))
         seen.append(room.trials)
     machines.lose(0)
-    room.follow({})
+    room.follow(view({}))
 
     assert [*seen, room.trials] == [2, 6, 5]
 
@@ -89,7 +98,7 @@ def test_trials_of_lost_machines_are_taken_back_and_no_others() -> None:
     machines = Machines(1, 1)
     machines.lose(1)
     room = room_on(machines, Resources(address="a:1"))
-    room.follow({"a": slot("node-0"), "b": slot("node-1"), "c": slot("node-1", job=False)})
+    room.follow(view({"a": slot("node-0"), "b": slot("node-1"), "c": slot("node-1", job=False)}))
 
     assert machines.told == ["b"]
 
@@ -99,7 +108,7 @@ def test_a_slot_is_lost_with_any_of_its_machines() -> None:
     machines.lose(1)
     room = room_on(machines, Resources(address="a:1", workers=2))
     both = SlotState(job=JOB, processes=(("node-0", 1), ("node-1", 2)))
-    room.follow({"a": both, "b": SlotState(job=JOB)})
+    room.follow(view({"a": both, "b": SlotState(job=JOB)}))
 
     assert machines.told == ["a"]
 
@@ -108,7 +117,7 @@ def test_a_machine_that_gives_notice_is_no_room_and_is_left_in_time() -> None:
     machines = Machines(1, 2)
     machines.drained = {"node-1": 0}
     room = room_on(machines, Resources(address="a:1"))
-    room.follow({"a": slot("node-0"), "b": slot("node-1"), "c": slot("node-1", job=False)})
+    room.follow(view({"a": slot("node-0"), "b": slot("node-1"), "c": slot("node-1", job=False)}))
 
     assert room.trials == 1
     assert machines.told == ["leave b", "let go c"]
@@ -118,7 +127,7 @@ def test_a_cluster_of_our_own_stays_as_it_is() -> None:
     machines = Machines(1)
     room = room_on(machines, Resources(), slots=7)
     machines.lose(0)
-    room.follow({"a": slot("node-0")})
+    room.follow(view({"a": slot("node-0")}))
 
     assert (room.trials, machines.told) == (7, [])
 
@@ -132,3 +141,14 @@ def test_a_sweep_has_names_for_the_slots_that_it_may_come_to_have() -> None:
     assert wanted(Resources(address="a:1"), 10_000) == MOST_SLOTS
     assert wanted(Resources(address="a:1", slots=4), 100) == 4
     assert wanted(Resources(address="a:1", slots=4), 0) == 1
+
+
+def test_on_a_gpu_that_trials_share_one_begins_and_others_are_added() -> None:
+    room = room_on(Machines(2), Resources(), slots=4, climbs=True)
+    assert (room.trials, room.is_full(0), room.is_full(1)) == (1, False, True)
+    assert room.climb is not None
+    assert room.climb.most == 4
+
+    room.climb.limit = 3
+    assert room.follow(view({"a": slot("node-0", job=False)})) == ""
+    assert (room.trials, room.is_full(2), room.is_full(3)) == (3, False, True)

@@ -86,8 +86,8 @@ compile_option = click.option(
 gpus_option = click.option(
     "--gpus",
     type=Share(),
-    help="GPUs a worker, such as 0.25, or auto: as many trials on one as their memory allows; one "
-    "where there are any.",
+    help="GPUs a worker, such as 0.25, or auto: as many trials on one as their memory allows and "
+    "images a second rise by; one where there are any.",
 )
 
 

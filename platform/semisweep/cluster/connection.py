@@ -60,6 +60,7 @@ class Connection:
         self.groups: Any = None  # `WorkerGroups`, while connected
         self.pack: Callable[[Any], float | None] = lambda ray: None
         self.slots = 0
+        self.climbs = False  # whether trials are added to a GPU one by one
         self.worker: dict[str, float] = {}  # what each of their workers asks for
         self._signals = Signals()
         self._hurried = False
@@ -176,9 +177,11 @@ class Connection:
     def _begin(self) -> None:
         from semisweep.cluster.dispatcher import Dispatcher
 
-        if self.resources.gpus == AUTO:
-            self.resources = replace(self.resources, gpus=self.pack(self.ray))
         nodes = [node.resources for node in living_nodes(self.ray)]
+        if self.resources.gpus == AUTO:
+            # Of several GPUs, Ray fills one before the next: there is no adding one to each.
+            self.climbs = sum(node.get("GPU", 0) for node in nodes) == 1
+            self.resources = replace(self.resources, gpus=self.pack(self.ray))
         self.slots, self.worker = fit_slots(nodes, self.resources)
         if self.resources.data_workers is None:
             spare = spare_cores(nodes, self.worker, self.slots * self.resources.workers)

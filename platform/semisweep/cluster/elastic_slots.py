@@ -9,10 +9,12 @@ are there now; a slot's workers start when it first has a trial.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from semisweep.cluster.connection import Connection, places
-from semisweep.cluster.mailbox import SlotState
+from semisweep.cluster.gpu_climb import Climb
+from semisweep.cluster.mailbox import SlotState, View
 from semisweep.cluster.nodes import living_nodes
 from semisweep.cluster.ray_internals import draining_nodes
 
@@ -36,7 +38,8 @@ class Room:
 
     def __init__(self, connection: Connection, names: int, *, ahead: bool = False) -> None:
         self.connection, self.names = connection, names
-        self.trials = connection.slots
+        self.climb = Climb(most=connection.slots) if connection.climbs else None
+        self.trials = self.climb.limit if self.climb else connection.slots
         self.ahead = int(ahead and not connection.resources.address)
 
     def is_full(self, out: int) -> bool:
@@ -47,14 +50,22 @@ class Room:
         """
         return self.trials < self.names and out >= self.trials
 
-    def follow(self, slots: Mapping[str, SlotState]) -> None:
+    def follow(self, view: View) -> str:
         """Count the machines again, and move trials away from those that are lost or will be.
 
-        `slots`: what the dispatcher says of them. At least one trial is always out: it waits for a
-        machine, or makes the cluster start one.
+        `view`: what the dispatcher says. At least one trial is always out: it waits for a machine,
+        or makes the cluster start one. Returns what was decided of trials that share a GPU.
         """
-        if not self.connection.resources.address:
-            return  # a cluster of our own stays as it is
+        if self.connection.resources.address:
+            self._follow_machines(view.slots)
+        if self.climb is None:
+            return ""
+        jobs = {own.job.key: own.job for own in view.slots.values() if own.job is not None}
+        said = self.climb.observe(time.monotonic(), jobs, view.running)
+        self.trials = self.climb.limit
+        return said
+
+    def _follow_machines(self, slots: Mapping[str, SlotState]) -> None:
         nodes = living_nodes(self.connection.ray)
         leaving = draining_nodes(self.connection.ray)
         staying = [node.resources for node in nodes if node.name not in leaving]

@@ -134,7 +134,8 @@ class _Supervisor:
         self.watch.watch(view.running, len(self.queue.elsewhere))
         if self.over.is_set():
             return
-        self.room.follow(view.slots)
+        if said := self.room.follow(view):
+            self.watch.say(said)
         _start_and_let_go(self.connection, self.queue, view.slots, may_start=self.up.is_set())
         for slot, state in view.slots.items():
             _end_waits(self.connection, slot, state)

@@ -58,7 +58,7 @@ def sweep(
     first = connection.groups.names[0]
     slots = connection.groups.reserve(names_wanted(connection, source.total) - 1)
     room = Room(connection, len(slots), ahead=not in_order and source.total > len(slots))
-    connection.groups.follow(first, slots[1 : connection.slots], first_up)
+    connection.groups.follow(first, slots[1 : room.trials], first_up)
     try:
         with (
             tempfile.TemporaryDirectory(prefix="sweep-") as scratch,

@@ -26,7 +26,8 @@ class Resources:
     """How the machine or cluster is used: `slots` trials at a time, each on `workers` workers.
 
     `gpus` a worker: a fraction lets several workers share one, None is one where there are any,
-    AUTO as many trials on one as fit by what such trials were measured to need. `data_workers`: as
+    AUTO as many trials on one as fit by what such trials were measured to need,
+    and on a single GPU as raise the images a second. `data_workers`: as
     many as the machine's cores leave each worker on a GPU, none on a CPU, where they only cost.
     `compiled`: whether networks are compiled on a GPU; None where trainings are long enough.
     """
