@@ -22,6 +22,7 @@ def store(tmp_path: Path) -> Store:
             folder.start_attempt()
         folder.append_history([{"step": 5, "loss": 0.5}])
         folder.write_weights("best", 3, b"best before")
+        folder.write_checkpoint(4, b"state before")
         folder.write_weights("best", 5, b"best")
         folder.write_weights("last", 5, b"last")
         folder.write_checkpoint(5, b"state")
@@ -50,7 +51,7 @@ def large(store: Store, key: str) -> list[str]:
 def test_what_a_study_needs_stays_and_all_else_goes(store: Store) -> None:
     before = export(store), history(store).to_csv()
     unfinished = large(store, "wanted-unfinished")
-    assert len(unfinished) == 4
+    assert len(unfinished) == 5
 
     assert free(store, examine(store)) == []
 
@@ -91,7 +92,7 @@ def test_the_names_to_keep_can_be_chosen(
     free(store, examine(store, keep))
 
     assert large(store, "wanted") == left
-    assert len(large(store, "wanted-unfinished")) == 4
+    assert len(large(store, "wanted-unfinished")) == 5
 
 
 def test_a_trial_that_is_being_trained_keeps_everything(store: Store) -> None:
@@ -99,7 +100,7 @@ def test_a_trial_that_is_being_trained_keeps_everything(store: Store) -> None:
     torn.write_bytes(b"half")
     with store.trial("lone-unfinished").lock():
         free(store, examine(store))
-        assert len(large(store, "lone-unfinished")) == 5
+        assert len(large(store, "lone-unfinished")) == 6
         assert any("being trained" in line for line in summary(examine(store)))
 
     assert all(not item.kept for item in examine(store) if item.path == torn)
@@ -111,7 +112,7 @@ def test_a_trial_whose_training_began_meanwhile_is_left(store: Store) -> None:
         left = free(store, items)
 
     assert {item.path.parent.name for item in left} == {"lone-unfinished"}
-    assert len(large(store, "lone-unfinished")) == 4
+    assert len(large(store, "lone-unfinished")) == 5
     assert large(store, "lone") == []
 
 

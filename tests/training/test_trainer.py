@@ -6,6 +6,7 @@ Run as a script, this file is one of the two workers.
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 import os
 import subprocess
@@ -37,6 +38,7 @@ from semisweep.data.base import DataSet
 from semisweep.data.registry import open_dataset
 from semisweep.data.shapes import make
 from semisweep.data.splits import Split, make_split
+from semisweep.store.checkpoint_file import Content
 from semisweep.store.trial_records import TrialProgress
 from semisweep.training import trainer
 from semisweep.training.iteration import iterate
@@ -327,6 +329,15 @@ def test_progress_counts_passes_over_the_unlabelled_images(dataset: DataSet, spl
     assert training.progress() == Progress(step=5, total_steps=6, epoch=1, total_epochs=2, seed=3)
 
 
+def whole(content: Content) -> bytes:
+    """Return the bytes of a content."""
+    if isinstance(content, bytes):
+        return content
+    file = io.BytesIO()
+    content(file)
+    return file.getvalue()
+
+
 class Recorder:
     """A folder that keeps what it is given, in order."""
 
@@ -341,12 +352,16 @@ class Recorder:
         self.history += rows
         self.calls += [("history", row["step"]) for row in rows]
 
-    def write_checkpoint(self, step: int, data: bytes) -> None:
-        self.checkpoints.append(data)
+    def write_checkpoint(self, step: int, content: Content) -> None:
+        self.checkpoints.append(whole(content))
         self.calls.append(("checkpoint", step))
 
-    def write_weights(self, name: str, step: int, data: bytes) -> None:
-        self.weights[f"{name} {step}"] = data
+    def write_weights(self, name: str, step: int, content: Content) -> None:
+        self.weights[f"{name} {step}"] = whole(content)
+        self.calls.append((name, step))
+
+    def share_weights(self, name: str, other: str, step: int) -> None:
+        self.weights[f"{name} {step}"] = self.weights[f"{other} {step}"]
         self.calls.append((name, step))
 
     def write_confusion(self, name: str, array: np.ndarray[Any, Any]) -> None:

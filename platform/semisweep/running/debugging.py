@@ -55,7 +55,7 @@ def debug_trial(
             say("  ".join(shown))
 
     workers = request.resources.data_workers or 0
-    job = job_for(key, trial, store, splits, request)
+    job = job_for(key, trial, store, splits, request, metrics=[preset.metric])
     job = replace(job, device=device, data_workers=workers)
     initialise(device)
     begin_measuring(device)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from semisweep.cluster.job import Job, Outcome
 from semisweep.cluster.machine_data import known_digest
 from semisweep.cluster.progress import SweepProgress
+from semisweep.evaluation.pseudo_label_results import MEASURED, WEIGHTS
+from semisweep.evaluation.rescoring import NAMES
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.store import Store
 from semisweep.study.request import Request
 from semisweep.study.resolve import Splits
@@ -14,9 +17,19 @@ from semisweep.training.trial import Trial
 
 
 def job_for(
-    key: str, trial: Trial, store: Store, splits: Splits, request: Request, label: str = ""
+    key: str,
+    trial: Trial,
+    store: Store,
+    splits: Splits,
+    request: Request,
+    label: str = "",
+    *,
+    metrics: Iterable[str] = (),
 ) -> Job:
-    """Return the job of a trial; `label` is its name for people."""
+    """Return the job of a trial; `label` is its name for people, `metrics` what is read of it."""
+    read = set(metrics)
+    labels = any(name.startswith(MEASURED) for name in read)
+    weights = {name.partition(".")[0] for name in read} | ({WEIGHTS} if labels else set())
     return Job(
         key=key,
         trial=trial.encoded(),
@@ -25,7 +38,19 @@ def job_for(
         data_digest=known_digest(trial.data.name, request),
         threads=request.resources.threads,
         label=label,
+        keep=request.keep,
+        read_weights=sorted(weights & set(NAMES)),
+        reads_labels=labels,
     )
+
+
+def metrics_of(table: ResolvedStudy) -> dict[str, set[str]]:
+    """Return by key the metrics that the cells of a table read of each trial."""
+    found: dict[str, set[str]] = {}
+    for cell in table.cells:
+        for key in cell.trials.values():
+            found.setdefault(key, set()).add(cell.metric or table.metric)
+    return found
 
 
 class JobList:

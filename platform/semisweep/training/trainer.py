@@ -21,9 +21,11 @@ from semisweep.core.errors import TrainingError
 from semisweep.core.fault_injection import point
 from semisweep.data.base import DataSet
 from semisweep.data.splits import Split
+from semisweep.store.checkpoint_file import Content
 from semisweep.store.trial_records import Evaluation, TrialProgress
 from semisweep.training import distributed
 from semisweep.training.iteration import iterate
+from semisweep.training.kept_state import Keep, kept_state, load_kept
 from semisweep.training.loader import Loader
 from semisweep.training.method import Batch, Method, Progress
 from semisweep.training.metric import evaluate, summary
@@ -46,8 +48,9 @@ class Folder(Protocol):
     """What the trainer asks of the place that keeps a trial."""
 
     def append_history(self, rows: Sequence[Mapping[str, object]]) -> None: ...
-    def write_checkpoint(self, step: int, data: bytes) -> None: ...
-    def write_weights(self, name: str, step: int, data: bytes) -> None: ...
+    def write_checkpoint(self, step: int, content: Content) -> None: ...
+    def write_weights(self, name: str, step: int, content: Content) -> None: ...
+    def share_weights(self, name: str, other: str, step: int) -> None: ...
     def write_confusion(self, name: str, array: np.ndarray) -> None: ...
     def read_weights(self, name: str, step: int | None = None) -> bytes: ...
 
@@ -217,6 +220,7 @@ def fit(
     folder: Folder,
     report: Report,
     *,
+    keep: Keep = Keep(),  # noqa: B008  a frozen value
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> dict[str, float] | None:
@@ -243,7 +247,7 @@ def fit(
         if due:
             evaluation = _evaluated(training)
             if writes:
-                _keep_best(training, folder)
+                _keep_best(training, folder, keep)
                 folder.append_history([evaluation.values])
                 answer = report(_told(training, evaluation))
                 stop = answer == STOP and not is_over
@@ -261,7 +265,7 @@ def fit(
         if due and distributed.share(stop):
             return None
     training.seconds += time.monotonic() - started
-    return dict(_final_metrics(training, folder))
+    return dict(_final_metrics(training, folder, keep))
 
 
 def _told(training: Training, evaluation: Evaluation | None = None) -> TrialProgress:
@@ -284,26 +288,36 @@ def _evaluated(training: Training) -> Evaluation:
     return Evaluation(training.step, values)
 
 
-def _keep_best(training: Training, folder: Folder) -> None:
+def _keep_best(training: Training, folder: Folder, keep: Keep) -> None:
     if training.best_step == training.step:
-        folder.write_weights("best", training.step, to_bytes(training.method.state_dict()))
+        folder.write_weights("best", training.step, _weights(training, keep))
 
 
-def _final_metrics(training: Training, folder: Folder) -> Iterator[tuple[str, float]]:
+def _weights(training: Training, keep: Keep) -> Content:
+    """Return what writes the weights that a trial keeps."""
+    state = kept_state(training.method, whole=keep.whole)
+    return lambda file: torch.save(state, file)
+
+
+def _final_metrics(training: Training, folder: Folder, keep: Keep) -> Iterator[tuple[str, float]]:
     """Yield the metrics of last and best weights; equal weights are scored once on each part."""
-    if training.rank == 0:
-        folder.write_weights("last", training.step, to_bytes(training.method.state_dict()))
+    is_best = training.best_step == training.step
+    if training.rank == 0 and "last" in keep.names:
+        if is_best:
+            folder.share_weights("last", "best", training.step)
+        else:
+            folder.write_weights("last", training.step, _weights(training, keep))
     parts = [part for part in training.dataset.parts if part != "train"]
     known: dict[str, Score] = {}
     if training.scored is not None and training.scored[0] == training.step:
         known[SELECTION_PART] = training.scored[1]
     scores = {part: known[part] if part in known else training.score(part) for part in parts}
     yield from _kept(training, folder, "last", scores)
-    if training.best_step != training.step:
+    if not is_best:
         best = distributed.share(
             folder.read_weights("best", training.best_step) if training.rank == 0 else None
         )
-        training.method.load_state_dict(from_bytes(best))
+        load_kept(training.method, from_bytes(best), f"the best ones of step={training.best_step}")
         scores = {part: training.score(part) for part in parts}
     yield from _kept(training, folder, "best", scores)
     yield "best.step", training.best_step
