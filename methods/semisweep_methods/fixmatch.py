@@ -104,10 +104,6 @@ class FixMatch(Method):
             del strong
             yield Update("network", own.consistency_weight * term / 2, {"strong": term.detach()})
 
-    def reported(self) -> Sequence[nn.Module]:
-        """Return the network."""
-        return [self.network]
-
     def predict(self, image: Tensor) -> Tensor:
         """Return the network's logits."""
         logits: Tensor = self.network(image).logits

@@ -46,10 +46,6 @@ class Supervised(Method):
         loss = supervised_loss(self.config.supervised_loss, logits, batch.label)
         yield Update("network", loss, {"supervised": loss.detach()})
 
-    def reported(self) -> Sequence[nn.Module]:
-        """Return the network."""
-        return [self.network]
-
     def predict(self, image: Tensor) -> Tensor:
         """Return the network's logits."""
         logits: Tensor = self.network(image).logits

@@ -9,7 +9,8 @@ import pytest
 from resolved import cell, table
 
 from semisweep import Store, export, history
-from semisweep.store.garbage_collection import examine, free, summary
+from semisweep.running.cost_history import disk_bytes
+from semisweep.store.garbage_collection import examine, free, size_text, summary
 
 
 @pytest.fixture
@@ -114,6 +115,18 @@ def test_a_trial_whose_training_began_meanwhile_is_left(store: Store) -> None:
     assert {item.path.parent.name for item in left} == {"lone-unfinished"}
     assert len(large(store, "lone-unfinished")) == 5
     assert large(store, "lone") == []
+
+
+def test_weights_with_two_names_count_once(store: Store) -> None:
+    folder = store.trial("equal")
+    folder.write_weights("best", 5, bytes(2**20))
+    folder.share_weights("last", "best", 5)
+    folder.complete({"seed": 1})
+    items = [item for item in examine(store) if item.key == "equal"]
+
+    assert len(items) == 2
+    assert size_text(items) == "1.0 MiB"
+    assert disk_bytes(folder.path) < 1.1 * 2**20
 
 
 def test_a_summary_says_how_much_and_why(store: Store) -> None:

@@ -99,7 +99,9 @@ def test_the_whole_state_of_earlier_stores_loads(method: Method) -> None:
     other = MeanTeacher(CONFIGS["mean_teacher"], classes=4, seed=1)
     load_kept(other, copied(method.state_dict()), "a test", whole=True)
 
-    assert all(torch.equal(value, method.state_dict()[n]) for n, value in other.state_dict().items())
+    assert all(
+        torch.equal(value, method.state_dict()[n]) for n, value in other.state_dict().items()
+    )
 
 
 def test_names_that_are_missing_or_strange_are_refused_and_nothing_is_loaded(
@@ -113,7 +115,7 @@ def test_names_that_are_missing_or_strange_are_refused_and_nothing_is_loaded(
 
     with pytest.raises(StoreError, match=rf"got a test, .*missing: {first}; use the version"):
         load_kept(method, lacking, "a test")
-    with pytest.raises(StoreError, match="unexpected: professional.weight; use the version"):
+    with pytest.raises(StoreError, match=r"unexpected: professional\.weight; use the version"):
         load_kept(method, state | {"professional.weight": torch.zeros(1)}, "a test")
     with pytest.raises(StoreError, match=f"size mismatch: {first}"):
         load_kept(method, misshapen, "a test")

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from method_configs import CONFIGS
 from states import different
 from torch import Tensor, nn
 
@@ -42,11 +43,13 @@ from semisweep.store.checkpoint_file import Content
 from semisweep.store.trial_records import TrialProgress
 from semisweep.training import trainer
 from semisweep.training.iteration import iterate
+from semisweep.training.kept_state import Keep
 from semisweep.training.method_fixtures import progress_at, random_batch, tiny_network
 from semisweep.training.metric import evaluate, mean_iou
 from semisweep.training.optimizer import make_optimizers, schedule
 from semisweep.training.protocols import Protocol
 from semisweep.training.trainer import STOP, Training, TrainingState, fit, from_bytes, to_bytes
+from semisweep_methods.mean_teacher import MeanTeacher
 from semisweep_methods.rankmatch import RankMatchConfig
 from semisweep_methods.supervised import Supervised, SupervisedConfig
 from semisweep_methods.unimatch import UniMatchConfig
@@ -347,6 +350,7 @@ class Recorder:
         self.confusions: dict[str, np.ndarray[Any, Any]] = {}
         self.history: list[dict[str, Any]] = []
         self.checkpoints: list[bytes] = []
+        self.shared: list[tuple[str, str, int]] = []
 
     def append_history(self, rows: list[dict[str, Any]]) -> None:
         self.history += rows
@@ -362,6 +366,7 @@ class Recorder:
 
     def share_weights(self, name: str, other: str, step: int) -> None:
         self.weights[f"{name} {step}"] = self.weights[f"{other} {step}"]
+        self.shared.append((name, other, step))
         self.calls.append((name, step))
 
     def write_confusion(self, name: str, array: np.ndarray[Any, Any]) -> None:
@@ -442,6 +447,35 @@ def test_final_metrics_are_those_of_the_kept_weights_on_every_part(
             assert metrics[f"{name}.{part}.miou"] == expected["miou"]
             assert expected["miou"] == mean_iou(confusions.sum(axis=0))
     assert not any(".train." in name for name in metrics)
+
+
+def test_best_and_last_are_those_of_the_reported_network_alone(
+    dataset: DataSet, split: Split
+) -> None:
+    trial = dataclasses.replace(SUPERVISED, method=MeanTeacher.name, config=CONFIGS["mean_teacher"])
+    folder, metrics = run_to_the_end(trial, dataset, split)
+    whole_folder, expected = run_to_the_end(trial, dataset, split, keep=Keep(whole=True))
+    one_folder, found = run_to_the_end(trial, dataset, split, keep=Keep(("best",)))
+
+    assert repr(metrics) == repr(expected) == repr(found)
+    assert {n.partition(".")[0] for w in folder.weights.values() for n in from_bytes(w)} == {
+        "teacher"
+    }
+    state = Training(trial, dataset, split).method.state_dict()
+    assert all(set(from_bytes(w)) == set(state) for w in whole_folder.weights.values())
+    assert not any(name.startswith("last") for name in one_folder.weights)
+
+
+def test_last_weights_that_are_the_best_are_not_written_again(
+    dataset: DataSet, split: Split
+) -> None:
+    folder, metrics = run_to_the_end(SUPERVISED, dataset, split)
+    is_best = metrics["best.step"] == 6
+
+    assert folder.shared == ([("last", "best", 6)] if is_best else [])
+    improving = replace(SUPERVISED, {"training.evaluations": 1})
+    folder, _ = run_to_the_end(improving, dataset, split)
+    assert folder.shared == [("last", "best", 6)]
 
 
 def test_the_history_holds_the_mean_of_the_terms_since_the_last_evaluation(

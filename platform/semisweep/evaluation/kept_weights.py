@@ -70,17 +70,23 @@ def rebuild(
 
     from semisweep.training.kept_state import load_kept
     from semisweep.training.trainer import from_bytes
-    from semisweep.training.trial import method_class
 
     data = file.read()
     if data is None:
         raise StoreError(f"weights must match their checksum, got path={file.path}")
-    config = replace(trial.config, dict(_random_weights(trial.config)))
-    method = method_class(trial.method)(config, classes, trial.seed)
+    method = untrained(trial, classes)
     load_kept(method, from_bytes(data), f"path={file.path}", whole=whole)
     method.to(device)
     method.to(memory_format=torch.channels_last)  # as in training, for the same rounding
     return method.eval()
+
+
+def untrained(trial: Trial, classes: int) -> Method:
+    """Return a trial's method with random weights in place of pretrained ones."""
+    from semisweep.training.trial import method_class
+
+    config = replace(trial.config, dict(_random_weights(trial.config)))
+    return method_class(trial.method)(config, classes, trial.seed)
 
 
 def _random_weights(config: DataclassInstance, prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -41,8 +41,9 @@ def predict_images(
     """Write what a finished trial sees in images; yield the paths of each mask and overlay.
 
     `weights` are by default the best, or the last where these alone were kept. A mask is a PNG of
-    class indices with the data set's colours, 255 where the protocol does not look. Raises `ConfigError` where two images would have one name or a file would be overwritten
-    by what is made of it, `DataError` for one that does not decode, `StoreError` without weights.
+    class indices with the data set's colours, 255 where the protocol does not look. Raises
+    `ConfigError` where two images would have one name or a file would be overwritten by what is
+    made of it, `DataError` for one that does not decode, `StoreError` without weights.
     """
     from semisweep.evaluation.kept_weights import kept_names, opened_trial, rebuild, weights_file
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from semisweep.cluster.job import Job, Outcome
 from semisweep.cluster.machine_data import known_digest
@@ -16,6 +17,21 @@ from semisweep.study.resolve import Splits
 from semisweep.training.trial import Trial
 
 
+class Reads(NamedTuple):
+    """What tables read of a trial's weights: which ones, and whether to ask for pseudo-labels."""
+
+    weights: tuple[str, ...]
+    labels: bool
+
+
+def reads_of(metrics: Iterable[str]) -> Reads:
+    """Return what metrics such as "best.val.miou" and "labels.mix.miou" read."""
+    names = set(metrics)
+    labels = any(name.startswith(MEASURED) for name in names)
+    read = {name.partition(".")[0] for name in names} | ({WEIGHTS} if labels else set())
+    return Reads(tuple(name for name in NAMES if name in read), labels)
+
+
 def job_for(
     key: str,
     trial: Trial,
@@ -27,9 +43,7 @@ def job_for(
     metrics: Iterable[str] = (),
 ) -> Job:
     """Return the job of a trial; `label` is its name for people, `metrics` what is read of it."""
-    read = set(metrics)
-    labels = any(name.startswith(MEASURED) for name in read)
-    weights = {name.partition(".")[0] for name in read} | ({WEIGHTS} if labels else set())
+    reads = reads_of(metrics)
     return Job(
         key=key,
         trial=trial.encoded(),
@@ -39,8 +53,8 @@ def job_for(
         threads=request.resources.threads,
         label=label,
         keep=request.keep,
-        read_weights=sorted(weights & set(NAMES)),
-        reads_labels=labels,
+        read_weights=reads.weights,
+        reads_labels=reads.labels,
     )
 
 

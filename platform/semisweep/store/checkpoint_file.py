@@ -111,6 +111,18 @@ def parse(folder: Location, name: str) -> CheckpointFile | None:
     return CheckpointFile(folder / name, match[1], int(match[2]), match[3]) if match else None
 
 
+def content_of(name: str) -> str:
+    """Return a name that files of one folder share whose content is on the disk once.
+
+    Those are weights of one step under several names; any other file is only itself.
+    """
+    folder, slash, last = name.rpartition("/")
+    found = _NAME.fullmatch(last)
+    if found is None or not found[1].startswith("weights-"):
+        return name
+    return f"{folder}{slash}weights-{found[2]}-{found[3]}.pt"
+
+
 def remove_beyond(folder: Location, step: int) -> None:
     """Remove the files of later steps than `step`."""
     remove(folder, [file for file in find(folder) if file.step > step])
