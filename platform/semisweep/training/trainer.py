@@ -24,6 +24,7 @@ from semisweep.data.splits import Split
 from semisweep.store.checkpoint_file import Content
 from semisweep.store.trial_records import Evaluation, TrialProgress
 from semisweep.training import distributed
+from semisweep.training.checkpoint_writer import CHECKPOINT_SECONDS, CheckpointWriter
 from semisweep.training.iteration import iterate
 from semisweep.training.kept_state import Keep, kept_state, load_kept
 from semisweep.training.loader import Loader
@@ -35,8 +36,6 @@ from semisweep.training.trial import Trial, method_class
 SELECTION_PART = "val"
 FINITE_CHECK_STEPS = 25
 PROGRESS_SECONDS = 1.0
-CHECKPOINT_SECONDS = 600.0
-SHORT_SECONDS = 5.0  # what a last checkpoint would save; writing it may take as long
 
 STOP = "stop"  # what a report may answer to an evaluation
 
@@ -229,19 +228,37 @@ def fit(
     None, with a checkpoint in place, where `report` answers an evaluation with `STOP`. After each
     evaluation the history row is appended first and the checkpoint written after it, so that a
     checkpoint never knows of a row that is not there; rows beyond a checkpoint are cut on resume.
-    The last evaluation has no checkpoint where the one before it is seconds old.
+    Checkpoints are written while training goes on, see `CheckpointWriter`; what writing one raises
+    is raised here.
     Only the first worker writes and reports. It asks `interrupted` after each step whether to end
     with a checkpoint and `TrainingInterrupted`; other workers then wait for it in vain.
     """
+    with CheckpointWriter(folder.write_checkpoint, checkpoint_seconds) as writer:
+        if not _trained(training, folder, report, keep, writer, interrupted):
+            return None
+        metrics = dict(_final_metrics(training, folder, keep))
+        writer.wait()
+    return metrics
+
+
+def _trained(
+    training: Training,
+    folder: Folder,
+    report: Report,
+    keep: Keep,
+    writer: CheckpointWriter,
+    interrupted: Callable[[], bool],
+) -> bool:
+    """Train to the end and return True; return False where the report has said to stop."""
     writes = training.rank == 0
     evaluations = set(training.evaluation_steps())
-    started = saved = told = time.monotonic()
+    started = told = time.monotonic()
     batches = training.loader.batches(
         training.step, training.total_steps, training.data_workers, training.device
     )
     for batch in batches:
         training.advance(batch)
-        now = time.monotonic()
+        writer.check()
         due, stop = training.step in evaluations, False
         is_over = training.step == training.total_steps
         if due:
@@ -252,20 +269,22 @@ def fit(
                 answer = report(_told(training, evaluation))
                 stop = answer == STOP and not is_over
         leaves = writes and interrupted()
-        worth = due and not (is_over and now - saved < SHORT_SECONDS)
-        if writes and (worth or leaves or now - saved > checkpoint_seconds):
+        now = time.monotonic()
+        if writes and (stop or leaves or writer.is_due(evaluated=due, is_last=is_over)):
             training.seconds += now - started
-            started = saved = now
-            folder.write_checkpoint(training.step, training.state().to_bytes())
+            started = now
+            writer.write(training.step, vars(training.state()))
+        if stop or leaves:
+            writer.wait()
         if leaves:
             raise TrainingInterrupted
         if writes and (due or now - told > PROGRESS_SECONDS):
             told = now
             report(_told(training))
         if due and distributed.share(stop):
-            return None
+            return False
     training.seconds += time.monotonic() - started
-    return dict(_final_metrics(training, folder, keep))
+    return True
 
 
 def _told(training: Training, evaluation: Evaluation | None = None) -> TrialProgress:
