@@ -18,7 +18,7 @@ from semisweep.store.checkpoint_file import Content
 
 CHECKPOINT_SECONDS = 600.0  # of training, which a kill may cost
 SHORT_SECONDS = 5.0  # what a last checkpoint would save; writing it may take as long
-CHEAP_SECONDS = 0.2  # a checkpoint that took no longer is written after every evaluation
+CHEAP_SECONDS = 0.2  # training waits so long; what took no longer is written at each evaluation
 MOST_SHARE = 0.01  # of the time that writing others may take
 
 Write = Callable[[int, Content], None]
@@ -55,12 +55,11 @@ class CheckpointWriter:
 
         Time asks for one where a kill would cost more than the seconds of this writer; an
         evaluation, whose repetition it saves, where writing takes a small share of the time. After
-        the last step there is little to save. None is due while one is being written, but for a
-        moment, or where that takes longer than a kill may cost: training then waits for it.
+        the last step there is little to save. None is due while one is being written, unless that
+        takes longer than a kill may cost: training then waits for it.
         """
         passed = time.monotonic() - self._saved
-        soon = evaluated and passed <= CHEAP_SECONDS
-        if self._busy and not soon and passed <= 2 * self._seconds:
+        if self._busy and passed <= 2 * self._seconds:
             return False
         if passed > self._seconds:
             return True
@@ -71,7 +70,8 @@ class CheckpointWriter:
     def write(self, step: int, state: Mapping[str, Any]) -> None:
         """Copy a state and begin to write it, after waiting for the checkpoint before it.
 
-        `state` may change as soon as this returns. Raises what writing the one before has raised.
+        `state` may change as soon as this returns. A moment passes here, in which a small state is
+        written: its training loses nothing when it is killed. Raises what writing has raised.
         """
         self.wait()
         begun = self._saved = time.monotonic()
@@ -86,7 +86,10 @@ class CheckpointWriter:
                 self._busy = False
 
         self._busy = True
-        self._ends = background.start(run, name="checkpoint", on_error=self._keep_error).join
+        thread = background.start(run, name="checkpoint", on_error=self._keep_error)
+        self._ends = thread.join
+        thread.join(CHEAP_SECONDS)
+        self.check()
 
     def wait(self) -> None:
         """Wait until nothing is being written; raise what writing has raised."""
