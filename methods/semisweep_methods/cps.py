@@ -164,6 +164,10 @@ class CPS(Method):
         mask = batch.cutmix[0] if self.views else batch.valid[:0]
         return Images(plain, mix(plain, mask), mix(valid, mask), mask)
 
+    def reported(self) -> Sequence[nn.Module]:
+        """Return the first network."""
+        return [self.network]
+
     def predict(self, image: Tensor) -> Tensor:
         """Return the first network's logits."""
         logits: Tensor = self.network(image).logits

@@ -275,6 +275,10 @@ class CSS(Method):
             labels |= {"representations": other, "mix": self.supervision(seen, "mix", valid)[0]}
         return labels
 
+    def reported(self) -> Sequence[nn.Module]:
+        """Return the teacher's network."""
+        return [self.teacher.network]
+
     def predict(self, image: Tensor) -> Tensor:
         """Return the teacher's logits."""
         logits: Tensor = self.teacher.network(image).logits

@@ -150,6 +150,10 @@ class MeanTeacher(Method):
             return target, batch.valid
         return cutmix(target, batch.cutmix[0]), cutmix(batch.valid, batch.cutmix[0])
 
+    def reported(self) -> Sequence[nn.Module]:
+        """Return the teacher."""
+        return [self.teacher]
+
     def predict(self, image: Tensor) -> Tensor:
         """Return the teacher's logits."""
         logits: Tensor = self.teacher(image).logits

@@ -240,6 +240,10 @@ class SegKC(Method):
         where = torch.cat([known[name] for name in names])
         return distillation(teacher, student, own.temperature, where)
 
+    def reported(self) -> Sequence[nn.Module]:
+        """Return the junior."""
+        return [self.junior]
+
     def predict(self, image: Tensor) -> Tensor:
         """Return the junior's logits."""
         logits: Tensor = self.junior(image).logits

@@ -233,6 +233,10 @@ class STPG(Method):
         if self.config.contrast.active:
             yield self.contrast.teacher_head, self.contrast.heads[0]
 
+    def reported(self) -> Sequence[nn.Module]:
+        """Return the general student."""
+        return [self.network]
+
     def predict(self, image: Tensor) -> Tensor:
         """Return the general student's logits."""
         logits: Tensor = self.network(image).logits

@@ -165,6 +165,10 @@ class U2PL(Method):
         mask = batch.cutmix[0]
         return Mixed(*(cutmix(part, mask) for part in (batch.weak, label, batch.valid)))
 
+    def reported(self) -> Sequence[nn.Module]:
+        """Return the teacher's network."""
+        return [self.teacher.network]
+
     def predict(self, image: Tensor) -> Tensor:
         """Return the teacher's logits."""
         logits: Tensor = self.teacher.network(image).logits

@@ -212,6 +212,10 @@ class UniMatch(Method):
         loss = torch.stack(losses).sum()
         return self.config.view_weight * loss / 2, {"strong": loss.detach() / self.views}
 
+    def reported(self) -> Sequence[nn.Module]:
+        """Return the network."""
+        return [self.network]
+
     def predict(self, image: Tensor) -> Tensor:
         """Return the network's logits."""
         logits: Tensor = self.network(image).logits

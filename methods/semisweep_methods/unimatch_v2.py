@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from semisweep import Batch, Method, MethodConfig, NetworkConfig, Progress, Update, config, setting
 from semisweep.core.config import Fraction, replace
+from semisweep.networks.network import Network
 from semisweep.training import distributed
 from semisweep.training.functional import (
     confident_cross_entropy,
@@ -165,10 +166,18 @@ class UniMatchV2(Method):
         selected = (confident & batch.valid).sum()
         return torch.stack(losses).mean(), over_count(selected.float(), batch.valid.sum())
 
+    def reported(self) -> Sequence[nn.Module]:
+        """Return the network that is evaluated."""
+        return [self.evaluated]
+
+    @property
+    def evaluated(self) -> Network:
+        """The network whose predictions count."""
+        return self.teacher if self.config.evaluated == "teacher" else self.network
+
     def predict(self, image: Tensor) -> Tensor:
         """Return the teacher's logits, or the student's where the configuration says so."""
-        network = self.teacher if self.config.evaluated == "teacher" else self.network
-        logits: Tensor = network(image).logits
+        logits: Tensor = self.evaluated(image).logits
         return logits
 
 

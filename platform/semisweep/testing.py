@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from semisweep.core.config import decode, encode, identity, is_configuration, replace, settings
 from semisweep.core.errors import ConfigError
+from semisweep.training.kept_state import kept_state, load_kept
 from semisweep.training.method import Batch, Method, MethodConfig, Update
 from semisweep.training.method_fixtures import (
     Losses,
@@ -169,6 +170,18 @@ class MethodContract:
         assert torch.allclose(together[1:2], alone, atol=1e-4), "predictions depend on other images"
         assert not differences(before, method.state_dict()), "predict changes the method"
         assert not method.training, "predict changes the mode"
+
+    def test_what_is_reported_is_all_that_predict_reads(self) -> None:
+        image = torch.randn(2, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+        for own in (self.config, *self.variants):
+            trained = self.build(own)
+            train_steps(trained, 2)
+            state = {name: value.clone() for name, value in kept_state(trained).items()}
+            fresh = self.build(own, seed=1)
+            load_kept(fresh, state, "what is reported")
+            with torch.inference_mode():
+                expected, found = (one.eval().predict(image) for one in (trained, fresh))
+            assert torch.equal(expected, found), f"predict reads more than is reported, with {own}"
 
     def test_a_step_in_low_precision_is_finite(self) -> None:
         losses = train_steps(self.build(), 2, precision="bf16")

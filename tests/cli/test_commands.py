@@ -288,13 +288,14 @@ def test_a_plan_counts_equal_trials_once(call: Call, tiny_shapes: Path, tmp_path
     options = ("--data", f"shapes={tiny_shapes}", "--store", tmp_path / "new")
 
     said = call("plan", "rankmatch_agents", "rankmatch_weight", *options)
-    numbers = [
-        next(word for word in line.split() if word.isdigit()) for line in said.out.splitlines()
-    ]
+    lines = said.out.splitlines()
+    numbers = [next(word for word in line.split() if word.isdigit()) for line in lines[:5]]
 
     assert said.code == 0
     assert "24 trials by rankmatch_agents, rankmatch_weight at mini scale" in said.out
-    assert numbers[:5] == ["24", "3", "0", "0", "21"]
+    assert numbers == ["24", "3", "0", "0", "21"]
+    assert "kept by 21 trials when finished" in said.out
+    assert "activations come on top" in said.out
 
 
 def test_a_trial_can_be_debugged_and_its_result_read(

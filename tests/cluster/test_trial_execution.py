@@ -28,6 +28,7 @@ from semisweep.core.errors import TrainingError
 from semisweep.data.registry import open_dataset
 from semisweep.data.shapes import make
 from semisweep.data.splits import make_split
+from semisweep.store import files
 from semisweep.store.trial_folder import TrialFolder
 from semisweep.store.trial_log import read_logs
 from semisweep.store.trial_records import TrialProgress
@@ -371,12 +372,29 @@ def test_several_trials_of_one_process_leave_no_memory_behind(root: Path, tmp_pa
 
 # Imports once, and then forks a process for every job that it is given.
 FORKER = """
-import json, os, sys
+import json, os, sys, time
 import torch
 torch.set_num_threads(1)
 import timm
 from semisweep.cluster.trial_execution import execute
 from semisweep.cluster.job import Job
+from semisweep.training import checkpoint_writer
+
+def hang_in_checkpoint(number, mark):
+    fsync, seen = os.fsync, []
+    checkpoint_writer.CHEAP_SECONDS = 0.0  # training never waits for what is being written
+    checkpoint_writer.MOST_SHARE = 1e9
+
+    def hanging(file):
+        descriptor = file if isinstance(file, int) else file.fileno()
+        if "/checkpoint-" in os.readlink(f"/proc/self/fd/{descriptor}"):
+            seen.append(descriptor)
+            if len(seen) == number:
+                open(mark, "w").close()
+                time.sleep(600)
+        fsync(file)
+
+    os.fsync = hanging
 
 print("ready", flush=True)
 for line in sys.stdin:
@@ -387,7 +405,13 @@ for line in sys.stdin:
     child = os.fork()
     if child == 0:
         os.environ["SEMISWEEP_LEDGER"] = message["ledger"]
+        os.environ["SEMISWEEP_LEASE_SECONDS"] = "1"
+        if "hang" in message:
+            hang_in_checkpoint(*message["hang"])
         status = execute(Job(**message["job"]), lambda said: None).status
+        while status == "busy" and message.get("patient"):
+            time.sleep(0.1)
+            status = execute(Job(**message["job"]), lambda said: None).status
         os._exit(["finished", "known", "busy"].index(status))
     print(child, flush=True)
 """
@@ -407,9 +431,13 @@ class Forker:
         )
         assert self._read() == "ready"
 
-    def start(self, job: Job, ledger: Path) -> int:
-        """Return the id of a process that executes a job."""
-        self._write({"job": dataclasses.asdict(job), "ledger": str(ledger)})
+    def start(self, job: Job, ledger: Path, **more: object) -> int:
+        """Return the id of a process that executes a job.
+
+        `hang`: the number of the checkpoint whose writing hangs, and a file that then is there.
+        `patient`: it waits while another process has the trial.
+        """
+        self._write({"job": dataclasses.asdict(job), "ledger": str(ledger), **more})
         return int(self._read())
 
     def wait(self, child: int) -> int:
@@ -489,6 +517,47 @@ def test_a_training_killed_at_random_moments_ends_as_if_nothing_had_been(
     assert events(ledger).count("finished") == 1
     same(folder, expected.trial(job.key))
     assert export(store) == export(expected)
+
+
+@pytest.mark.parametrize(
+    ("number", "leased"), [(1, False), (2, False), (3, False), (2, True)], ids=str
+)
+def test_a_training_killed_while_a_checkpoint_is_being_written_goes_on_from_the_one_before(
+    forker: Forker,
+    undisturbed: tuple[Job, Store],
+    tmp_path: Path,
+    ledger: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    leased: bool,
+) -> None:
+    """Training has gone on meanwhile to its last step, better weights and rows included."""
+    if leased:
+        monkeypatch.setenv("SEMISWEEP_LEASES", "1")
+    store = Store.open(tmp_path / "hanging", create=True)
+    job, expected = undisturbed
+    job, mark = dataclasses.replace(job, store=str(store.root)), tmp_path / "mark"
+    folder = store.trial(job.key)
+    child = forker.start(job, ledger, hang=[number, str(mark)])
+    until(mark.exists)
+    until(lambda: len(folder.evaluations()) == 8)
+    os.kill(child, signal.SIGKILL)
+    forker.wait(child)
+
+    assert not folder.finished
+    checkpoint = folder.read_checkpoint()
+    begun = [entry for entry in files.scan(folder.states) if entry.name.startswith("checkpoint")]
+    assert sum(files.is_temporary(entry.name) for entry in begun) == 1
+    assert len(begun) == number
+    assert (checkpoint is None) == (number == 1)
+    if checkpoint is not None:
+        best = from_bytes(checkpoint[1])["best_step"]
+        assert checkpoint[0] < 24
+        assert folder.read_weights("best", best), "the checkpoint knows of these"
+    assert forker.wait(forker.start(job, ledger, patient=True)) == FINISHED
+    same(folder, expected.trial(job.key))
+    assert export(store) == export(expected)
+    assert not [entry for entry in files.scan(folder.states) if files.is_temporary(entry.name)]
 
 
 @pytest.mark.parametrize("damage", ["one bit", "cut short", "empty"])

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from semisweep import Batch, DataConfig, Method, Progress, Store, TrainingConfig, Trial, Update
 from semisweep.cli.store import predict as command
 from semisweep.core.config import encode
-from semisweep.core.errors import ConfigError, DataError, SemisweepError
+from semisweep.core.errors import ConfigError, DataError, SemisweepError, StoreError
 from semisweep.data.registry import open_dataset
 from semisweep.evaluation.prediction import coloured, overlay, predict, predict_images, targets_of
 from semisweep.study.request import Roots
@@ -165,6 +165,35 @@ def test_images_are_predicted_by_the_kept_weights(
     with Image.open(mask) as found, Image.open(photographs[0]) as image:
         expected = predict(method, np.array(image), Protocol())
         assert np.mean(np.asarray(found) == expected) > 0.999  # another memory format may round
+
+
+def test_the_last_weights_predict_where_there_are_no_best(
+    kept: tuple[Store, Roots], tmp_path: Path, photographs: list[Path]
+) -> None:
+    store, roots = kept
+    (file,) = (store.root / "trials" / "cafe01").glob("weights-best-*")
+    own = Store.open(tmp_path / "store", create=True).trial("cafe01")
+    own.describe({"format": 1, "trial": dict(store.trial("cafe01").description().trial)})
+    own.write_weights("last", 1, file.read_bytes())
+    own.complete({"seed": 3})
+    first, second = (
+        list(predict_images(place, "cafe01", photographs, tmp_path / str(index), roots))
+        for index, place in enumerate((store, Store.open(tmp_path / "store")))
+    )
+
+    for pair, other in zip(first, second, strict=True):
+        assert [path.read_bytes() for path in pair] == [path.read_bytes() for path in other]
+    with pytest.raises(StoreError, match=r"weights=best.*kept=last.*run --keep"):
+        list(
+            predict_images(
+                Store.open(tmp_path / "store"),
+                "cafe01",
+                photographs,
+                tmp_path / "none",
+                roots,
+                weights="best",
+            )
+        )
 
 
 def test_images_that_would_collide_or_be_overwritten_are_refused(tmp_path: Path) -> None:

@@ -36,8 +36,9 @@ from semisweep.data.augmentation import normalise
 from semisweep.data.registry import open_dataset
 from semisweep.data.shapes import make
 from semisweep.data.splits import make_split
-from semisweep.evaluation.kept_weights import opened_trial, rebuild, weights_file
+from semisweep.evaluation.kept_weights import kept_names, opened_trial, rebuild, weights_file
 from semisweep.evaluation.rescoring import evaluate_trials, read_rows
+from semisweep.store import checkpoint_file
 from semisweep.store.garbage_collection import examine, free
 from semisweep.study.request import Roots
 from semisweep.training.method_fixtures import tiny_network
@@ -122,6 +123,34 @@ def test_training_and_a_later_evaluation_give_the_same_numbers(copied: Trained) 
             assert row[name] == result[start + name]
         assert row["step"] == (6 if row["weights"] == "last" else result["best.step"])
         assert row["images"] == {"val": 5, "test": 3}[row["part"]]
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_of_one_kept_weights_both_numbers_are_known_and_these_are_scored(
+    trained: Trained, tmp_path: Path, keep: str
+) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    root = str(trained.roots.of("shapes"))
+    job = Job(
+        key=trained.key, trial=TRIAL.encoded(), store=str(store.root), data_root=root, keep=keep
+    )
+    assert execute(job, lambda _: None).status == "finished"
+    own = trained._replace(store=store)
+    folder = store.trial(own.key)
+    names = {file.stem for file in checkpoint_file.find(folder.states)}
+    said = [row for row, _ in scored(own)]
+
+    assert names == {f"weights-{keep}"}
+    assert {row["weights"] for row in said} == {keep}
+    expected = trained.store.trial(trained.key).result()
+    assert expected is not None
+    found = folder.result()
+    assert found is not None
+    assert {n: v for n, v in found.items() if n.startswith(("last.", "best."))} == {
+        n: v for n, v in expected.items() if n.startswith(("last.", "best."))
+    }
+    assert said[0]["miou"] == expected[f"{keep}.val.miou"]
+    assert kept_names(folder, ("best", "last")) == [keep]
 
 
 def test_a_window_scores_what_a_slow_loop_over_pixels_scores(copied: Trained) -> None:

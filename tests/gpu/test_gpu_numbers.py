@@ -21,6 +21,7 @@ from semisweep.data.registry import open_dataset
 from semisweep.data.splits import make_split
 from semisweep.study.catalogue import find_method, method_names
 from semisweep.testing import MethodContract
+from semisweep.training.checkpoint_writer import copied
 from semisweep.training.method_fixtures import train_steps
 from semisweep.training.trainer import Training, TrainingState, from_bytes
 
@@ -56,6 +57,22 @@ def suite_of(name: str) -> MethodContract:
     own = MethodContract()
     own.method, own.config = find_method(name), CONFIGS[name]  # type: ignore[misc]
     return own
+
+
+def test_a_checkpoint_is_of_the_moment_at_which_it_was_copied(device: str) -> None:
+    """The copy is on its way while the device goes on changing what is copied."""
+    weight = torch.rand(2**22, device=device)
+    counts = {"step": torch.tensor(3.0), "momentum": [weight.neg()]}
+    expected = {"weight": weight.to("cpu", copy=True), "step": 3.0, "momentum": -weight.cpu()}
+    copy, arrived = copied({"weight": weight, **counts})
+    for _ in range(20):
+        weight.mul_(1.5)
+        counts["momentum"][0].zero_()  # type: ignore[index]
+    arrived()
+
+    assert copy["weight"].device.type == copy["momentum"][0].device.type == "cpu"
+    found = {"weight": copy["weight"], "step": float(copy["step"]), "momentum": copy["momentum"][0]}
+    assert not different(expected, found)
 
 
 def test_every_method_that_comes_along_is_checked() -> None:

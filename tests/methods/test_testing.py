@@ -70,6 +70,9 @@ class Toy(Method):
         with torch.no_grad():
             self.mean.lerp_(self.second.bias, 0.1)
 
+    def reported(self):
+        return [self.second if self.config.fault == "unreported" else self.first]
+
     def predict(self, image):
         if self.config.fault == "predict changes":
             self.mean.add_(1.0)
@@ -95,6 +98,7 @@ FAULTS = {
     "leak": "test_an_update_reaches_its_own_group_only",
     "global draw": "test_draws_do_not_depend_on_what_was_drawn_before",
     "predict changes": "test_predict_gives_logits_of_each_image_on_its_own",
+    "unreported": "test_what_is_reported_is_all_that_predict_reads",
     "key": "test_fields_left_out_of_the_key_change_nothing",
     "false claim": "test_a_trial_that_claims_to_be_another_is_that_one",
 }

@@ -9,7 +9,8 @@ import pytest
 from resolved import cell, table
 
 from semisweep import Store, export, history
-from semisweep.store.garbage_collection import examine, free, summary
+from semisweep.running.cost_history import disk_bytes
+from semisweep.store.garbage_collection import examine, free, size_text, summary
 
 
 @pytest.fixture
@@ -22,6 +23,7 @@ def store(tmp_path: Path) -> Store:
             folder.start_attempt()
         folder.append_history([{"step": 5, "loss": 0.5}])
         folder.write_weights("best", 3, b"best before")
+        folder.write_checkpoint(4, b"state before")
         folder.write_weights("best", 5, b"best")
         folder.write_weights("last", 5, b"last")
         folder.write_checkpoint(5, b"state")
@@ -50,7 +52,7 @@ def large(store: Store, key: str) -> list[str]:
 def test_what_a_study_needs_stays_and_all_else_goes(store: Store) -> None:
     before = export(store), history(store).to_csv()
     unfinished = large(store, "wanted-unfinished")
-    assert len(unfinished) == 4
+    assert len(unfinished) == 5
 
     assert free(store, examine(store)) == []
 
@@ -91,7 +93,7 @@ def test_the_names_to_keep_can_be_chosen(
     free(store, examine(store, keep))
 
     assert large(store, "wanted") == left
-    assert len(large(store, "wanted-unfinished")) == 4
+    assert len(large(store, "wanted-unfinished")) == 5
 
 
 def test_a_trial_that_is_being_trained_keeps_everything(store: Store) -> None:
@@ -99,7 +101,7 @@ def test_a_trial_that_is_being_trained_keeps_everything(store: Store) -> None:
     torn.write_bytes(b"half")
     with store.trial("lone-unfinished").lock():
         free(store, examine(store))
-        assert len(large(store, "lone-unfinished")) == 5
+        assert len(large(store, "lone-unfinished")) == 6
         assert any("being trained" in line for line in summary(examine(store)))
 
     assert all(not item.kept for item in examine(store) if item.path == torn)
@@ -111,8 +113,20 @@ def test_a_trial_whose_training_began_meanwhile_is_left(store: Store) -> None:
         left = free(store, items)
 
     assert {item.path.parent.name for item in left} == {"lone-unfinished"}
-    assert len(large(store, "lone-unfinished")) == 4
+    assert len(large(store, "lone-unfinished")) == 5
     assert large(store, "lone") == []
+
+
+def test_weights_with_two_names_count_once(store: Store) -> None:
+    folder = store.trial("equal")
+    folder.write_weights("best", 5, bytes(2**20))
+    folder.share_weights("last", "best", 5)
+    folder.complete({"seed": 1})
+    items = [item for item in examine(store) if item.key == "equal"]
+
+    assert len(items) == 2
+    assert size_text(items) == "1.0 MiB"
+    assert disk_bytes(folder.path) < 1.1 * 2**20
 
 
 def test_a_summary_says_how_much_and_why(store: Store) -> None:

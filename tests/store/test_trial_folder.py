@@ -8,13 +8,14 @@ import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 
 from semisweep import Store
 from semisweep.core.errors import StoreError
-from semisweep.store import files
+from semisweep.store import checkpoint_file, files
 from semisweep.store.trial_folder import TrialFolder
 from semisweep.store.trial_records import Failure
 
@@ -264,11 +265,94 @@ def test_the_weights_that_a_checkpoint_knows_of_outlive_better_ones(trial: Trial
     assert trial.read_checkpoint() == (15, b"best is 10")
 
 
+def steps_of(trial: TrialFolder, name: str) -> list[int]:
+    return sorted(file.step for file in checkpoint_file.find(trial.states, f"weights-{name}"))
+
+
+def test_weights_stay_until_no_checkpoint_needs_them(trial: TrialFolder) -> None:
+    """Of each checkpoint that is kept the last ones before it, and those written after it."""
+    for step in (1, 2, 3):
+        trial.write_weights("best", step, b"best %d" % step)
+    assert steps_of(trial, "best") == [1, 2, 3]
+    trial.write_checkpoint(3, b"best is 3")
+    assert steps_of(trial, "best") == [3]
+    for step in (5, 7):
+        trial.write_weights("best", step, b"best %d" % step)
+    trial.write_checkpoint(8, b"best is 7")
+    assert steps_of(trial, "best") == [3, 7]
+    trial.write_weights("best", 9, b"best 9")
+    trial.write_checkpoint(10, b"best is 9")
+
+    assert steps_of(trial, "best") == [7, 9]
+
+
+def test_better_weights_do_not_replace_those_of_a_checkpoint_that_is_being_written(
+    trial: TrialFolder,
+) -> None:
+    trial.write_checkpoint(1, b"no best yet")
+    trial.write_weights("best", 2, b"best 2")
+
+    def slowly(file: BinaryIO) -> None:
+        file.write(b"best ")
+        for step in (4, 5, 6):
+            trial.write_weights("best", step, b"best %d" % step)
+        file.write(b"is 2")
+
+    trial.write_checkpoint(3, slowly)
+
+    assert steps_of(trial, "best") == [2, 4, 5, 6]
+    assert trial.read_checkpoint() == (3, b"best is 2")
+    trial.rewind(3)
+    assert trial.read_weights("best") == b"best 2"
+
+
+def test_weights_have_a_second_name_without_a_second_content(trial: TrialFolder) -> None:
+    trial.write_weights("last", 7, b"of an attempt that was given up")
+    trial.write_weights("best", 6, b"best")
+    trial.share_weights("last", "best", 6)
+    paths = [found.path for found in checkpoint_file.find(trial.states)]
+
+    assert trial.read_weights("last") == trial.read_weights("best", 6) == b"best"
+    assert steps_of(trial, "last") == [6]
+    assert len(paths) == 2
+    if isinstance(paths[0], Path):
+        assert paths[0].stat().st_ino == Path(str(paths[1])).stat().st_ino
+    with pytest.raises(StoreError, match="got stem=weights-best, step=7"):
+        trial.share_weights("last", "best", 7)
+    trial.complete({"seed": 1})
+    trial.keep_weights(["last"])
+    assert trial.read_weights("last") == b"best"
+    assert steps_of(trial, "best") == []
+
+
+def test_weights_of_an_unfinished_trial_are_never_dropped(trial: TrialFolder) -> None:
+    trial.write_weights("best", 1, b"best")
+    trial.keep_weights(["last"])
+
+    assert trial.read_weights("best") == b"best"
+
+
+def test_a_content_that_fails_leaves_nothing(trial: TrialFolder) -> None:
+    trial.write_checkpoint(1, b"one")
+
+    def failing(file: BinaryIO) -> None:
+        file.write(b"half")
+        raise StoreError("no more")
+
+    with pytest.raises(StoreError, match="no more"):
+        trial.write_checkpoint(2, failing)
+    assert trial.read_checkpoint() == (1, b"one")
+    assert [name[:19] for name in names(trial, "checkpoint")] == ["checkpoint-00000001"]
+
+
 def test_weights_do_not_pile_up(trial: TrialFolder) -> None:
     for step in range(10):
         trial.write_weights("best", step, b"best %d" % step)
-    assert len(names(trial, "weights-")) == 3
+    trial.write_checkpoint(9, b"best is 9")
+    assert len(names(trial, "weights-")) == 1
 
+    trial.write_weights("best", 8, b"of an attempt that was given up")
+    trial.write_weights("best", 9, b"best 9")
     trial.write_weights("last", 12, b"last")
     trial.complete({})
 

@@ -6,6 +6,7 @@ Run as a script, this file is one of the two workers.
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 import os
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from method_configs import CONFIGS
 from states import different
 from torch import Tensor, nn
 
@@ -37,14 +39,17 @@ from semisweep.data.base import DataSet
 from semisweep.data.registry import open_dataset
 from semisweep.data.shapes import make
 from semisweep.data.splits import Split, make_split
+from semisweep.store.checkpoint_file import Content
 from semisweep.store.trial_records import TrialProgress
-from semisweep.training import trainer
+from semisweep.training import checkpoint_writer
 from semisweep.training.iteration import iterate
+from semisweep.training.kept_state import Keep
 from semisweep.training.method_fixtures import progress_at, random_batch, tiny_network
 from semisweep.training.metric import evaluate, mean_iou
 from semisweep.training.optimizer import make_optimizers, schedule
 from semisweep.training.protocols import Protocol
 from semisweep.training.trainer import STOP, Training, TrainingState, fit, from_bytes, to_bytes
+from semisweep_methods.mean_teacher import MeanTeacher
 from semisweep_methods.rankmatch import RankMatchConfig
 from semisweep_methods.supervised import Supervised, SupervisedConfig
 from semisweep_methods.unimatch import UniMatchConfig
@@ -327,6 +332,15 @@ def test_progress_counts_passes_over_the_unlabelled_images(dataset: DataSet, spl
     assert training.progress() == Progress(step=5, total_steps=6, epoch=1, total_epochs=2, seed=3)
 
 
+def whole(content: Content) -> bytes:
+    """Return the bytes of a content."""
+    if isinstance(content, bytes):
+        return content
+    file = io.BytesIO()
+    content(file)
+    return file.getvalue()
+
+
 class Recorder:
     """A folder that keeps what it is given, in order."""
 
@@ -336,17 +350,23 @@ class Recorder:
         self.confusions: dict[str, np.ndarray[Any, Any]] = {}
         self.history: list[dict[str, Any]] = []
         self.checkpoints: list[bytes] = []
+        self.shared: list[tuple[str, str, int]] = []
 
     def append_history(self, rows: list[dict[str, Any]]) -> None:
         self.history += rows
         self.calls += [("history", row["step"]) for row in rows]
 
-    def write_checkpoint(self, step: int, data: bytes) -> None:
-        self.checkpoints.append(data)
+    def write_checkpoint(self, step: int, content: Content) -> None:
+        self.checkpoints.append(whole(content))
         self.calls.append(("checkpoint", step))
 
-    def write_weights(self, name: str, step: int, data: bytes) -> None:
-        self.weights[f"{name} {step}"] = data
+    def write_weights(self, name: str, step: int, content: Content) -> None:
+        self.weights[f"{name} {step}"] = whole(content)
+        self.calls.append((name, step))
+
+    def share_weights(self, name: str, other: str, step: int) -> None:
+        self.weights[f"{name} {step}"] = self.weights[f"{other} {step}"]
+        self.shared.append((name, other, step))
         self.calls.append((name, step))
 
     def write_confusion(self, name: str, array: np.ndarray[Any, Any]) -> None:
@@ -398,7 +418,7 @@ def test_a_last_stretch_of_seconds_is_no_checkpoint_worth(dataset: DataSet, spli
 def test_fit_writes_best_weights_history_and_checkpoint_in_this_order(
     dataset: DataSet, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "SHORT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint_writer, "SHORT_SECONDS", 0.0)
     folder, metrics = run_to_the_end(SUPERVISED, dataset, split)
     best = {step for name, step in folder.calls if name == "best"}
 
@@ -410,7 +430,8 @@ def test_fit_writes_best_weights_history_and_checkpoint_in_this_order(
         for call in (("best", step), ("history", step), ("checkpoint", step))
         if call[0] != "best" or step in best
     ]
-    assert folder.calls == [*expected, ("last", 6)]
+    assert folder.calls[:-2] == expected[:-1]
+    assert set(folder.calls[-2:]) == {("last", 6), ("checkpoint", 6)}  # written at the same time
     assert metrics["best.step"] == max(best)
 
 
@@ -427,6 +448,35 @@ def test_final_metrics_are_those_of_the_kept_weights_on_every_part(
             assert metrics[f"{name}.{part}.miou"] == expected["miou"]
             assert expected["miou"] == mean_iou(confusions.sum(axis=0))
     assert not any(".train." in name for name in metrics)
+
+
+def test_best_and_last_are_those_of_the_reported_network_alone(
+    dataset: DataSet, split: Split
+) -> None:
+    trial = dataclasses.replace(SUPERVISED, method=MeanTeacher.name, config=CONFIGS["mean_teacher"])
+    folder, metrics = run_to_the_end(trial, dataset, split)
+    whole_folder, expected = run_to_the_end(trial, dataset, split, keep=Keep(whole=True))
+    one_folder, found = run_to_the_end(trial, dataset, split, keep=Keep(("best",)))
+
+    assert repr(metrics) == repr(expected) == repr(found)
+    assert {n.partition(".")[0] for w in folder.weights.values() for n in from_bytes(w)} == {
+        "teacher"
+    }
+    state = Training(trial, dataset, split).method.state_dict()
+    assert all(set(from_bytes(w)) == set(state) for w in whole_folder.weights.values())
+    assert not any(name.startswith("last") for name in one_folder.weights)
+
+
+def test_last_weights_that_are_the_best_are_not_written_again(
+    dataset: DataSet, split: Split
+) -> None:
+    folder, metrics = run_to_the_end(SUPERVISED, dataset, split)
+    is_best = metrics["best.step"] == 6
+
+    assert folder.shared == ([("last", "best", 6)] if is_best else [])
+    improving = replace(SUPERVISED, {"training.evaluations": 1})
+    folder, _ = run_to_the_end(improving, dataset, split)
+    assert folder.shared == [("last", "best", 6)]
 
 
 def test_the_history_holds_the_mean_of_the_terms_since_the_last_evaluation(

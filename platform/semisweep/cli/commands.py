@@ -16,6 +16,7 @@ from semisweep.cli.options import (
     data_workers_option,
     device_option,
     gpus_option,
+    keep_option,
     make_request,
     shared,
 )
@@ -104,6 +105,7 @@ for command in (*ASKING, compact, data, evaluate, gc, import_numbers, predict, w
     help="A running Ray cluster: host:port or auto. Without it, one here.",
 )
 @click.option("--retry-failed", is_flag=True, help="Run failed trials again.")
+@keep_option
 @run_modes
 @click.option(
     "--check/--no-check",
@@ -157,6 +159,7 @@ def _show(study: str, request: Request, store: Store) -> int:
 @click.option("--slots", type=click.IntRange(1), help="Trials at a time; as many as fit.")
 @click.option("--workers", type=click.IntRange(1), default=1, help="Ray Train workers a trial.")
 @gpus_option
+@keep_option
 @click.option("--retry-failed", is_flag=True, help="Failed trials would run again.")
 @click.option("--probe", is_flag=True, help="Time a few steps here of what has no history.")
 def plan(studies: Sequence[str], probe: bool, **options: Any) -> None:

@@ -91,6 +91,16 @@ gpus_option = click.option(
 )
 
 
+keep_option = click.option(
+    "--keep",
+    type=click.Choice(["auto", "both", "best", "last", "all"]),
+    default="auto",
+    show_default=True,
+    help="Weights of a finished trial, of what predicts: best and last, but of large networks only "
+    "those that the table's metric is of; or both, or one. all: both, of every network.",
+)
+
+
 def shared(command: Command) -> Command:
     """Add the options that say which trials are meant and where they live."""
     for option in (
@@ -138,6 +148,7 @@ def make_request(
     smoke: bool = False,
     top_up: bool = False,
     looks: int | None = None,
+    keep: str = "auto",
     **resources: Any,
 ) -> Request:
     """Return what the options of a command ask for; raise `StoreError`, `ConfigError`."""
@@ -167,4 +178,5 @@ def make_request(
         smoke=smoke,
         top_up=top_up,
         looks=looks,
+        keep=keep,
     )

@@ -110,7 +110,8 @@ def gc(store: str, dry_run: bool, keep: str) -> None:
     """Free weights, checkpoints and confusion matrices that nobody needs, and say what is kept.
 
     Needed is what a trial of some study of this store goes on from or can be evaluated with.
-    Results, histories and failures always stay.
+    Results, histories and failures always stay. How much a trial keeps in the first place is said
+    by run --keep.
     """
     from semisweep.store import garbage_collection as collector
     from semisweep.store.store import Store
@@ -169,8 +170,7 @@ def _scoring(command: Command) -> Command:
     "--weights",
     type=click.Choice(["last", "best"]),
     multiple=True,
-    default=("last", "best"),
-    help="Which kept weights; both.",
+    help="Which weights; those that were kept.",
 )
 @click.option("--part", "parts", multiple=True, help="Such as val; all but the training images.")
 @_scoring
@@ -206,7 +206,7 @@ def evaluate(
         [parse_protocol(text) for text in dict.fromkeys(protocols)],
         _roots(data),
         say,
-        weights=list(dict.fromkeys(weights)),
+        weights=list(dict.fromkeys(weights)) or None,
         parts=parts or None,
         device=usable(device),
     )
@@ -227,14 +227,18 @@ def evaluate(
     default=Path("predictions"),
     show_default=True,
 )
-@click.option("--weights", type=click.Choice(["last", "best"]), default="best", show_default=True)
+@click.option(
+    "--weights",
+    type=click.Choice(["last", "best"]),
+    help="The best, or the last if it kept no best.",
+)
 @click.option("--protocol", default="whole", show_default=True, help=PROTOCOL_HELP)
 @_scoring
 def predict(
     key: str,
     images: Sequence[str],
     output: Path,
-    weights: str,
+    weights: str | None,
     protocol: str,
     store: str,
     data: Sequence[tuple[str, str]],

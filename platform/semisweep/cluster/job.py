@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -42,6 +42,9 @@ class Job:
     data_workers: int = 0  # processes that make its batches
     compiled: bool | None = None  # whether its networks are, on a GPU
     label: str = ""  # study, row and replicate, for people
+    keep: str = "both"  # one of `semisweep.study.request.KEEP`
+    read_weights: Sequence[str] = ()  # names of weights that tables read of it, such as "best"
+    reads_labels: bool = False  # whether tables read the quality of its pseudo-labels
     halving: RungRule | None = None  # where a search may stop it
 
 

@@ -31,6 +31,7 @@ from semisweep.store.trial_folder import TrialFolder
 from semisweep.store.trial_log import describe, logging_to
 from semisweep.store.trial_records import TrialProgress
 from semisweep.training import distributed
+from semisweep.training.kept_state import Keep, keep_for
 from semisweep.training.trainer import (
     SELECTION_PART,
     STOP,
@@ -84,6 +85,7 @@ class _Execution:
         self.store = Store.open(job.store)
         self.folder = self.store.trial(job.key)
         self.attempt = 0
+        self.keep = Keep()
 
     def outcome(self) -> Outcome:
         """Return how the job ended here."""
@@ -160,7 +162,8 @@ class _Execution:
             if stopped_at is not None:
                 stopped_trial.stop(self.folder, stopped_at, row)
             else:
-                self.folder.complete(row)
+                if self.folder.complete(row):
+                    self.folder.keep_weights(self.keep.names)
             self.folder.forget_failure()
             self._note("stopped" if stopped else "finished")
         distributed.barrier()
@@ -189,6 +192,7 @@ class _Execution:
         training = Training(
             trial, dataset, split, job.device, job.data_workers, compiled=job.compiled
         )
+        self.keep = keep_for(training.method, job.keep, job.read_weights, labels=job.reads_labels)
         self._resume(training)
         self.report(
             TrialProgress(
@@ -227,7 +231,9 @@ class _Execution:
             rungs.place(training.evaluation_steps(), training.total_steps)
         if not self.job.halving or not self._share(lambda: self._stopped_before(rungs)):
             report = listener(rungs, self.report, STOP)
-            metrics = fit(training, self.folder, report, interrupted=self.interrupted)
+            metrics = fit(
+                training, self.folder, report, keep=self.keep, interrupted=self.interrupted
+            )
             if metrics is not None:
                 return dict(metrics)
         return dict(self._share(lambda: _budget(training, rungs, self.folder)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from semisweep.core.config import is_configuration, replace, settings
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from semisweep.training.trial import Trial
 
 
+def kept_names(folder: TrialFolder, names: Sequence[str]) -> list[str]:
+    """Return which of some names a trial has weights under, in order; the first where none."""
+    kept = {file.stem for file in checkpoint_file.find(folder.states)}
+    return [name for name in names if f"weights-{name}" in kept] or [names[0]]
+
+
 def weights_file(folder: TrialFolder, name: str) -> checkpoint_file.CheckpointFile:
     """Return the file of a finished trial's newest weights of a name; raise `StoreError`."""
     if not folder.finished:
@@ -31,7 +37,8 @@ def weights_file(folder: TrialFolder, name: str) -> checkpoint_file.CheckpointFi
         kept = {file.stem.partition("-")[2] for file in checkpoint_file.find(folder.states)}
         raise StoreError(
             f"weights must have been kept to be read, got weights={name}, key={folder.key}, "
-            f"kept={', '.join(sorted(kept)) or 'none'}; semisweep gc may have freed them"
+            f"kept={', '.join(sorted(kept)) or 'none'}; semisweep gc may have freed "
+            "them, and run --keep says which are kept"
         )
     return found[0]
 
@@ -46,35 +53,42 @@ def opened_trial(folder: TrialFolder, roots: Roots) -> tuple[Trial, DataSet]:
 
 
 def rebuild(
-    trial: Trial, classes: int, file: checkpoint_file.CheckpointFile, device: str
+    trial: Trial,
+    classes: int,
+    file: checkpoint_file.CheckpointFile,
+    device: str,
+    *,
+    whole: bool = False,
 ) -> Method:
     """Return a trial's method with kept weights, in evaluation mode; raise `StoreError`.
 
-    Pretrained weights are not looked for: all of them would be replaced.
+    It can predict; whatever else its networks are for needs `whole`, which raises `StoreError`
+    where not all of them were kept. Pretrained weights are not looked for: what counts of them
+    would be replaced.
     """
     import torch
 
+    from semisweep.training.kept_state import load_kept
     from semisweep.training.precision import set_switches
     from semisweep.training.trainer import from_bytes
-    from semisweep.training.trial import method_class
 
     data = file.read()
     if data is None:
         raise StoreError(f"weights must match their checksum, got path={file.path}")
-    config = replace(trial.config, dict(_random_weights(trial.config)))
-    method = method_class(trial.method)(config, classes, trial.seed)
-    try:
-        method.load_state_dict(from_bytes(data))
-    except RuntimeError as error:
-        raise StoreError(
-            f"weights must fit the method that they are of, got path={file.path}, "
-            f"method={trial.method}: {' '.join(str(error).split())[:200]}; "
-            "use the version of the method that was trained"
-        ) from None
+    method = untrained(trial, classes)
+    load_kept(method, from_bytes(data), f"path={file.path}", whole=whole)
     set_switches(trial.training.precision, device)
     method.to(device)
     method.to(memory_format=torch.channels_last)  # as in training, for the same rounding
     return method.eval()
+
+
+def untrained(trial: Trial, classes: int) -> Method:
+    """Return a trial's method with random weights in place of pretrained ones."""
+    from semisweep.training.trial import method_class
+
+    config = replace(trial.config, dict(_random_weights(trial.config)))
+    return method_class(trial.method)(config, classes, trial.seed)
 
 
 def _random_weights(config: DataclassInstance, prefix: str = "") -> Iterator[tuple[str, object]]:

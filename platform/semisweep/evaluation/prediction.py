@@ -34,21 +34,22 @@ def predict_images(
     output: Path,
     roots: Roots,
     *,
-    weights: str = "best",
+    weights: str | None = None,
     protocol: Protocol = Protocol(),  # noqa: B008  a frozen value
     device: str = "cpu",
 ) -> Iterator[tuple[Path, Path]]:
     """Write what a finished trial sees in images; yield the paths of each mask and overlay.
 
-    A mask is a PNG of class indices with the data set's colours, 255 where the protocol does not
-    look. Raises `ConfigError` where two images would have one name or a file would be overwritten
-    by what is made of it, `DataError` for one that does not decode, `StoreError` without weights.
+    `weights` are by default the best, or the last where these alone were kept. A mask is a PNG of
+    class indices with the data set's colours, 255 where the protocol does not look. Raises
+    `ConfigError` where two images would have one name or a file would be overwritten by what is
+    made of it, `DataError` for one that does not decode, `StoreError` without weights.
     """
-    from semisweep.evaluation.kept_weights import opened_trial, rebuild, weights_file
+    from semisweep.evaluation.kept_weights import kept_names, opened_trial, rebuild, weights_file
 
     targets = targets_of(images, output)
     folder = store.trial(key)
-    file = weights_file(folder, weights)
+    file = weights_file(folder, weights or kept_names(folder, ("best", "last"))[0])
     trial, dataset = opened_trial(folder, roots)
     method = rebuild(trial, len(dataset.classes), file, device)
     for image, (mask, overlaid) in zip(images, targets, strict=True):

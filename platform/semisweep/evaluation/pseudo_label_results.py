@@ -72,7 +72,7 @@ def _measure(folder: TrialFolder, roots: Roots) -> None:
 
     file = weights_file(folder, WEIGHTS)
     trial, dataset = opened_trial(folder, roots)
-    method = rebuild(trial, len(dataset.classes), file, "cpu")
+    method = rebuild(trial, len(dataset.classes), file, "cpu", whole=True)
     counts = measure_labels(method, dataset, make_split(dataset, trial.data).unlabelled)
     row: dict[str, object] = {"key": folder.key, "weights": WEIGHTS, "step": file.step}
     for name, own in counts.items():

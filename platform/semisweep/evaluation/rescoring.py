@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semisweep.core.errors import DataError, StoreError, unknown
-from semisweep.evaluation.kept_weights import opened_trial, rebuild, weights_file
+from semisweep.evaluation.kept_weights import kept_names, opened_trial, rebuild, weights_file
 from semisweep.store import checkpoint_file, files
 from semisweep.store.files import Location
 from semisweep.store.result_file import encode_row, read_row
@@ -80,20 +80,22 @@ def evaluate_trials(
     roots: Roots,
     say: Say,
     *,
-    weights: Sequence[str] = NAMES,
+    weights: Sequence[str] | None = None,
     parts: Sequence[str] | None = None,
     device: str = "cpu",
 ) -> None:
     """Score kept weights of finished trials; what was scored before is read and not repeated.
 
-    `parts` are by default all but the training images. `say` gets each row, and whether it is new.
+    `weights` are by default those that were kept, `parts` all but the training images.
+    `say` gets each row, and whether it is new.
     Before anything is scored, raises `StoreError` for a trial without a result or without weights,
     and `DataError` or `ConfigError` for a data set or part that is not there.
     """
     planned = []
     for key in keys:
         folder = store.trial(key)
-        found = {name: weights_file(folder, name) for name in weights}
+        names = kept_names(folder, NAMES) if weights is None else weights
+        found = {name: weights_file(folder, name) for name in names}
         trial, dataset = opened_trial(folder, roots)
         chosen = _parts(dataset, parts)
         tasks = [

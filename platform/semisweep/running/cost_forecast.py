@@ -18,6 +18,8 @@ from semisweep.cluster.connection import places, worker_resources
 from semisweep.cluster.gpu_sharing import gpu_here, gpu_share
 from semisweep.running.cost_estimate import Estimate, PlannedTrial, Range, estimate
 from semisweep.running.cost_history import here, history_of, kind_of_trial, probe
+from semisweep.running.job_sources import Reads, metrics_of, reads_of
+from semisweep.running.size_forecast import Sizes, size_lines, sizes_of
 from semisweep.store import files
 from semisweep.store.json_fields import Fields
 from semisweep.store.resolved_search import StudyOrSearch
@@ -43,6 +45,8 @@ class Forecast:
     suggested: int  # trials that searches will still choose
     estimate: Estimate
     problems: tuple[str, ...]  # what would not fit
+    device: str = "cpu"
+    sizes: Sizes | None = None  # of what is to run
 
 
 def forecast(names: Sequence[str], request: Request, *, probing: bool = False) -> Forecast:
@@ -59,6 +63,8 @@ def forecast(names: Sequence[str], request: Request, *, probing: bool = False) -
     tables: list[StudyOrSearch] = []
     trials: dict[str, Trial] = {}
     further: list[Trial] = []
+    read: dict[str, set[str]] = {}
+    read_further: list[Reads] = []
     splits = Splits(request.roots)
     for name in names:
         study = find_study(name)
@@ -67,14 +73,20 @@ def forecast(names: Sequence[str], request: Request, *, probing: bool = False) -
             stored = store.read_search(study.name, request.scale) if store else None
             tables += [stored] if stored else []
             left = max(0, (study.trials or 0) - (len(stored.trials) if stored else 0))
-            further += list(sample_trials(study, request)) * left
+            chosen = list(sample_trials(study, request)) * left
+            further += chosen
+            read_further += [reads_of([study.metric])] * len(chosen)
         else:
             found = resolve(study, request.scale, splits, request.changes, request.seeds)
             tables.append(found.table)
             trials |= found.trials
+            for key, metrics in metrics_of(found.table).items():
+                read.setdefault(key, set()).update(metrics)
     state = plan(tables, store)
     again = state.failed if request.retry_failed else ()
-    missing = [trials[key] for key in (*state.missing, *again) if key in trials] + further
+    keys = [key for key in (*state.missing, *again) if key in trials]
+    missing = [trials[key] for key in keys] + further
+    reads = [reads_of(read[key]) for key in keys] + read_further
     # What a search will ask for is not known, and so how much memory it needs.
     request = with_share(request, [] if further else missing, store)
     device, slots = slots_of(request)
@@ -83,6 +95,8 @@ def forecast(names: Sequence[str], request: Request, *, probing: bool = False) -
         known = {own.kind for own in past}
         new = [t for t in missing if kind_of_trial(t, device, workers) not in known]
         past += list(probe(new, splits, device, workers))
+    classes = [len(splits.dataset(trial.data.name).classes) for trial in missing]
+    sizes = sizes_of(zip(missing, classes, reads, strict=True), request.keep, slots)
     guess = estimate(past, planned_trials(missing, splits, device, workers), slots)
     return Forecast(
         plan=state,
@@ -90,7 +104,9 @@ def forecast(names: Sequence[str], request: Request, *, probing: bool = False) -
         between=between(tables),
         suggested=len(further),
         estimate=guess,
-        problems=tuple(problems(guess, request, device)),
+        problems=tuple(problems(guess, request, device, sizes)),
+        device=device,
+        sizes=sizes,
     )
 
 
@@ -153,21 +169,25 @@ def between(tables: Tables) -> int:
     return sum(map(len, own)) - len(set().union(*own))
 
 
-def problems(guess: Estimate, request: Request, device: str) -> Iterator[str]:
+def problems(
+    guess: Estimate, request: Request, device: str, sizes: Sizes | None = None
+) -> Iterator[str]:
     """Yield what would not fit here: disk, memory, slots."""
+    wanted = max(guess.disk_bytes or 0, sizes.disk if sizes else 0)
     folder = locate(request.store)
     while isinstance(folder, Path) and not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free if isinstance(folder, Path) else math.inf
-    if guess.disk_bytes and guess.disk_bytes > free:
+    if wanted > free:
         yield (
-            f"disk: {size(guess.disk_bytes)} wanted, {size(free)} free at {folder}; "
-            "semisweep gc frees weights"
+            f"disk: {size(wanted)} wanted, {size(free)} free at {folder}; "
+            "semisweep gc frees weights, run --keep best keeps fewer"
         )
     worker = worker_resources([machine_here()], request.resources)
     together, have = guess.slots * request.resources.workers, memory_here()
     if device == "cuda":
-        yield from _on_a_gpu(guess, worker.get("GPU", 1.0), gpu_here())
+        least = max(guess.memory_bytes or 0, sizes.resident if sizes else 0)
+        yield from _on_a_gpu(least, worker.get("GPU", 1.0), gpu_here())
     needed = (guess.memory_bytes or 0) * together if device == "cpu" else 0
     if needed > have:
         yield (
@@ -180,10 +200,10 @@ def problems(guess: Estimate, request: Request, device: str) -> Iterator[str]:
         yield f"slots: {guess.slots} x {request.resources.workers} workers{asked}, {room} fit here"
 
 
-def _on_a_gpu(guess: Estimate, share: float, have: float) -> Iterator[str]:
-    """Yield what would not fit where several trials share a GPU."""
+def _on_a_gpu(memory_bytes: float, share: float, have: float) -> Iterator[str]:
+    """Yield what would not fit where several trials, of so many bytes each, share a GPU."""
     together = max(1, int(1 / share + 1e-9))
-    needed = (guess.memory_bytes or 0) * together
+    needed = memory_bytes * together
     if have and needed > have:
         fit = int(have // (needed / together))
         mend = f"--gpus {int(10_000 / fit) / 10_000:g} would fit" if fit else "make trials smaller"
@@ -213,6 +233,8 @@ def to_text(found: Forecast, names: Sequence[str], scale: str) -> str:
     if found.suggested:
         lines.append(f"searches {found.suggested:6} more trials, chosen as they go")
     lines += _cost_lines(guess)
+    if found.sizes is not None:
+        lines += size_lines(found.sizes, found.device)
     lines += [f"does not fit: {problem}" for problem in found.problems]
     return "\n".join(lines)
 

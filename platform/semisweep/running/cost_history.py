@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from semisweep.core.config import flatten
 from semisweep.running.cost_estimate import Kind, MeasuredCost
-from semisweep.store import files
+from semisweep.store import checkpoint_file, files
 from semisweep.store.files import Location
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store
@@ -93,7 +93,8 @@ def disk_bytes(folder: Location) -> int:
     found = files.below(folder)
     if not any("weights-" in name for name in found):
         return 0
-    return sum(size for size, _ in found.values())
+    sizes = {checkpoint_file.content_of(name): size for name, (size, _) in found.items()}
+    return sum(sizes.values())
 
 
 def here() -> tuple[str, int]:
@@ -131,7 +132,8 @@ def probe(
 
 def _probed(trial: Trial, kind: Kind, splits: Splits, device: str) -> MeasuredCost:
     from semisweep.core.device import begin_measuring, peak_memory, synchronise
-    from semisweep.training.trainer import SELECTION_PART, Training, to_bytes
+    from semisweep.training.kept_state import kept_state, state_bytes
+    from semisweep.training.trainer import SELECTION_PART, Training
 
     dataset, split = splits.dataset(trial.data.name), splits.of(trial.data)
     gc.collect()  # what is left of the trial before is no part of this one's peak
@@ -153,7 +155,7 @@ def _probed(trial: Trial, kind: Kind, splits: Splits, device: str) -> MeasuredCo
         steps=total,
         seconds=step * total + evaluating,
         memory_bytes=float(peak_memory(device)),
-        disk_bytes=2.0 * len(to_bytes(training.method.state_dict())),
+        disk_bytes=2.0 * state_bytes(kept_state(training.method)),
     )
 
 

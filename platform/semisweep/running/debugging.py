@@ -55,7 +55,7 @@ def debug_trial(
             say("  ".join(shown))
 
     resources = request.resources
-    job = job_for(key, trial, store, splits, request)
+    job = job_for(key, trial, store, splits, request, metrics=[preset.metric])
     workers, compiled = resources.data_workers or 0, resources.compiled
     job = replace(job, device=device, data_workers=workers, compiled=compiled)
     initialise(device)

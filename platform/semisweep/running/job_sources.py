@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from semisweep.cluster.job import Job, Outcome
 from semisweep.cluster.machine_data import known_digest
 from semisweep.cluster.progress import SweepProgress
+from semisweep.evaluation.pseudo_label_results import MEASURED, WEIGHTS
+from semisweep.evaluation.rescoring import NAMES
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.store import Store
 from semisweep.study.request import Request
 from semisweep.study.resolve import Splits
 from semisweep.training.trial import Trial
 
 
+class Reads(NamedTuple):
+    """What tables read of a trial's weights: which ones, and whether to ask for pseudo-labels."""
+
+    weights: tuple[str, ...]
+    labels: bool
+
+
+def reads_of(metrics: Iterable[str]) -> Reads:
+    """Return what metrics such as "best.val.miou" and "labels.mix.miou" read."""
+    names = set(metrics)
+    labels = any(name.startswith(MEASURED) for name in names)
+    read = {name.partition(".")[0] for name in names} | ({WEIGHTS} if labels else set())
+    return Reads(tuple(name for name in NAMES if name in read), labels)
+
+
 def job_for(
-    key: str, trial: Trial, store: Store, splits: Splits, request: Request, label: str = ""
+    key: str,
+    trial: Trial,
+    store: Store,
+    splits: Splits,
+    request: Request,
+    label: str = "",
+    *,
+    metrics: Iterable[str] = (),
 ) -> Job:
-    """Return the job of a trial; `label` is its name for people."""
+    """Return the job of a trial; `label` is its name for people, `metrics` what is read of it."""
+    reads = reads_of(metrics)
     return Job(
         key=key,
         trial=trial.encoded(),
@@ -25,7 +52,19 @@ def job_for(
         data_digest=known_digest(trial.data.name, request),
         threads=request.resources.threads,
         label=label,
+        keep=request.keep,
+        read_weights=reads.weights,
+        reads_labels=reads.labels,
     )
+
+
+def metrics_of(table: ResolvedStudy) -> dict[str, set[str]]:
+    """Return by key the metrics that the cells of a table read of each trial."""
+    found: dict[str, set[str]] = {}
+    for cell in table.cells:
+        for key in cell.trials.values():
+            found.setdefault(key, set()).add(cell.metric or table.metric)
+    return found
 
 
 class JobList:

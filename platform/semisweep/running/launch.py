@@ -15,7 +15,7 @@ from semisweep.cluster.prometheus import SweepMetrics
 from semisweep.cluster.sweep import sweep
 from semisweep.evaluation.pseudo_label_results import measure, measured_keys
 from semisweep.running.cost_forecast import remember
-from semisweep.running.job_sources import JobList, job_for
+from semisweep.running.job_sources import JobList, job_for, metrics_of
 from semisweep.running.preparation import Prepared, Say, has_all_results, prepare
 from semisweep.store.store import Store
 from semisweep.study.catalogue import find_study
@@ -156,10 +156,16 @@ def run_tables(
         prefix = f"{prepared.table.name}, " if len(tables) > 1 else ""
         names |= {key: prefix + name for key, name in named.items()}
         metrics |= dict.fromkeys(named, prepared.table.metric)
+    read: dict[str, set[str]] = {}
+    for prepared in tables:
+        for key, own_metrics in metrics_of(prepared.table).items():
+            read.setdefault(key, set()).update(own_metrics)
     for prepared in tables:
         for key in prepared.missing:
-            label = f"{study}: {names[key]}"
-            jobs[key] = job_for(key, prepared.trials[key], store, prepared.splits, request, label)
+            trial, label = prepared.trials[key], f"{study}: {names[key]}"
+            jobs[key] = job_for(
+                key, trial, store, prepared.splits, request, label, metrics=read[key]
+            )
     if not jobs:
         return
     for prepared in tables:

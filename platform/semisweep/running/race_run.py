@@ -24,7 +24,7 @@ from semisweep.cluster.job import WAIT, Job, Outcome, Wait
 from semisweep.cluster.progress import SweepProgress
 from semisweep.cluster.sweep import sweep
 from semisweep.core.errors import ConfigError
-from semisweep.running.job_sources import job_for, keep_failure, outcome_note
+from semisweep.running.job_sources import job_for, keep_failure, metrics_of, outcome_note
 from semisweep.statistics.alpha_spending import Spending, level_at_look
 from semisweep.statistics.intervals import by_unit, mean_std, paired_difference, several_draws
 from semisweep.statistics.verdicts import difference_p, holm
@@ -68,7 +68,7 @@ class Race:
 
     def __init__(self, resolved: Resolved, store: Store, splits: Splits, request: Request) -> None:
         self.resolved, self.store, self.splits, self.request = resolved, store, splits, request
-        self.names = trial_names(resolved.table)
+        self.names, self.metrics = trial_names(resolved.table), metrics_of(resolved.table)
         self.columns = list(_columns(resolved.table))
         self.looks = max(column.looks for column in self.columns)
         self._check_looks()
@@ -85,7 +85,14 @@ class Race:
                 if key not in self.ended and key not in self.handed:
                     self.handed.add(key)
                     trial = self.resolved.trials[key]
-                    return job_for(key, trial, self.store, self.splits, self.request)
+                    return job_for(
+                        key,
+                        trial,
+                        self.store,
+                        self.splits,
+                        self.request,
+                        metrics=self.metrics[key],
+                    )
         return None if all(column.over for column in self.columns) else WAIT
 
     def done(self, outcome: Outcome) -> None:

@@ -154,7 +154,15 @@ class Suggestions:
         if entry is None:
             return WAIT if self._must_wait() else None
         key, label = entry.key, f"{self.search.name}: {self.name(entry)}"
-        job = job_for(key, self.trials[key], self.store, self.splits, self.request, label)
+        job = job_for(
+            key,
+            self.trials[key],
+            self.store,
+            self.splits,
+            self.request,
+            label,
+            metrics=self.resolved.metrics,
+        )
         return dataclasses.replace(job, halving=self._halving(entry.number))
 
     def done(self, outcome: Outcome) -> None:

@@ -1,20 +1,43 @@
 """States of a training at some step, in files that know their own checksum.
 
 A file is called <stem>-<step>-<start of its SHA-256>.pt. It is in place before any it replaces
-goes, and one whose content is not what was written is seen as damaged when it is read.
+goes, and one whose content is not what was written is seen as damaged when it is read. It is
+written as it comes, without a copy in memory (object storage takes it as a whole).
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import BinaryIO, cast
 
+from semisweep.core.errors import StoreError
 from semisweep.store import files
 from semisweep.store.files import Location
 
 _NAME = re.compile(r"(.+)-(\d+)-([0-9a-f]{16})\.pt")
+
+Content = bytes | Callable[[BinaryIO], object]  # what is in a file, or writes it from its start
+
+
+class _HashedFile:
+    """A file that knows the checksum of what was written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._hash = file, hashlib.sha256()
+
+    def write(self, data: bytes, /) -> int:
+        self._hash.update(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def digest(self) -> str:
+        return self._hash.hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -36,19 +59,39 @@ class CheckpointFile:
 
 
 def write(
-    folder: Location, stem: str, step: int, data: bytes, *, earlier: int, sync_name: bool = True
+    folder: Location, stem: str, step: int, content: Content, *, sync_name: bool = True
 ) -> None:
-    """Write `data`, and then keep that many of earlier steps under the same stem.
+    """Write a state of a step; others of this step and later ones under the stem then go.
 
-    Others of this step and later ones are of an attempt that was given up: they go. For
-    `sync_name` see `files.replacing`.
+    Those are of an attempt that was given up. For `sync_name` see `files.replacing`.
     """
-    path = folder / f"{stem}-{step:08d}-{_digest(data)}.pt"
-    with files.replacing(path, sync_name=sync_name) as file:
-        file.write(data)
-    others = [other for other in find(folder, stem) if other.path != path]
-    before = [other for other in others if other.step < step]
-    _remove(folder, [other for other in others if other not in before[:earlier]])
+    start = f"{stem}-{step:08d}"
+
+    def write_hashed(file: BinaryIO) -> str:
+        hashed = _HashedFile(file)
+        if callable(content):
+            content(cast(BinaryIO, hashed))
+        else:
+            hashed.write(content)
+        return f"{start}-{hashed.digest()}.pt"
+
+    name = files.write_and_name(folder, start, write_hashed, sync_name=sync_name)
+    others = [other for other in find(folder, stem) if other.path.name != name]
+    remove(folder, [other for other in others if other.step >= step])
+
+
+def link(folder: Location, stem: str, other: str, step: int) -> None:
+    """Give the file of a step under the stem `other` a name under `stem` too; raise `StoreError`.
+
+    On a disk its content is there once; object storage copies it by itself.
+    """
+    found = [file for file in find(folder, other) if file.step == step]
+    if not found:
+        raise StoreError(f"a state must be there to get a name, got stem={other}, step={step}")
+    path = folder / f"{stem}-{step:08d}-{found[0].digest}.pt"
+    files.link(found[0].path, path)
+    same = [file for file in find(folder, stem) if file.step >= step and file.path != path]
+    remove(folder, same)
 
 
 def find(folder: Location, stem: str | None = None) -> list[CheckpointFile]:
@@ -68,9 +111,21 @@ def parse(folder: Location, name: str) -> CheckpointFile | None:
     return CheckpointFile(folder / name, match[1], int(match[2]), match[3]) if match else None
 
 
+def content_of(name: str) -> str:
+    """Return a name that files of one folder share whose content is on the disk once.
+
+    Those are weights of one step under several names; any other file is only itself.
+    """
+    folder, slash, last = name.rpartition("/")
+    found = _NAME.fullmatch(last)
+    if found is None or not found[1].startswith("weights-"):
+        return name
+    return f"{folder}{slash}weights-{found[2]}-{found[3]}.pt"
+
+
 def remove_beyond(folder: Location, step: int) -> None:
     """Remove the files of later steps than `step`."""
-    _remove(folder, [file for file in find(folder) if file.step > step])
+    remove(folder, [file for file in find(folder) if file.step > step])
 
 
 def remove_old(folder: Location) -> None:
@@ -81,10 +136,11 @@ def remove_old(folder: Location) -> None:
         if file.stem in seen:
             old.append(file)
         seen.add(file.stem)
-    _remove(folder, old)
+    remove(folder, old)
 
 
-def _remove(folder: Location, unwanted: list[CheckpointFile]) -> None:
+def remove(folder: Location, unwanted: Collection[CheckpointFile]) -> None:
+    """Remove files of a folder, if they are there."""
     files.remove_all(folder, [file.path.name for file in unwanted])
 
 

@@ -77,6 +77,41 @@ def replacing(
             sync_folder(path.parent)
 
 
+def write_and_name(
+    folder: Location, start: str, write: Callable[[BinaryIO], str], *, sync_name: bool = True
+) -> str:
+    """Write a file under a name that is known when it is written; return the name.
+
+    `write` gets a binary file and returns the name, which begins with `start`, as that of the
+    temporary file does. Otherwise as `replacing`.
+    """
+    if isinstance(folder, ObjectPath):
+        whole = io.BytesIO()
+        name = write(whole)
+        (folder / name).write_bytes(whole.getvalue())
+        return name
+    with writing(folder / start), temporary_beside(folder / start) as temporary:
+        with open(temporary, "xb") as file:
+            name = write(file)
+            sync_file(file)
+        os.replace(temporary, folder / name)
+        if sync_name:
+            sync_folder(folder)
+    return name
+
+
+def link(source: Location, target: Location) -> None:
+    """Give a file a second name, in place of what had it; an object is copied by its storage."""
+    if isinstance(source, ObjectPath) and isinstance(target, ObjectPath):
+        source.copy(target)
+        return
+    assert isinstance(source, Path)
+    assert isinstance(target, Path)
+    with writing(target), temporary_beside(target) as temporary:
+        os.link(source, temporary)
+        os.replace(temporary, target)
+
+
 @contextmanager
 def temporary_beside(path: Path) -> Iterator[Path]:
     """Yield a new name in the folder of `path`, and remove what is left under it at the end."""

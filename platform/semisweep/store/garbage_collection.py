@@ -81,8 +81,9 @@ def summary(items: Sequence[Item]) -> list[str]:
 
 
 def size_text(items: Sequence[Item]) -> str:
-    """Return the size of some items in MiB."""
-    return f"{sum(item.size for item in items) / 2**20:.1f} MiB"
+    """Return the size of some items in MiB; weights that have two names count once."""
+    sizes = {checkpoint_file.content_of(str(item.path)): item.size for item in items}
+    return f"{sum(sizes.values()) / 2**20:.1f} MiB"
 
 
 def _wanted_by(store: Store) -> dict[str, list[str]]:

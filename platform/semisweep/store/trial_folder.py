@@ -4,7 +4,7 @@ trial.json                         the trial's complete description, before the 
 attempt-0001, ...                  one empty file an attempt
 history.jsonl                      one line an evaluation
 checkpoint-<step>-<digest>.pt      full training state, two kept, gone once there is a result
-weights-<name>-<step>-<digest>.pt  weights that further evaluations read
+weights-<name>-<step>-<digest>.pt  weights that further evaluations read, of what `predict` needs
 confusion-<name>.npz               per-image confusion matrices
 evaluation-<digest>.parquet        one row a further evaluation
 log-0001.txt, ...                  what was said, one file an attempt, see `trial_log`
@@ -22,7 +22,7 @@ import io
 import logging
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from semisweep.core.errors import StoreError
 from semisweep.store import checkpoint_file, file_lock, files, history_file
+from semisweep.store.checkpoint_file import CheckpointFile, Content
 from semisweep.store.files import Location
 from semisweep.store.result_file import encode_row, read_row
 from semisweep.store.trial_records import (
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CHECKPOINTS_KEPT = 2
+CHECKPOINT, WEIGHTS = "checkpoint", "weights-"
 
 logger = logging.getLogger(__name__)
 
@@ -160,35 +162,48 @@ class TrialFolder:
         self.cut_history(step)
         checkpoint_file.remove_beyond(self._own, step)
 
-    def write_checkpoint(self, step: int, data: bytes) -> None:
+    def write_checkpoint(self, step: int, content: Content) -> None:
         """Keep the full state after `step` steps, and the one before it.
 
-        Others of this step or later ones are of an attempt that was given up: they go.
+        Others of this step or later ones are of an attempt that was given up: they go. So do
+        weights that neither checkpoint knows of: it knows the last ones written until its step.
         """
-        checkpoint_file.write(self._own, "checkpoint", step, data, earlier=CHECKPOINTS_KEPT - 1)
+        own = self._own
+        checkpoint_file.write(own, CHECKPOINT, step, content)
+        checkpoint_file.remove(own, _superseded(checkpoint_file.find(own), step))
 
     def read_checkpoint(self) -> tuple[int, bytes] | None:
         """Return step and state of the newest checkpoint that is not damaged, or None."""
-        for file in checkpoint_file.find(self.states, "checkpoint"):
+        for file in checkpoint_file.find(self.states, CHECKPOINT):
             data = file.read()
             if data is not None:
                 return file.step, data
             logger.warning("a checkpoint is damaged, the one before it is used: %s", file.path)
         return None
 
-    def write_weights(self, name: str, step: int, data: bytes) -> None:
-        """Keep weights under a name such as "last"; older ones go once these are in place.
+    def write_weights(self, name: str, step: int, content: Content) -> None:
+        """Keep weights under a name such as "last".
 
-        The ones just before them stay until there is a result: the checkpoint to resume from may
-        know only those.
+        Earlier ones stay until there is a result, or checkpoints that do not know of them: that to
+        resume from, which may still be written, may know only those.
         """
-        checkpoint_file.write(
-            self._own, f"weights-{name}", step, data, earlier=CHECKPOINTS_KEPT, sync_name=False
-        )
+        checkpoint_file.write(self._own, f"{WEIGHTS}{name}", step, content, sync_name=False)
+
+    def share_weights(self, name: str, other: str, step: int) -> None:
+        """Keep the weights called `other` of a step as `name` too, without writing them again."""
+        checkpoint_file.link(self._own, f"{WEIGHTS}{name}", f"{WEIGHTS}{other}", step)
+
+    def keep_weights(self, names: Collection[str]) -> None:
+        """Remove the weights of a finished trial that have other names than these."""
+        if self.finished:
+            states = self.states
+            found = [file for file in checkpoint_file.find(states) if file.stem.startswith(WEIGHTS)]
+            unwanted = [file for file in found if file.stem.removeprefix(WEIGHTS) not in names]
+            checkpoint_file.remove(states, unwanted)
 
     def read_weights(self, name: str, step: int | None = None) -> bytes:
         """Return the newest weights of a name, or those of `step`; raise `StoreError`."""
-        found = checkpoint_file.find(self.states, f"weights-{name}")
+        found = checkpoint_file.find(self.states, f"{WEIGHTS}{name}")
         chosen = found[0].step if found and step is None else step
         found = [file for file in found if file.step == chosen]
         if not found:
@@ -306,6 +321,23 @@ class TrialFolder:
 def is_large(name: str) -> bool:
     """Return whether a file of this name is a state, or was left half written."""
     return name.startswith(("checkpoint-", "weights-", "confusion-")) or files.is_temporary(name)
+
+
+def _superseded(states: Sequence[CheckpointFile], step: int) -> list[CheckpointFile]:
+    """Return which states nothing needs once there is a checkpoint of a step.
+
+    Needed are the newest checkpoints, the weights that were the last ones when these were made, and
+    those that were written while this one was.
+    """
+    kept = [file for file in states if file.stem == CHECKPOINT][:CHECKPOINTS_KEPT]
+    needed = {file.path.name for file in kept}
+    for stem in {file.stem for file in states if file.stem.startswith(WEIGHTS)}:
+        own = [file for file in states if file.stem == stem]
+        needed |= {file.path.name for file in own if file.step > step}
+        for checkpoint in kept:
+            known = [file for file in own if file.step <= checkpoint.step]
+            needed |= {file.path.name for file in known[:1]}
+    return [file for file in states if file.path.name not in needed]
 
 
 def _create(path: Path) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 AUTO = "auto"
+KEEP = (AUTO, "both", "best", "last", "all")  # which weights of a finished trial, and how much
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,12 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked of a study."""
+    """What the user asked of a study.
+
+    `keep`: the best and last weights of a finished trial, or both, of what it needs to predict;
+    "auto" keeps both where they are small, else those that the tables' metric is of; "all" keeps
+    both of every network.
+    """
 
     roots: Roots
     scale: str = "mini"
@@ -62,6 +68,7 @@ class Request:
     smoke: bool = False  # a few steps of everything
     top_up: bool = False
     looks: int | None = None
+    keep: str = AUTO  # one of KEEP
     any_scale: bool = False  # show a study that lacks the scale at the one it has
 
     @property

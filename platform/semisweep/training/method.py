@@ -128,6 +128,13 @@ class Method(nn.Module, ABC):
     def predict(self, image: Tensor) -> Tensor:
         """Return logits [B, C, H, W] for images [B, 3, H, W], of the network the paper reports."""
 
+    def reported(self) -> Sequence[nn.Module]:
+        """Return the modules that `predict` reads: all that a finished trial keeps by default.
+
+        They are the method itself or parts of it. Everything here, which is never wrong.
+        """
+        return [self]
+
     def pseudo_labels(self, image: Tensor) -> Mapping[str, PseudoLabel]:
         """Return the pseudo-labels for weak images [B, 3, H, W], by the name of their source.
 

@@ -21,9 +21,12 @@ from semisweep.core.errors import TrainingError
 from semisweep.core.fault_injection import point
 from semisweep.data.base import DataSet
 from semisweep.data.splits import Split
+from semisweep.store.checkpoint_file import Content
 from semisweep.store.trial_records import Evaluation, TrialProgress
 from semisweep.training import compilation, distributed
+from semisweep.training.checkpoint_writer import CHECKPOINT_SECONDS, CheckpointWriter
 from semisweep.training.iteration import iterate
+from semisweep.training.kept_state import Keep, kept_state, load_kept
 from semisweep.training.loader import Loader
 from semisweep.training.method import Batch, Method, Progress
 from semisweep.training.metric import evaluate, summary
@@ -34,8 +37,6 @@ from semisweep.training.trial import Trial, method_class
 SELECTION_PART = "val"
 FINITE_CHECK_STEPS = 25
 PROGRESS_SECONDS = 1.0
-CHECKPOINT_SECONDS = 600.0
-SHORT_SECONDS = 5.0  # what a last checkpoint would save; writing it may take as long
 
 STOP = "stop"  # what a report may answer to an evaluation
 
@@ -47,8 +48,9 @@ class Folder(Protocol):
     """What the trainer asks of the place that keeps a trial."""
 
     def append_history(self, rows: Sequence[Mapping[str, object]]) -> None: ...
-    def write_checkpoint(self, step: int, data: bytes) -> None: ...
-    def write_weights(self, name: str, step: int, data: bytes) -> None: ...
+    def write_checkpoint(self, step: int, content: Content) -> None: ...
+    def write_weights(self, name: str, step: int, content: Content) -> None: ...
+    def share_weights(self, name: str, other: str, step: int) -> None: ...
     def write_confusion(self, name: str, array: np.ndarray) -> None: ...
     def read_weights(self, name: str, step: int | None = None) -> bytes: ...
 
@@ -231,6 +233,7 @@ def fit(
     folder: Folder,
     report: Report,
     *,
+    keep: Keep = Keep(),  # noqa: B008  a frozen value
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> dict[str, float] | None:
@@ -239,43 +242,63 @@ def fit(
     None, with a checkpoint in place, where `report` answers an evaluation with `STOP`. After each
     evaluation the history row is appended first and the checkpoint written after it, so that a
     checkpoint never knows of a row that is not there; rows beyond a checkpoint are cut on resume.
-    The last evaluation has no checkpoint where the one before it is seconds old.
+    Checkpoints are written while training goes on, see `CheckpointWriter`; what writing one raises
+    is raised here.
     Only the first worker writes and reports. It asks `interrupted` after each step whether to end
     with a checkpoint and `TrainingInterrupted`; other workers then wait for it in vain.
     """
+    with CheckpointWriter(folder.write_checkpoint, checkpoint_seconds) as writer:
+        if not _trained(training, folder, report, keep, writer, interrupted):
+            return None
+        metrics = dict(_final_metrics(training, folder, keep))
+        writer.wait()
+    return metrics
+
+
+def _trained(
+    training: Training,
+    folder: Folder,
+    report: Report,
+    keep: Keep,
+    writer: CheckpointWriter,
+    interrupted: Callable[[], bool],
+) -> bool:
+    """Train to the end and return True; return False where the report has said to stop."""
     writes = training.rank == 0
     evaluations = set(training.evaluation_steps())
-    started = saved = told = time.monotonic()
+    started = told = time.monotonic()
     batches = training.loader.batches(
         training.step, training.total_steps, training.data_workers, training.device
     )
     for batch in batches:
         training.advance(batch)
-        now = time.monotonic()
+        writer.check()
         due, stop = training.step in evaluations, False
         is_over = training.step == training.total_steps
         if due:
             evaluation = _evaluated(training)
             if writes:
-                _keep_best(training, folder)
+                _keep_best(training, folder, keep)
                 folder.append_history([evaluation.values])
                 answer = report(_told(training, evaluation))
                 stop = answer == STOP and not is_over
         leaves = writes and interrupted()
-        worth = due and not (is_over and now - saved < SHORT_SECONDS)
-        if writes and (worth or leaves or now - saved > checkpoint_seconds):
+        now = time.monotonic()
+        if writes and (stop or leaves or writer.is_due(evaluated=due, is_last=is_over)):
             training.seconds += now - started
-            started = saved = now
-            folder.write_checkpoint(training.step, training.state().to_bytes())
+            started = now
+            writer.write(training.step, vars(training.state()))
+        if stop or leaves:
+            writer.wait()
         if leaves:
             raise TrainingInterrupted
         if writes and (due or now - told > PROGRESS_SECONDS):
             told = now
             report(_told(training))
         if due and distributed.share(stop):
-            return None
+            return False
     training.seconds += time.monotonic() - started
-    return dict(_final_metrics(training, folder))
+    return True
 
 
 def _told(training: Training, evaluation: Evaluation | None = None) -> TrialProgress:
@@ -298,26 +321,36 @@ def _evaluated(training: Training) -> Evaluation:
     return Evaluation(training.step, values)
 
 
-def _keep_best(training: Training, folder: Folder) -> None:
+def _keep_best(training: Training, folder: Folder, keep: Keep) -> None:
     if training.best_step == training.step:
-        folder.write_weights("best", training.step, to_bytes(training.method.state_dict()))
+        folder.write_weights("best", training.step, _weights(training, keep))
 
 
-def _final_metrics(training: Training, folder: Folder) -> Iterator[tuple[str, float]]:
+def _weights(training: Training, keep: Keep) -> Content:
+    """Return what writes the weights that a trial keeps."""
+    state = kept_state(training.method, whole=keep.whole)
+    return lambda file: torch.save(state, file)
+
+
+def _final_metrics(training: Training, folder: Folder, keep: Keep) -> Iterator[tuple[str, float]]:
     """Yield the metrics of last and best weights; equal weights are scored once on each part."""
-    if training.rank == 0:
-        folder.write_weights("last", training.step, to_bytes(training.method.state_dict()))
+    is_best = training.best_step == training.step
+    if training.rank == 0 and "last" in keep.names:
+        if is_best:
+            folder.share_weights("last", "best", training.step)
+        else:
+            folder.write_weights("last", training.step, _weights(training, keep))
     parts = [part for part in training.dataset.parts if part != "train"]
     known: dict[str, Score] = {}
     if training.scored is not None and training.scored[0] == training.step:
         known[SELECTION_PART] = training.scored[1]
     scores = {part: known[part] if part in known else training.score(part) for part in parts}
     yield from _kept(training, folder, "last", scores)
-    if training.best_step != training.step:
+    if not is_best:
         best = distributed.share(
             folder.read_weights("best", training.best_step) if training.rank == 0 else None
         )
-        training.method.load_state_dict(from_bytes(best))
+        load_kept(training.method, from_bytes(best), f"the best ones of step={training.best_step}")
         scores = {part: training.score(part) for part in parts}
     yield from _kept(training, folder, "best", scores)
     yield "best.step", training.best_step
