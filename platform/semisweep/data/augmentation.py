@@ -7,7 +7,7 @@ so that a probability set to zero or one shifts no other draw of the same image.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from pydantic import Field
 
 from semisweep.core.config import Count, Fraction, NonNegative, Positive, config, setting
 from semisweep.core.errors import ConfigError
-from semisweep.data.colours import Floats, change_colours
+from semisweep.data.colours import ColourChange, Floats, change_colours
 from semisweep.data.reading import Pixels
 
 PADDING = 254  # marks padding where there is no label: never a class, never a ground truth's void
@@ -210,8 +210,15 @@ def strong(
 ) -> Pixels:
     """Return image [H, W, 3] with colours jittered, greyed or blurred, each with its probability.
 
-    Brightness, contrast, saturation and hue change in a random order. Values are clipped after each
-    change but rounded only once, at the end.
+    Values are clipped after each change but rounded only once, at the end.
+    """
+    return change_colours(image, *draw_colours(generator, augmentation))
+
+
+def draw_colours(generator: np.random.Generator, augmentation: AugmentationConfig) -> ColourChange:
+    """Return the colours of a strong view: brightness, contrast, saturation, hue in random order.
+
+    Each number is drawn, whether it is used or not.
     """
     jitter, grey, blur = generator.random(3)
     order = generator.permutation(4)
@@ -221,13 +228,21 @@ def strong(
     ]
     turn = generator.uniform(-augmentation.hue, augmentation.hue)
     sigma = generator.uniform(*augmentation.blur_sigma_pixels)
-    steps = [(int(kind), [*factors, turn][kind]) for kind in order]
-    return change_colours(
-        image,
-        steps if jitter < augmentation.jitter else [],
-        grey < augmentation.grayscale,
+    steps = tuple((int(kind), [*factors, turn][kind]) for kind in order)
+    return ColourChange(
+        steps if jitter < augmentation.jitter else (),
+        bool(grey < augmentation.grayscale),
         sigma if blur < augmentation.blur else None,
     )
+
+
+class Box(NamedTuple):
+    """A box of CutMix in pixels, inside the image."""
+
+    top: int
+    left: int
+    height: int
+    width: int
 
 
 def cutmix_box(
@@ -238,21 +253,36 @@ def cutmix_box(
 ) -> npt.NDArray[np.bool_]:
     """Return a mask [size, size] that is True in one random box or more, or nowhere.
 
-    Boxes appear where a uniform draw, or `chance` in its place, is below `augmentation.cutmix`.
-    Each has its share of an area that is drawn uniformly, and lies fully inside, uniformly; the
-    mask is turned over in one box after the other.
+    The mask is turned over in one box of `draw_boxes` after the other.
+    """
+    mask = np.zeros((size, size), dtype=np.bool_)
+    for top, left, height, width in draw_boxes(generator, size, augmentation, chance):
+        mask[top : top + height, left : left + width] ^= True
+    return mask
+
+
+def draw_boxes(
+    generator: np.random.Generator,
+    size: int,
+    augmentation: AugmentationConfig,
+    chance: float | None = None,
+) -> list[Box]:
+    """Return `augmentation.cutmix_boxes` boxes in an image [size, size], or none.
+
+    There are boxes where a uniform draw, or `chance` in its place, is below `augmentation.cutmix`.
+    Each has its share of an area that is drawn uniformly, and lies fully inside, uniformly.
     """
     drawn, *first = generator.random(5)
-    mask = np.zeros((size, size), dtype=np.bool_)
     if (drawn if chance is None else chance) >= augmentation.cutmix:
-        return mask
+        return []
+    boxes = []
     for index in range(augmentation.cutmix_boxes):
         share, shape, down, right = generator.random(4) if index else first
         height, width = _box_sides(share, shape, size, augmentation)
         top = int(down * (size - height + 1))
         left = int(right * (size - width + 1))
-        mask[top : top + height, left : left + width] ^= True
-    return mask
+        boxes.append(Box(top, left, height, width))
+    return boxes
 
 
 def _box_sides(
