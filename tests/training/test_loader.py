@@ -330,10 +330,10 @@ def test_input_workers_make_the_same_for_a_gpu(dataset, split):
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_an_input_worker_that_is_killed_is_one_line(loader):
     class Killing(type(loader.dataset)):
-        def image(self, image_id):
+        def picture(self, image_id):
             if get_worker_info() is not None:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return super().image(image_id)
+            return super().picture(image_id)
 
     own = copy.copy(loader)
     own.dataset = copy.copy(loader.dataset)

@@ -17,7 +17,7 @@ from pydantic import Field
 from semisweep.core.config import Count, Fraction, NonNegative, Positive, config, setting
 from semisweep.core.errors import ConfigError
 from semisweep.data.colours import ColourChange, Floats, change_colours
-from semisweep.data.reading import Pixels
+from semisweep.data.reading import Decoded, Pixels
 
 PADDING = 254  # marks padding where there is no label: never a class, never a ground truth's void
 
@@ -84,7 +84,7 @@ class AugmentationConfig:
 
 
 def weak(
-    image: Pixels,
+    image: Decoded,
     mask: Pixels | None,
     generator: np.random.Generator,
     crop_pixels: int,
@@ -93,11 +93,14 @@ def weak(
 ) -> tuple[Pixels, Pixels]:
     """Return a randomly scaled, cropped and flipped square of image [H, W, 3] and mask [H, W].
 
+    The image is an array or, faster, as PIL has decoded it.
+
     By default the long side is drawn uniformly from the integers in `scale` times the long side.
     What is smaller than the crop is padded at the bottom and right, with 0 or a reflection in the
     image and with `pad_label` in the mask. Without a mask there are zeros where the image is.
     """
-    height, width = image.shape[:2]
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    height, width = picture.height, picture.width
     target = _long_side(max(height, width), generator, augmentation)
     down, right, turn = generator.random(3)
     size = _scaled(height, width, max(1, target))
@@ -107,7 +110,7 @@ def weak(
     ]
     rows, columns = (slice(start, min(start + crop_pixels, side)) for start, side in window)
     flip = bool(turn < augmentation.flip)
-    part = _bilinear(image, size, rows, columns)
+    part = _bilinear(picture, size, rows, columns)
     if flip:
         part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if mask is not None:
@@ -154,21 +157,23 @@ def _scaled(height: int, width: int, long_side: int) -> tuple[int, int]:
     return max(1, int(height * long_side / width + 0.5)), long_side
 
 
-def _bilinear(image: Pixels, size: tuple[int, int], rows: slice, columns: slice) -> Image.Image:
-    """Return a part of an image [H, W, 3] resized to `size`, to the last bit as PIL resizes it.
+def _bilinear(
+    image: Image.Image, size: tuple[int, int], rows: slice, columns: slice
+) -> Image.Image:
+    """Return a part of an image resized to `size`, to the last bit as PIL resizes it.
 
     Where an image grows, PIL goes over the columns first, rounds, and then over the rows, so that
     nothing is lost by doing so one after the other, for the part's own columns and rows alone.
     """
-    height, width = image.shape[:2]
+    height, width = image.height, image.width
+    box = (columns.start, rows.start, columns.stop, rows.stop)
     if (height, width) == size:
-        return Image.fromarray(np.ascontiguousarray(image[rows, columns]))
+        return image.crop(box)
     method = Image.Resampling.BILINEAR
     if size[0] <= height or size[1] <= width:  # some go over the rows first
-        whole = Image.fromarray(image).resize((size[1], size[0]), method)
-        return whole.crop((columns.start, rows.start, columns.stop, rows.stop))
+        return image.resize((size[1], size[0]), method).crop(box)
     needed = _reach(rows, height, size[0])
-    wide = Image.fromarray(np.ascontiguousarray(image[needed]))
+    wide = image.crop((0, needed.start, width, needed.stop))
     wide = wide.resize((size[1], wide.height), method)
     part = wide.crop((columns.start, 0, columns.stop, wide.height))
     tall = Image.new("RGB", (part.width, height))  # PIL must see the whole height to scale alike

@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -221,8 +222,7 @@ class Loader:
 
     def _order(self, kind: str, turn: int) -> Sequence[int]:
         count = len(self._labelled if kind == "labelled" else self._unlabelled)
-        order: Sequence[int] = numbers(self.seed, kind, turn).permutation(count).tolist()
-        return order
+        return _order(self.seed, kind, turn, count)
 
     def _mixing_chances(self, step: int) -> list[float | None]:
         """Return the draw that all boxes of a view share, the same for all workers, if they do."""
@@ -269,8 +269,7 @@ class Loader:
         images = np.empty((len(items), size, size, 3), dtype=np.uint8)
         labels = np.empty((len(items), size, size), dtype=np.uint8)
         for i, item in enumerate(items):
-            mask = self.dataset.mask(item.image_id)
-            images[i], labels[i] = self._weak("labelled", item, mask, IGNORE)
+            images[i], labels[i] = self._weak("labelled", item, IGNORE)
         return images, labels
 
     def _unlabelled_crops(self, items: list[Item]) -> tuple[Pixels, np.ndarray]:
@@ -278,17 +277,24 @@ class Loader:
         crops = np.empty((len(items), size, size, 3), dtype=np.uint8)
         valid = np.empty((len(items), size, size), dtype=np.bool_)
         for i, item in enumerate(items):
-            crops[i], padding = self._weak("unlabelled", item, None, PADDING)
+            crops[i], padding = self._weak("unlabelled", item, PADDING)
             np.not_equal(padding, PADDING, out=valid[i])
         return crops, valid
 
-    def _weak(
-        self, kind: str, item: Item, mask: Pixels | None, pad_label: int
-    ) -> tuple[Pixels, Pixels]:
-        image = self.dataset.image(item.image_id)
+    def _weak(self, kind: str, item: Item, pad_label: int) -> tuple[Pixels, Pixels]:
+        picture = self.dataset.picture(item.image_id)  # before its mask, which must have its size
+        mask = self.dataset.mask(item.image_id) if kind == "labelled" else None
         generator = numbers(self.seed, "weak", kind, item.turn, item.image_id)
         training = self.training
-        return weak(image, mask, generator, training.crop_pixels, training.augmentation, pad_label)
+        return weak(
+            picture, mask, generator, training.crop_pixels, training.augmentation, pad_label
+        )
+
+
+@lru_cache(maxsize=8)
+def _order(seed: int, kind: str, turn: int, count: int) -> Sequence[int]:
+    """Return the order of `count` images in a turn; kept, as all steps of the turn ask for it."""
+    return tuple(numbers(seed, kind, turn).permutation(count).tolist())
 
 
 def on_device(made: Made, device: torch.device) -> Batch:
