@@ -287,8 +287,8 @@ def test_the_content_digest_sees_every_file(root):
 def test_images_and_masks_are_decoded_once_and_copied(root, monkeypatch):
     dataset = open_dataset("voc", root)
     first = dataset.image("a")
-    assert dataset.picture("a") is dataset.picture("a")
-    assert (np.asarray(dataset.picture("a")) == first).all()
+    assert dataset.decoded("a") is dataset.decoded("a")
+    assert (np.asarray(dataset.decoded("a")) == first).all()
     mask = dataset.mask("a")
     for path in (dataset.image_file("a"), dataset.mask_file("a")):
         path.unlink()

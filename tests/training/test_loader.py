@@ -25,6 +25,7 @@ from semisweep.data.augmentation import normalise, strong
 from semisweep.data.base import DataSet
 from semisweep.data.registry import open_dataset
 from semisweep.data.shapes import make
+from semisweep.data.shared_pixels import shared_pixels
 from semisweep.data.splits import Split, make_split
 from semisweep.training import loader as loader_module
 from semisweep.training.device_augmentation import CroppedBatch
@@ -328,12 +329,29 @@ def test_input_workers_make_the_same_for_a_gpu(dataset, split):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(sys.platform != "linux", reason="the system has no such memory")
+def test_input_workers_decode_an_image_once_for_all_that_come_later(root, split):
+    dataset = open_dataset("shapes", root)
+    own = Loader(dataset, split, TRAINING, 0, 2, True)
+    first = list(own.batches(0, 4, workers=2))
+    shared = shared_pixels(dataset)
+    assert shared is not None
+    filled = shared.used_bytes
+    shown = {item.image_id for step in range(4) for item in own.unlabelled_items(step)}
+    assert all(shared.get(("image", image_id)) is not None for image_id in shown)
+    second = list(own.batches(0, 4, workers=1))
+
+    assert all(equal(a, b) for a, b in zip(first, second, strict=True))
+    assert shared.used_bytes == filled
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_an_input_worker_that_is_killed_is_one_line(loader):
     class Killing(type(loader.dataset)):
-        def picture(self, image_id):
+        def decoded(self, image_id):
             if get_worker_info() is not None:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return super().picture(image_id)
+            return super().decoded(image_id)
 
     own = copy.copy(loader)
     own.dataset = copy.copy(loader.dataset)

@@ -17,7 +17,7 @@ from pydantic import Field
 from semisweep.core.config import Count, Fraction, NonNegative, Positive, config, setting
 from semisweep.core.errors import ConfigError
 from semisweep.data.colours import ColourChange, Floats, change_colours
-from semisweep.data.reading import Decoded, Pixels
+from semisweep.data.reading import Decoded, Pixels, decoded_size
 
 PADDING = 254  # marks padding where there is no label: never a class, never a ground truth's void
 
@@ -93,14 +93,13 @@ def weak(
 ) -> tuple[Pixels, Pixels]:
     """Return a randomly scaled, cropped and flipped square of image [H, W, 3] and mask [H, W].
 
-    The image is an array or, faster, as PIL has decoded it.
+    The image is an array or as PIL has decoded it.
 
     By default the long side is drawn uniformly from the integers in `scale` times the long side.
     What is smaller than the crop is padded at the bottom and right, with 0 or a reflection in the
     image and with `pad_label` in the mask. Without a mask there are zeros where the image is.
     """
-    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
-    height, width = picture.height, picture.width
+    height, width = decoded_size(image)
     target = _long_side(max(height, width), generator, augmentation)
     down, right, turn = generator.random(3)
     size = _scaled(height, width, max(1, target))
@@ -110,7 +109,7 @@ def weak(
     ]
     rows, columns = (slice(start, min(start + crop_pixels, side)) for start, side in window)
     flip = bool(turn < augmentation.flip)
-    part = _bilinear(picture, size, rows, columns)
+    part = _bilinear(image, size, rows, columns)
     if flip:
         part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if mask is not None:
@@ -157,29 +156,33 @@ def _scaled(height: int, width: int, long_side: int) -> tuple[int, int]:
     return max(1, int(height * long_side / width + 0.5)), long_side
 
 
-def _bilinear(
-    image: Image.Image, size: tuple[int, int], rows: slice, columns: slice
-) -> Image.Image:
+def _bilinear(image: Decoded, size: tuple[int, int], rows: slice, columns: slice) -> Image.Image:
     """Return a part of an image resized to `size`, to the last bit as PIL resizes it.
 
     Where an image grows, PIL goes over the columns first, rounds, and then over the rows, so that
     nothing is lost by doing so one after the other, for the part's own columns and rows alone.
     """
-    height, width = image.height, image.width
-    box = (columns.start, rows.start, columns.stop, rows.stop)
+    height, width = decoded_size(image)
     if (height, width) == size:
-        return image.crop(box)
+        return _cut(image, rows, columns)
     method = Image.Resampling.BILINEAR
     if size[0] <= height or size[1] <= width:  # some go over the rows first
-        return image.resize((size[1], size[0]), method).crop(box)
+        whole = image if isinstance(image, Image.Image) else Image.fromarray(image)
+        return _cut(whole.resize((size[1], size[0]), method), rows, columns)
     needed = _reach(rows, height, size[0])
-    wide = image.crop((0, needed.start, width, needed.stop))
+    wide = _cut(image, needed, slice(0, width))
     wide = wide.resize((size[1], wide.height), method)
     part = wide.crop((columns.start, 0, columns.stop, wide.height))
     tall = Image.new("RGB", (part.width, height))  # PIL must see the whole height to scale alike
     tall.paste(part, (0, needed.start))
     tall = tall.resize((part.width, size[0]), method)
     return tall.crop((0, rows.start, part.width, rows.stop))
+
+
+def _cut(image: Decoded, rows: slice, columns: slice) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image.crop((columns.start, rows.start, columns.stop, rows.stop))
+    return Image.fromarray(np.ascontiguousarray(image[rows, columns]))
 
 
 def _reach(part: slice, length: int, resized: int) -> slice:

@@ -13,8 +13,11 @@ from PIL import Image
 
 from semisweep.core.errors import DataError, unknown
 from semisweep.data.reading import (
+    Decoded,
+    DecodedCache,
     PixelCache,
     Pixels,
+    decoded_size,
     duplicates,
     read_list,
     read_mask,
@@ -35,7 +38,7 @@ class DataSet(ABC):
     """Images and masks on disk. A subclass says where the files are; reading and checks are here.
 
     Decoded images are kept in a bounded memory cache; `image` and `mask` return copies of it,
-    `picture` does not.
+    `decoded` does not.
     """
 
     # Pairs of parts that are meant to be the same images; all others must not share any.
@@ -46,7 +49,7 @@ class DataSet(ABC):
         self.root = Path(root)
         self.classes = classes
         self.palette = palette
-        self._cache = PixelCache(CACHE_BYTES)
+        self._cache: DecodedCache = PixelCache(CACHE_BYTES)
 
     @abstractmethod
     def list_file(self, part: str) -> Path:
@@ -105,16 +108,20 @@ class DataSet(ABC):
 
     def image(self, image_id: str) -> Pixels:
         """Return an image [H, W, 3]; raise `DataError` where it is missing or does not decode."""
-        return np.array(self.picture(image_id))
+        return np.array(self.decoded(image_id))
 
-    def picture(self, image_id: str) -> Image.Image:
-        """Return an image as `image`, as PIL has decoded it, mode RGB; nobody may change it."""
+    def decoded(self, image_id: str) -> Decoded:
+        """Return what `image` does as an array, or as PIL has decoded it; nobody may change it."""
         held = self._cache.get(("image", image_id))
-        if isinstance(held, Image.Image):
+        if held is not None:
             return held
         picture = self._read_picture(image_id)
         self._cache.put(("image", image_id), picture)
         return picture
+
+    def keep_decoded(self, cache: DecodedCache) -> None:
+        """Keep decoded images and masks in another cache from now on."""
+        self._cache = cache
 
     def mask(self, image_id: str) -> Pixels:
         """Return a mask [H, W] of class indices, 255 = ignore.
@@ -123,8 +130,8 @@ class DataSet(ABC):
         exist or has another size than its image.
         """
         held = self._cache.get(("mask", image_id))
-        if isinstance(held, np.ndarray):
-            return held.copy()
+        if held is not None:
+            return np.array(held)
         pixels = self._read_mask(image_id)
         self._check_size(image_id, pixels)
         self._cache.put(("mask", image_id), pixels)
@@ -141,10 +148,10 @@ class DataSet(ABC):
 
     def _check_size(self, image_id: str, mask: Pixels) -> None:
         held = self._cache.get(("image", image_id))
-        if isinstance(held, Image.Image):
-            height, width = held.height, held.width
-        else:
+        if held is None:
             height, width = self._read_size(image_id)
+        else:
+            height, width = decoded_size(held)
         if mask.shape != (height, width):
             raise DataError(
                 f"an image and its mask must have one size, got image {width}x{height}, "

@@ -7,6 +7,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +58,13 @@ def read_picture(path: Path, page: int = 0) -> Image.Image:
     raise DataError(
         f"an image must have 8 bits a channel, got mode={mode}, file={path}; convert it"
     )
+
+
+def decoded_size(decoded: Decoded) -> tuple[int, int]:
+    """Return height and width."""
+    if isinstance(decoded, Image.Image):
+        return decoded.height, decoded.width
+    return decoded.shape[0], decoded.shape[1]
 
 
 def read_size(path: Path, page: int = 0) -> tuple[int, int]:
@@ -224,6 +232,16 @@ def duplicates(ids: Iterable[str]) -> list[str]:
             twice[image_id] = None
         seen.add(image_id)
     return list(twice)
+
+
+class DecodedCache(Protocol):
+    """What keeps decoded images and masks, by kind and image id."""
+
+    def get(self, name: tuple[str, str]) -> Decoded | None:
+        """Return what has that name, or None where it is not held."""
+
+    def put(self, name: tuple[str, str], decoded: Decoded) -> None:
+        """Hold an image or a mask, if there is room."""
 
 
 class PixelCache:

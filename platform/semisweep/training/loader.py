@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -40,6 +40,7 @@ from semisweep.data.augmentation import (
 )
 from semisweep.data.base import DataSet
 from semisweep.data.reading import IGNORE, Pixels
+from semisweep.data.shared_pixels import SharedPixels, shared_pixels
 from semisweep.data.splits import Split
 from semisweep.training.device_augmentation import (
     CroppedBatch,
@@ -190,6 +191,7 @@ class Loader:
             prefetch_factor=PREFETCHED,
             collate_fn=_unchanged,
             pin_memory=device.type == "cuda",  # so that copies to the GPU need not be waited for
+            worker_init_fn=partial(_share, self.dataset, shared_pixels(self.dataset)),
             generator=torch.Generator(),  # its own: a loader must not move the global one
         )
         results = iter(loader)
@@ -282,13 +284,11 @@ class Loader:
         return crops, valid
 
     def _weak(self, kind: str, item: Item, pad_label: int) -> tuple[Pixels, Pixels]:
-        picture = self.dataset.picture(item.image_id)  # before its mask, which must have its size
+        image = self.dataset.decoded(item.image_id)  # before its mask, which must have its size
         mask = self.dataset.mask(item.image_id) if kind == "labelled" else None
         generator = numbers(self.seed, "weak", kind, item.turn, item.image_id)
         training = self.training
-        return weak(
-            picture, mask, generator, training.crop_pixels, training.augmentation, pad_label
-        )
+        return weak(image, mask, generator, training.crop_pixels, training.augmentation, pad_label)
 
 
 @lru_cache(maxsize=8)
@@ -353,6 +353,12 @@ class _Steps(Dataset[Made | SemisweepError]):
             return self.make(self.steps[index])
         except SemisweepError as error:
             return error
+
+
+def _share(dataset: DataSet, shared: SharedPixels | None, worker: int) -> None:
+    """Let an input worker keep decoded images where the others find them."""
+    if shared is not None:
+        dataset.keep_decoded(shared)
 
 
 def _unchanged(result: T) -> T:
