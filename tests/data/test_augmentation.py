@@ -457,6 +457,18 @@ def slow_weak(
     return first, second
 
 
+@pytest.mark.parametrize("size", [(37, 53), (64, 64), (1, 9)])
+def test_a_decoded_image_gives_what_its_array_gives_and_is_left_alone(size: tuple[int, int]):
+    image, mask = some_image(*size), some_image(*size)[..., 0]
+    picture = Image.fromarray(image)
+    for index in range(60):
+        found = weak(picture, mask, numbers(index), 40, AugmentationConfig(), PADDING)
+        wanted = weak(image, mask, numbers(index), 40, AugmentationConfig(), PADDING)
+        assert (found[0] == wanted[0]).all()
+        assert (found[1] == wanted[1]).all()
+    assert (np.asarray(picture) == image).all()
+
+
 @pytest.mark.parametrize("size", [(20, 30), (140, 130), (1, 1), (2, 40_000)])
 def test_strips_change_no_pixel(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole images at once and a row at a time give the same, to the last bit."""

@@ -284,6 +284,32 @@ def test_the_content_digest_sees_every_file(root):
         content_digest(open_dataset("voc", root))
 
 
+def test_images_and_masks_are_decoded_once_and_copied(root, monkeypatch):
+    dataset = open_dataset("voc", root)
+    first = dataset.image("a")
+    assert dataset.decoded("a") is dataset.decoded("a")
+    assert (np.asarray(dataset.decoded("a")) == first).all()
+    mask = dataset.mask("a")
+    for path in (dataset.image_file("a"), dataset.mask_file("a")):
+        path.unlink()
+    wanted = first.copy(), mask.copy()
+    first[:], mask[:] = 7, 7
+
+    assert (dataset.image("a") == wanted[0]).all()
+    assert (dataset.mask("a") == wanted[1]).all()
+
+
+def test_a_decoded_image_counts_what_it_takes_in_memory():
+    cache = PixelCache(limit_bytes=100)
+    picture = Image.new("RGB", (5, 4))
+    cache.put(("image", "a"), picture)
+    assert cache.used_bytes == 80
+    cache.put(("mask", "a"), np.zeros(21, dtype=np.uint8))
+
+    assert cache.get(("image", "a")) is None
+    assert cache.used_bytes == 21
+
+
 def test_the_cache_is_bounded_and_drops_the_least_recently_used():
     cache = PixelCache(limit_bytes=100)
     for name in "abc":

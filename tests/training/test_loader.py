@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch.utils.data import get_worker_info
 
-from semisweep import Batch, DataConfig, TrainingConfig
+from semisweep import AugmentationConfig, Batch, DataConfig, TrainingConfig
 from semisweep.core.config import replace
 from semisweep.core.errors import ConfigError, DataError
 from semisweep.core.seeding import numbers
@@ -25,11 +25,15 @@ from semisweep.data.augmentation import normalise, strong
 from semisweep.data.base import DataSet
 from semisweep.data.registry import open_dataset
 from semisweep.data.shapes import make
+from semisweep.data.shared_pixels import shared_pixels
 from semisweep.data.splits import Split, make_split
 from semisweep.training import loader as loader_module
-from semisweep.training.loader import Loader, normalised, worker_counts
+from semisweep.training.device_augmentation import CroppedBatch
+from semisweep.training.loader import CPU, Loader, on_device, worker_counts
+from semisweep_studies.augmentations import CPS, CSS, U2PL
 
 TRAINING = TrainingConfig(steps=10, labelled_batch=4, unlabelled_batch=8, crop_pixels=40)
+NOTHING = AugmentationConfig(jitter=0.0, grayscale=0.0, blur=0.0, cutmix=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -265,29 +269,89 @@ def test_prefetched_batches_are_those_of_a_plain_loop(loader):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_bytes_normalised_where_they_are_give_the_batch_of_the_cpu_up_to_rounding(loader):
-    raw, expected = loader.raw(2), loader.batch(2)
+@pytest.mark.parametrize("preset", [TRAINING.augmentation, CSS, CPS, U2PL, NOTHING])
+@pytest.mark.parametrize(("crop", "step"), [(40, 2), (63, 5), (1, 0)])
+def test_a_batch_that_a_gpu_finishes_is_the_batch_of_the_cpu(dataset, split, preset, crop, step):
+    training = replace(TRAINING, {"crop_pixels": crop, "augmentation": preset})
+    own = Loader(dataset, split, training, 0, 2, True)
+    found, expected = on_device(own.cropped(step), CPU), own.batch(step)
 
-    assert raw.image.dtype == raw.label.dtype == raw.strong.dtype == torch.uint8
-    assert sum(own.nbytes for own in raw) == loader.raw_bytes()
-    found = normalised(raw)
+    deviation = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
     for name, one, other in zip(Batch._fields, found, expected, strict=True):
         assert one.shape == other.shape, name
         assert one.dtype == other.dtype, name
-        if one.is_floating_point():
-            assert torch.allclose(one, other, rtol=0, atol=2e-6), name
-        else:
+        if not one.is_floating_point():
             assert torch.equal(one, other), name
+        elif name == "strong" or (name == "image" and preset.labelled_colours):
+            levels = ((one - other) * deviation * 255).abs()
+            assert levels.max() < 1.01, name
+            assert (levels > 0.01).float().mean() < 2e-3, name
+        else:
+            assert torch.allclose(one, other, rtol=0, atol=2e-6), name
     assert found.image.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_what_crosses_to_a_gpu_are_bytes_without_strong_views(loader):
+    raw, cropped = loader.raw(2), loader.cropped(2)
+    tensors = (*cropped[:5], *cropped.strong_colours)
+
+    assert sum(own.nbytes for own in raw) == loader.made_bytes()
+    assert cropped.labelled_colours is None
+    drawn = sum(own.nbytes for own in tensors) - loader.made_bytes(torch.device("cuda"))
+    assert 0 < drawn < 4096
+    for name in ("image", "label", "weak", "valid"):
+        assert torch.equal(getattr(cropped, name), getattr(raw, name))
+
+
+def all_tensors(batch: CroppedBatch) -> list[torch.Tensor]:
+    changes = (batch.strong_colours, batch.labelled_colours or ())
+    return [*batch[:5], *changes[0], *changes[1]]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_input_workers_make_the_same_for_a_gpu(dataset, split):
+    """Takes a second or two: it starts processes."""
+    training = replace(TRAINING, {"augmentation": CSS})
+    own = Loader(dataset, split, training, 0, 2, True)
+    nowhere = torch.device("meta")  # not a CPU: it gets what a GPU gets
+    plain = list(own.made(1, 4, 0, nowhere))
+    for workers in (1, 2):
+        fetched = list(own.made(1, 4, workers, nowhere))
+        assert len(plain) == len(fetched) == 3
+        for one, other in zip(plain, fetched, strict=True):
+            assert isinstance(other, CroppedBatch)
+            pairs = zip(all_tensors(one), all_tensors(other), strict=True)
+            assert all(torch.equal(a, b) for a, b in pairs)
+    batches = list(own.batches(1, 4, 0, nowhere))
+
+    assert [own.device.type for own in batches[0]] == ["meta"] * 6
+    assert batches[2].strong.shape == (2, 8, 3, 40, 40)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(sys.platform != "linux", reason="the system has no such memory")
+def test_input_workers_decode_an_image_once_for_all_that_come_later(root, split):
+    dataset = open_dataset("shapes", root)
+    own = Loader(dataset, split, TRAINING, 0, 2, True)
+    first = list(own.batches(0, 4, workers=2))
+    shared = shared_pixels(dataset)
+    assert shared is not None
+    filled = shared.used_bytes
+    shown = {item.image_id for step in range(4) for item in own.unlabelled_items(step)}
+    assert all(shared.get(("image", image_id)) is not None for image_id in shown)
+    second = list(own.batches(0, 4, workers=1))
+
+    assert all(equal(a, b) for a, b in zip(first, second, strict=True))
+    assert shared.used_bytes == filled
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_an_input_worker_that_is_killed_is_one_line(loader):
     class Killing(type(loader.dataset)):
-        def image(self, image_id):
+        def decoded(self, image_id):
             if get_worker_info() is not None:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return super().image(image_id)
+            return super().decoded(image_id)
 
     own = copy.copy(loader)
     own.dataset = copy.copy(loader.dataset)
@@ -300,7 +364,7 @@ def test_an_input_worker_that_is_killed_is_one_line(loader):
 
 
 def test_too_little_shared_memory_is_refused_before_any_process_starts(loader, monkeypatch):
-    monkeypatch.setattr(loader_module, "free_shared_memory", lambda: loader.raw_bytes() * 3)
+    monkeypatch.setattr(loader_module, "free_shared_memory", lambda: loader.made_bytes() * 3)
     with pytest.raises(ConfigError, match=r"shared memory must hold .*data_workers=2.*--shm-size"):
         next(loader.batches(0, 2, workers=2))
     assert len(list(loader.batches(0, 2, workers=0))) == 2

@@ -7,7 +7,7 @@ so that a probability set to zero or one shifts no other draw of the same image.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,8 @@ from pydantic import Field
 
 from semisweep.core.config import Count, Fraction, NonNegative, Positive, config, setting
 from semisweep.core.errors import ConfigError
-from semisweep.data.colours import Floats, change_colours
-from semisweep.data.reading import Pixels
+from semisweep.data.colours import ColourChange, Floats, change_colours
+from semisweep.data.reading import Decoded, Pixels, decoded_size
 
 PADDING = 254  # marks padding where there is no label: never a class, never a ground truth's void
 
@@ -84,7 +84,7 @@ class AugmentationConfig:
 
 
 def weak(
-    image: Pixels,
+    image: Decoded,
     mask: Pixels | None,
     generator: np.random.Generator,
     crop_pixels: int,
@@ -93,11 +93,13 @@ def weak(
 ) -> tuple[Pixels, Pixels]:
     """Return a randomly scaled, cropped and flipped square of image [H, W, 3] and mask [H, W].
 
+    The image is an array or as PIL has decoded it.
+
     By default the long side is drawn uniformly from the integers in `scale` times the long side.
     What is smaller than the crop is padded at the bottom and right, with 0 or a reflection in the
     image and with `pad_label` in the mask. Without a mask there are zeros where the image is.
     """
-    height, width = image.shape[:2]
+    height, width = decoded_size(image)
     target = _long_side(max(height, width), generator, augmentation)
     down, right, turn = generator.random(3)
     size = _scaled(height, width, max(1, target))
@@ -154,27 +156,33 @@ def _scaled(height: int, width: int, long_side: int) -> tuple[int, int]:
     return max(1, int(height * long_side / width + 0.5)), long_side
 
 
-def _bilinear(image: Pixels, size: tuple[int, int], rows: slice, columns: slice) -> Image.Image:
-    """Return a part of an image [H, W, 3] resized to `size`, to the last bit as PIL resizes it.
+def _bilinear(image: Decoded, size: tuple[int, int], rows: slice, columns: slice) -> Image.Image:
+    """Return a part of an image resized to `size`, to the last bit as PIL resizes it.
 
     Where an image grows, PIL goes over the columns first, rounds, and then over the rows, so that
     nothing is lost by doing so one after the other, for the part's own columns and rows alone.
     """
-    height, width = image.shape[:2]
+    height, width = decoded_size(image)
     if (height, width) == size:
-        return Image.fromarray(np.ascontiguousarray(image[rows, columns]))
+        return _cut(image, rows, columns)
     method = Image.Resampling.BILINEAR
     if size[0] <= height or size[1] <= width:  # some go over the rows first
-        whole = Image.fromarray(image).resize((size[1], size[0]), method)
-        return whole.crop((columns.start, rows.start, columns.stop, rows.stop))
+        whole = image if isinstance(image, Image.Image) else Image.fromarray(image)
+        return _cut(whole.resize((size[1], size[0]), method), rows, columns)
     needed = _reach(rows, height, size[0])
-    wide = Image.fromarray(np.ascontiguousarray(image[needed]))
+    wide = _cut(image, needed, slice(0, width))
     wide = wide.resize((size[1], wide.height), method)
     part = wide.crop((columns.start, 0, columns.stop, wide.height))
     tall = Image.new("RGB", (part.width, height))  # PIL must see the whole height to scale alike
     tall.paste(part, (0, needed.start))
     tall = tall.resize((part.width, size[0]), method)
     return tall.crop((0, rows.start, part.width, rows.stop))
+
+
+def _cut(image: Decoded, rows: slice, columns: slice) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image.crop((columns.start, rows.start, columns.stop, rows.stop))
+    return Image.fromarray(np.ascontiguousarray(image[rows, columns]))
 
 
 def _reach(part: slice, length: int, resized: int) -> slice:
@@ -210,8 +218,15 @@ def strong(
 ) -> Pixels:
     """Return image [H, W, 3] with colours jittered, greyed or blurred, each with its probability.
 
-    Brightness, contrast, saturation and hue change in a random order. Values are clipped after each
-    change but rounded only once, at the end.
+    Values are clipped after each change but rounded only once, at the end.
+    """
+    return change_colours(image, *draw_colours(generator, augmentation))
+
+
+def draw_colours(generator: np.random.Generator, augmentation: AugmentationConfig) -> ColourChange:
+    """Return the colours of a strong view: brightness, contrast, saturation, hue in random order.
+
+    Each number is drawn, whether it is used or not.
     """
     jitter, grey, blur = generator.random(3)
     order = generator.permutation(4)
@@ -221,13 +236,21 @@ def strong(
     ]
     turn = generator.uniform(-augmentation.hue, augmentation.hue)
     sigma = generator.uniform(*augmentation.blur_sigma_pixels)
-    steps = [(int(kind), [*factors, turn][kind]) for kind in order]
-    return change_colours(
-        image,
-        steps if jitter < augmentation.jitter else [],
-        grey < augmentation.grayscale,
+    steps = tuple((int(kind), [*factors, turn][kind]) for kind in order)
+    return ColourChange(
+        steps if jitter < augmentation.jitter else (),
+        bool(grey < augmentation.grayscale),
         sigma if blur < augmentation.blur else None,
     )
+
+
+class Box(NamedTuple):
+    """A box of CutMix in pixels, inside the image."""
+
+    top: int
+    left: int
+    height: int
+    width: int
 
 
 def cutmix_box(
@@ -238,21 +261,36 @@ def cutmix_box(
 ) -> npt.NDArray[np.bool_]:
     """Return a mask [size, size] that is True in one random box or more, or nowhere.
 
-    Boxes appear where a uniform draw, or `chance` in its place, is below `augmentation.cutmix`.
-    Each has its share of an area that is drawn uniformly, and lies fully inside, uniformly; the
-    mask is turned over in one box after the other.
+    The mask is turned over in one box of `draw_boxes` after the other.
+    """
+    mask = np.zeros((size, size), dtype=np.bool_)
+    for top, left, height, width in draw_boxes(generator, size, augmentation, chance):
+        mask[top : top + height, left : left + width] ^= True
+    return mask
+
+
+def draw_boxes(
+    generator: np.random.Generator,
+    size: int,
+    augmentation: AugmentationConfig,
+    chance: float | None = None,
+) -> list[Box]:
+    """Return `augmentation.cutmix_boxes` boxes in an image [size, size], or none.
+
+    There are boxes where a uniform draw, or `chance` in its place, is below `augmentation.cutmix`.
+    Each has its share of an area that is drawn uniformly, and lies fully inside, uniformly.
     """
     drawn, *first = generator.random(5)
-    mask = np.zeros((size, size), dtype=np.bool_)
     if (drawn if chance is None else chance) >= augmentation.cutmix:
-        return mask
+        return []
+    boxes = []
     for index in range(augmentation.cutmix_boxes):
         share, shape, down, right = generator.random(4) if index else first
         height, width = _box_sides(share, shape, size, augmentation)
         top = int(down * (size - height + 1))
         left = int(right * (size - width + 1))
-        mask[top : top + height, left : left + width] ^= True
-    return mask
+        boxes.append(Box(top, left, height, width))
+    return boxes
 
 
 def _box_sides(

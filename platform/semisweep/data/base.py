@@ -9,15 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from semisweep.core.errors import DataError, unknown
 from semisweep.data.reading import (
+    Decoded,
+    DecodedCache,
     PixelCache,
     Pixels,
+    decoded_size,
     duplicates,
-    read_image,
     read_list,
     read_mask,
+    read_picture,
     read_size,
 )
 
@@ -33,7 +37,8 @@ PRESENT_FRACTION = 0.005
 class DataSet(ABC):
     """Images and masks on disk. A subclass says where the files are; reading and checks are here.
 
-    Decoded images are kept in a bounded memory cache; `image` and `mask` return copies of it.
+    Decoded images are kept in a bounded memory cache; `image` and `mask` return copies of it,
+    `decoded` does not.
     """
 
     # Pairs of parts that are meant to be the same images; all others must not share any.
@@ -44,7 +49,7 @@ class DataSet(ABC):
         self.root = Path(root)
         self.classes = classes
         self.palette = palette
-        self._cache = PixelCache(CACHE_BYTES)
+        self._cache: DecodedCache = PixelCache(CACHE_BYTES)
 
     @abstractmethod
     def list_file(self, part: str) -> Path:
@@ -103,11 +108,20 @@ class DataSet(ABC):
 
     def image(self, image_id: str) -> Pixels:
         """Return an image [H, W, 3]; raise `DataError` where it is missing or does not decode."""
-        pixels = self._cache.get(("image", image_id))
-        if pixels is None:
-            pixels = self._read_image(image_id)
-            self._cache.put(("image", image_id), pixels)
-        return pixels.copy()
+        return np.array(self.decoded(image_id))
+
+    def decoded(self, image_id: str) -> Decoded:
+        """Return what `image` does as an array, or as PIL has decoded it; nobody may change it."""
+        held = self._cache.get(("image", image_id))
+        if held is not None:
+            return held
+        picture = self._read_picture(image_id)
+        self._cache.put(("image", image_id), picture)
+        return picture
+
+    def keep_decoded(self, cache: DecodedCache) -> None:
+        """Keep decoded images and masks in another cache from now on."""
+        self._cache = cache
 
     def mask(self, image_id: str) -> Pixels:
         """Return a mask [H, W] of class indices, 255 = ignore.
@@ -115,15 +129,16 @@ class DataSet(ABC):
         Raises `DataError` where it is missing, does not decode, holds a class id that does not
         exist or has another size than its image.
         """
-        pixels = self._cache.get(("mask", image_id))
-        if pixels is None:
-            pixels = self._read_mask(image_id)
-            self._check_size(image_id, pixels)
-            self._cache.put(("mask", image_id), pixels)
+        held = self._cache.get(("mask", image_id))
+        if held is not None:
+            return np.array(held)
+        pixels = self._read_mask(image_id)
+        self._check_size(image_id, pixels)
+        self._cache.put(("mask", image_id), pixels)
         return pixels.copy()
 
-    def _read_image(self, image_id: str) -> Pixels:
-        return read_image(self.image_file(image_id))
+    def _read_picture(self, image_id: str) -> Image.Image:
+        return read_picture(self.image_file(image_id))
 
     def _read_size(self, image_id: str) -> tuple[int, int]:
         return read_size(self.image_file(image_id))
@@ -132,8 +147,11 @@ class DataSet(ABC):
         return read_mask(self.mask_file(image_id), len(self.classes), self.palette)
 
     def _check_size(self, image_id: str, mask: Pixels) -> None:
-        image = self._cache.get(("image", image_id))
-        height, width = image.shape[:2] if image is not None else self._read_size(image_id)
+        held = self._cache.get(("image", image_id))
+        if held is None:
+            height, width = self._read_size(image_id)
+        else:
+            height, width = decoded_size(held)
         if mask.shape != (height, width):
             raise DataError(
                 f"an image and its mask must have one size, got image {width}x{height}, "

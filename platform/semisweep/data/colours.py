@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,14 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 _LOCAL = threading.local()
 
 BLACK, WHITE, HALF = np.float32(0), np.float32(255), np.float32(0.5)
+
+
+class ColourChange(NamedTuple):
+    """What happens to the colours of one image, in the order of the fields."""
+
+    steps: tuple[tuple[int, float], ...]  # kind of jitter and amount, each kind at most once
+    grey: bool
+    sigma_pixels: float | None  # of the blur
 
 
 def change_colours(
@@ -179,12 +188,10 @@ def _sixths(planes: Floats, value: Floats, shift: np.float32) -> tuple[Floats, F
 
 def gaussian_blur(planes: Floats, sigma_pixels: float) -> Floats:
     """Return planes [3, H, W] smoothed by a Gaussian; the border is continued outwards."""
-    reach = math.ceil(BLUR_REACH * sigma_pixels)
+    weights = gaussian_weights(sigma_pixels)
+    reach = len(weights) - 1
     if reach == 0:
         return planes
-    exact = np.exp(-0.5 * (np.arange(reach + 1) / sigma_pixels) ** 2)
-    exact /= exact[0] + 2 * exact[1:].sum()
-    weights = exact.astype(np.float32)
     height, width = planes.shape[1:]
     smooth = np.empty_like(planes)
     for channel in range(3):
@@ -199,6 +206,16 @@ def gaussian_blur(planes: Floats, sigma_pixels: float) -> Floats:
             _smooth(wide, weights, 1, total)
             np.clip(total, BLACK, WHITE, out=total)
     return smooth
+
+
+def gaussian_weights(sigma_pixels: float) -> Floats:
+    """Return the weights of a pixel and of its neighbours at distances 1, 2, ... to either side."""
+    reach = math.ceil(BLUR_REACH * sigma_pixels)
+    if reach == 0:
+        return np.ones(1, dtype=np.float32)
+    exact = np.exp(-0.5 * (np.arange(reach + 1) / sigma_pixels) ** 2)
+    exact /= exact[0] + 2 * exact[1:].sum()
+    return exact.astype(np.float32)
 
 
 def _continued(plane: Floats, rows: slice, reach: int) -> Floats:

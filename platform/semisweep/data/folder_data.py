@@ -26,13 +26,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
+from PIL import Image
 from pydantic import Field
 
 from semisweep.core.config import config, decode
 from semisweep.core.errors import ConfigError, DataError
 from semisweep.data.base import DataSet
 from semisweep.data.mask_values import ValueTable
-from semisweep.data.reading import IGNORE, Pixels, read_image, read_lines, read_orientation
+from semisweep.data.reading import IGNORE, Pixels, read_lines, read_orientation, read_picture
 from semisweep.data.voc_folder import voc_palette
 
 MANIFEST = "dataset.toml"
@@ -185,15 +186,15 @@ class FolderData(DataSet):
         for part in self.parts:
             yield from filter(Path.is_file, map(self.image_file, self.listed(part)))
 
-    def _read_image(self, image_id: str) -> Pixels:
+    def _read_picture(self, image_id: str) -> Image.Image:
         path = self.image_file(image_id)
-        image = read_image(path)
+        picture = read_picture(path)
         if (orientation := read_orientation(path)) != UPRIGHT:
             raise DataError(
                 f"an image must be stored upright, as masks know no EXIF orientation, got "
                 f"orientation={orientation}, file={path}; turn its pixels and drop the tag"
             )
-        return image
+        return picture
 
     def _read_mask(self, image_id: str) -> Pixels:
         return self._table.read(self.mask_file(image_id))

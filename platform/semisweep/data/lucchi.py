@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from PIL import Image
+
 from semisweep.core.errors import DataError
 from semisweep.data.base import DataSet, Palette
 from semisweep.data.mask_values import ValueTable
-from semisweep.data.reading import Pixels, read_image, read_pages, read_size
+from semisweep.data.reading import Pixels, read_pages, read_picture, read_size
 
 CLASSES = ("background", "mitochondrion")
 PALETTE: Palette = ((0, 0, 0), (255, 255, 255))
@@ -72,8 +74,8 @@ class Lucchi(DataSet):
         """Return the path of the stack that holds the mask of a slice."""
         return self._stack(f"{_place(image_id)[0]}_groundtruth")
 
-    def _read_image(self, image_id: str) -> Pixels:
-        return read_image(self.image_file(image_id), _place(image_id)[1])
+    def _read_picture(self, image_id: str) -> Image.Image:
+        return read_picture(self.image_file(image_id), _place(image_id)[1])
 
     def _read_size(self, image_id: str) -> tuple[int, int]:
         return read_size(self.image_file(image_id), _place(image_id)[1])

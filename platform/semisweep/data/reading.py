@@ -8,6 +8,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from semisweep.core.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
+Decoded = Image.Image | Pixels
 
 IGNORE = 255
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -24,6 +26,7 @@ CITYSCAPES_SUFFIX = "_leftImg8bit"  # of its images, and no part of an id: masks
 MASK_MODES = ("P", "L")
 ORIENTATION = 0x0112  # a tag of EXIF
 DEEP_MODES = ("I", "F")  # 16 or 32 bits a pixel
+PICTURE_PIXEL_BYTES = 4  # of PIL's own RGB
 
 _BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error),
@@ -37,17 +40,32 @@ def read_image(path: Path, page: int = 0) -> Pixels:
     `page`: which image of a file of many. More than 8 bits a channel are refused, as their range
     is unknown.
     """
+    return np.asarray(read_picture(path, page))
+
+
+def read_picture(path: Path, page: int = 0) -> Image.Image:
+    """Return an image as `read_image`, in mode RGB as PIL has decoded it: without a copy."""
     try:
         with Image.open(path) as opened:
             opened.seek(page)
             mode = opened.mode
             if not mode.startswith(DEEP_MODES):
-                return np.asarray(opened if mode == "RGB" else opened.convert("RGB"))
+                if mode != "RGB":
+                    return opened.convert("RGB")
+                opened.load()
+                return opened
     except _BROKEN as error:
         raise _unreadable("an image", path, error) from None
     raise DataError(
         f"an image must have 8 bits a channel, got mode={mode}, file={path}; convert it"
     )
+
+
+def decoded_size(decoded: Decoded) -> tuple[int, int]:
+    """Return height and width."""
+    if isinstance(decoded, Image.Image):
+        return decoded.height, decoded.width
+    return decoded.shape[0], decoded.shape[1]
 
 
 def read_size(path: Path, page: int = 0) -> tuple[int, int]:
@@ -116,8 +134,14 @@ def _read_indices(path: Path, page: int = 0) -> tuple[Pixels, Pixels | None]:
 
 
 def _check_palette(values: Pixels, colours: Pixels, palette: Sequence[Colour], path: Path) -> None:
+    count = min(len(palette), len(colours))
+    wanted_colours, greys = np.array(palette[:count]), np.arange(count)[:, None]
+    first = colours[:count]
+    strange = (first != wanted_colours).any(axis=1) & (first != greys).any(axis=1)
+    if not strange.any():
+        return
     used = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
-    for index in used[used < min(len(palette), len(colours))].tolist():
+    for index in used[used < count].tolist():
         found, wanted = tuple(colours[index].tolist()), tuple(palette[index])
         if found not in (wanted, (index, index, index)):
             raise DataError(
@@ -211,33 +235,53 @@ def duplicates(ids: Iterable[str]) -> list[str]:
     return list(twice)
 
 
+class DecodedCache(Protocol):
+    """What keeps decoded images and masks, by kind and image id."""
+
+    def get(self, name: tuple[str, str]) -> Decoded | None:
+        """Return what has that name, or None where it is not held."""
+
+    def put(self, name: tuple[str, str], decoded: Decoded) -> None:
+        """Hold an image or a mask, if there is room."""
+
+
 class PixelCache:
-    """Decoded arrays by name, the least recently used dropped beyond `limit_bytes`; for threads."""
+    """Decoded images and masks by name, the least recently used dropped beyond `limit_bytes`.
+
+    Threads may use it at the same time.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
-        self._arrays: OrderedDict[tuple[str, str], Pixels] = OrderedDict()
+        self._held: OrderedDict[tuple[str, str], Decoded] = OrderedDict()
         self._guard = threading.Lock()
 
     def __reduce__(self) -> tuple[type[PixelCache], tuple[int]]:
         """Travel to other processes empty."""
         return PixelCache, (self.limit_bytes,)
 
-    def get(self, name: tuple[str, str]) -> Pixels | None:
-        """Return the array of that name, or None where it is not held."""
+    def get(self, name: tuple[str, str]) -> Decoded | None:
+        """Return what has that name, or None where it is not held."""
         with self._guard:
-            if name not in self._arrays:
+            if name not in self._held:
                 return None
-            self._arrays.move_to_end(name)
-            return self._arrays[name]
+            self._held.move_to_end(name)
+            return self._held[name]
 
-    def put(self, name: tuple[str, str], pixels: Pixels) -> None:
-        """Hold an array, unless it alone is larger than the limit."""
+    def put(self, name: tuple[str, str], decoded: Decoded) -> None:
+        """Hold an image or a mask, unless it alone is larger than the limit."""
+        size = _decoded_bytes(decoded)
         with self._guard:
-            if name in self._arrays or pixels.nbytes > self.limit_bytes:
+            if name in self._held or size > self.limit_bytes:
                 return
-            self._arrays[name] = pixels
-            self.used_bytes += pixels.nbytes
+            self._held[name] = decoded
+            self.used_bytes += size
             while self.used_bytes > self.limit_bytes:
-                self.used_bytes -= self._arrays.popitem(last=False)[1].nbytes
+                self.used_bytes -= _decoded_bytes(self._held.popitem(last=False)[1])
+
+
+def _decoded_bytes(decoded: Decoded) -> int:
+    if isinstance(decoded, Image.Image):
+        return PICTURE_PIXEL_BYTES * decoded.width * decoded.height
+    return decoded.nbytes

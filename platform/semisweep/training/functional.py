@@ -152,7 +152,7 @@ def moved(values: Tensor, device: torch.device) -> Tensor:
 
     Copies from pinned memory join what a GPU has yet to do; others wait for all of it.
     """
-    if device.type == "cuda":
+    if device.type == "cuda" and not values.is_pinned():
         values = values.pin_memory()
     return values.to(device, non_blocking=True)
 

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -32,15 +32,23 @@ from semisweep.core.seeding import numbers
 from semisweep.data.augmentation import (
     PADDING,
     cutmix_box,
-    normalisation,
-    normalise,
+    draw_boxes,
+    draw_colours,
     strong,
     weak,
 )
 from semisweep.data.base import DataSet
 from semisweep.data.reading import IGNORE, Pixels
+from semisweep.data.shared_pixels import SharedPixels, shared_pixels
 from semisweep.data.splits import Split
-from semisweep.training.functional import moved
+from semisweep.training.device_augmentation import (
+    CroppedBatch,
+    box_tensor,
+    colour_tensors,
+    finished,
+    normalised_images,
+    to_device,
+)
 from semisweep.training.method import Batch
 from semisweep.training.trial import TrainingConfig
 
@@ -58,7 +66,7 @@ class Item(NamedTuple):
 
 
 class RawBatch(NamedTuple):
-    """A batch as it is made: pixels and classes as bytes, a quarter of what training takes."""
+    """A batch as it is made for a CPU: bytes, a quarter of what training takes."""
 
     image: Tensor  # [B, H, W, 3]      uint8
     label: Tensor  # [B, H, W]         uint8
@@ -66,6 +74,9 @@ class RawBatch(NamedTuple):
     strong: Tensor  # [V, U, H, W, 3]  uint8
     cutmix: Tensor  # [V, U, H, W]     bool
     valid: Tensor  # [U, H, W]         bool
+
+
+Made = RawBatch | CroppedBatch
 
 
 class Loader:
@@ -107,47 +118,84 @@ class Loader:
     def raw(self, step: int) -> RawBatch:
         """Return this worker's share of iteration `step` as bytes."""
         images, labels = self._labelled_arrays(self.labelled_items(step))
-        chances = [self._mixing_chance(step, view) for view in range(self.views)]
         items = self.unlabelled_items(step)
-        crops, valid, views, boxes = self._unlabelled_arrays(items, chances)
+        crops, valid, views, boxes = self._unlabelled_arrays(items, self._mixing_chances(step))
         return RawBatch(*map(torch.from_numpy, (images, labels, crops, views, boxes, valid)))
+
+    def cropped(self, step: int) -> CroppedBatch:
+        """Return the same as bytes and draws, of which a GPU makes strong views and boxes."""
+        labelled, items = self.labelled_items(step), self.unlabelled_items(step)
+        images, labels = self._labelled_crops(labelled)
+        crops, valid = self._unlabelled_crops(items)
+        size, augmentation = self.training.crop_pixels, self.training.augmentation
+        count = augmentation.cutmix_boxes
+        boxes = [
+            draw_boxes(self._numbers("cutmix", item, view), size, augmentation, chance)
+            for view, chance in enumerate(self._mixing_chances(step))
+            for item in items
+        ]
+        strong_colours = [
+            draw_colours(self._numbers("strong", item, view), augmentation)
+            for view in range(self.views)
+            for item in items
+        ]
+        labelled_colours = [
+            draw_colours(self._numbers("labelled colours", item), augmentation)
+            for item in (labelled if augmentation.labelled_colours else [])
+        ]
+        return CroppedBatch(
+            torch.from_numpy(images),
+            torch.from_numpy(labels),
+            torch.from_numpy(crops),
+            torch.from_numpy(valid),
+            box_tensor(boxes, count).view(self.views, len(items), count, 4),
+            colour_tensors(strong_colours),
+            colour_tensors(labelled_colours) if labelled_colours else None,
+        )
 
     def batches(
         self, start: int, stop: int, workers: int = 0, device: torch.device = CPU
     ) -> Iterator[Batch]:
         """Yield the batches of steps start to stop - 1 on a device.
 
-        With `workers`, so many processes make them ahead; the batches are the same. Raises
-        `ConfigError` where shared memory, through which these hand them over, is too small, and
+        With `workers`, so many processes make them ahead; the batches are the same. A GPU makes
+        strong views itself: equal to those of a CPU up to one level of a byte. Raises `ConfigError`
+        where shared memory, through which processes hand batches over, is too small, and
         `RuntimeError` in one line where one of these processes is lost.
         """
-        raws: Iterator[RawBatch] = map(self.raw, range(start, stop))
-        if workers:
-            raws = self._prefetched(start, stop, workers, pinned=device.type == "cuda")
-        yield from (on_device(raw, device) for raw in raws)
+        yield from (on_device(own, device) for own in self.made(start, stop, workers, device))
 
-    def raw_bytes(self) -> int:
-        """Return how many bytes a batch takes before it is on a device."""
+    def made(self, start: int, stop: int, workers: int, device: torch.device) -> Iterator[Made]:
+        """Return the batches of `batches` as they are before they are on the device."""
+        make: Callable[[int], Made] = self.raw if device.type == "cpu" else self.cropped
+        if workers:
+            return self._prefetched(make, range(start, stop), workers, device)
+        return map(make, range(start, stop))
+
+    def made_bytes(self, device: torch.device = CPU) -> int:
+        """Return how many bytes a batch takes before it is on a device, but for what is drawn."""
+        views = self.views if device.type == "cpu" else 0
         labelled = self.training.labelled_batch // self.world
         unlabelled = self.training.unlabelled_batch // self.world if self.uses_unlabelled else 0
         # Of each pixel three channels and its label, validity or place in a CutMix box.
-        return 4 * self.training.crop_pixels**2 * (labelled + unlabelled * (1 + self.views))
+        return 4 * self.training.crop_pixels**2 * (labelled + unlabelled * (1 + views))
 
     def _prefetched(
-        self, start: int, stop: int, workers: int, *, pinned: bool
-    ) -> Iterator[RawBatch]:
-        _check_shared_memory(self.raw_bytes(), workers)
+        self, make: Callable[[int], Made], steps: range, workers: int, device: torch.device
+    ) -> Iterator[Made]:
+        _check_shared_memory(self.made_bytes(device), workers)
         loader = DataLoader(
-            _Steps(self, start, stop),
+            _Steps(make, steps),
             batch_size=None,
             num_workers=workers,
             prefetch_factor=PREFETCHED,
             collate_fn=_unchanged,
-            pin_memory=pinned,  # so that copies to the GPU need not be waited for
+            pin_memory=device.type == "cuda",  # so that copies to the GPU need not be waited for
+            worker_init_fn=partial(_share, self.dataset, shared_pixels(self.dataset)),
             generator=torch.Generator(),  # its own: a loader must not move the global one
         )
         results = iter(loader)
-        for _ in range(start, stop):
+        for _ in steps:
             try:
                 result = next(results)
             except RuntimeError as error:
@@ -176,91 +224,87 @@ class Loader:
 
     def _order(self, kind: str, turn: int) -> Sequence[int]:
         count = len(self._labelled if kind == "labelled" else self._unlabelled)
-        order: Sequence[int] = numbers(self.seed, kind, turn).permutation(count).tolist()
-        return order
+        return _order(self.seed, kind, turn, count)
 
-    def _mixing_chance(self, step: int, view: int) -> float | None:
+    def _mixing_chances(self, step: int) -> list[float | None]:
         """Return the draw that all boxes of a view share, the same for all workers, if they do."""
         if not self.training.augmentation.cutmix_together:
-            return None
-        return float(numbers(self.seed, "cutmix together", step, view).random())
+            return [None] * self.views
+        return [
+            float(numbers(self.seed, "cutmix together", step, view).random())
+            for view in range(self.views)
+        ]
+
+    def _numbers(self, purpose: str, item: Item, *parts: int) -> np.random.Generator:
+        return numbers(self.seed, purpose, item.turn, item.image_id, *parts)
 
     def _labelled_arrays(self, items: list[Item]) -> tuple[Pixels, Pixels]:
-        size = self.training.crop_pixels
-        images = np.empty((len(items), size, size, 3), dtype=np.uint8)
-        labels = np.empty((len(items), size, size), dtype=np.uint8)
-        for i, item in enumerate(items):
-            mask = self.dataset.mask(item.image_id)
-            images[i], labels[i] = self._weak("labelled", item, mask, IGNORE)
-            if self.training.augmentation.labelled_colours:
-                generator = numbers(self.seed, "labelled colours", item.turn, item.image_id)
-                images[i] = strong(images[i], generator, self.training.augmentation)
+        images, labels = self._labelled_crops(items)
+        augmentation = self.training.augmentation
+        if augmentation.labelled_colours:
+            for i, item in enumerate(items):
+                generator = self._numbers("labelled colours", item)
+                images[i] = strong(images[i], generator, augmentation)
         return images, labels
 
     def _unlabelled_arrays(
         self, items: list[Item], chances: Sequence[float | None]
     ) -> tuple[Pixels, np.ndarray, Pixels, np.ndarray]:
-        count, size, training = len(items), self.training.crop_pixels, self.training
-        crops = np.empty((count, size, size, 3), dtype=np.uint8)
-        valid = np.empty((count, size, size), dtype=np.bool_)
+        count, size, augmentation = (
+            len(items),
+            self.training.crop_pixels,
+            self.training.augmentation,
+        )
+        crops, valid = self._unlabelled_crops(items)
         views = np.empty((self.views, count, size, size, 3), dtype=np.uint8)
         boxes = np.empty((self.views, count, size, size), dtype=np.bool_)
         for i, item in enumerate(items):
-            crops[i], padding = self._weak("unlabelled", item, None, PADDING)
-            valid[i] = padding != PADDING
             for view in range(self.views):
-                place = (item.turn, item.image_id, view)
-                generator = numbers(self.seed, "strong", *place)
-                views[view, i] = strong(crops[i], generator, training.augmentation)
-                generator = numbers(self.seed, "cutmix", *place)
-                boxes[view, i] = cutmix_box(generator, size, training.augmentation, chances[view])
+                generator = self._numbers("strong", item, view)
+                views[view, i] = strong(crops[i], generator, augmentation)
+                generator = self._numbers("cutmix", item, view)
+                boxes[view, i] = cutmix_box(generator, size, augmentation, chances[view])
         return crops, valid, views, boxes
 
-    def _weak(
-        self, kind: str, item: Item, mask: Pixels | None, pad_label: int
-    ) -> tuple[Pixels, Pixels]:
-        image = self.dataset.image(item.image_id)
+    def _labelled_crops(self, items: list[Item]) -> tuple[Pixels, Pixels]:
+        size = self.training.crop_pixels
+        images = np.empty((len(items), size, size, 3), dtype=np.uint8)
+        labels = np.empty((len(items), size, size), dtype=np.uint8)
+        for i, item in enumerate(items):
+            images[i], labels[i] = self._weak("labelled", item, IGNORE)
+        return images, labels
+
+    def _unlabelled_crops(self, items: list[Item]) -> tuple[Pixels, np.ndarray]:
+        size = self.training.crop_pixels
+        crops = np.empty((len(items), size, size, 3), dtype=np.uint8)
+        valid = np.empty((len(items), size, size), dtype=np.bool_)
+        for i, item in enumerate(items):
+            crops[i], padding = self._weak("unlabelled", item, PADDING)
+            np.not_equal(padding, PADDING, out=valid[i])
+        return crops, valid
+
+    def _weak(self, kind: str, item: Item, pad_label: int) -> tuple[Pixels, Pixels]:
+        image = self.dataset.decoded(item.image_id)  # before its mask, which must have its size
+        mask = self.dataset.mask(item.image_id) if kind == "labelled" else None
         generator = numbers(self.seed, "weak", kind, item.turn, item.image_id)
         training = self.training
         return weak(image, mask, generator, training.crop_pixels, training.augmentation, pad_label)
 
 
-def on_device(raw: RawBatch, device: torch.device) -> Batch:
-    """Return a batch ready for training on a device.
+@lru_cache(maxsize=8)
+def _order(seed: int, kind: str, turn: int, count: int) -> Sequence[int]:
+    """Return the order of `count` images in a turn; kept, as all steps of the turn ask for it."""
+    return tuple(numbers(seed, kind, turn).permutation(count).tolist())
 
-    Bytes cross to a GPU, and are normalised there: equal to the CPU's numbers up to rounding.
-    """
-    if device.type != "cpu":
-        return normalised(RawBatch(*(own.to(device, non_blocking=True) for own in raw)))
+
+def on_device(made: Made, device: torch.device) -> Batch:
+    """Return a batch ready for training on a device, which finishes what is cropped only."""
+    if isinstance(made, CroppedBatch):
+        return finished(to_device(made, device))
     image, weak_view, strong_views = (
-        normalised_images(own, device) for own in (raw.image, raw.weak, raw.strong)
+        normalised_images(own, CPU) for own in (made.image, made.weak, made.strong)
     )
-    return Batch(image, raw.label.long(), weak_view, strong_views, raw.cutmix, raw.valid)
-
-
-def normalised(raw: RawBatch) -> Batch:
-    """Return a batch made of bytes where they are; images are views in channels-last order."""
-    image, weak_view, strong_views = map(_normalised, (raw.image, raw.weak, raw.strong))
-    return Batch(image, raw.label.long(), weak_view, strong_views, raw.cutmix, raw.valid)
-
-
-def normalised_images(images: Tensor, device: torch.device) -> Tensor:
-    """Return images of bytes [..., H, W, 3] on the CPU as floats [..., 3, H, W] on a device."""
-    if device.type == "cpu":
-        return torch.from_numpy(normalise(images.numpy()))
-    return _normalised(moved(images, device))
-
-
-def _normalised(images: Tensor) -> Tensor:
-    scale, shift = _normalisation(images.device)
-    return (images.float() * scale - shift).movedim(-1, -3)
-
-
-@lru_cache
-def _normalisation(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return `normalisation` on a device; once, as each copy would wait for all of its work."""
-    scale, shift = (torch.from_numpy(own).to(device) for own in normalisation())
-    return scale, shift
+    return Batch(image, made.label.long(), weak_view, strong_views, made.cutmix, made.valid)
 
 
 def _check_shared_memory(batch_bytes: int, workers: int) -> None:
@@ -294,21 +338,27 @@ def _explained(error: RuntimeError, workers: int) -> RuntimeError:
     )
 
 
-class _Steps(Dataset[RawBatch | SemisweepError]):
-    """A loader's steps as torch's `DataLoader` wants them; errors come back as values, whole."""
+class _Steps(Dataset[Made | SemisweepError]):
+    """Batches of steps as torch's `DataLoader` wants them; errors come back as values, whole."""
 
-    def __init__(self, loader: Loader, start: int, stop: int) -> None:
-        self.loader = loader
-        self.steps = range(start, stop)
+    def __init__(self, make: Callable[[int], Made], steps: range) -> None:
+        self.make = make
+        self.steps = steps
 
     def __len__(self) -> int:
         return len(self.steps)
 
-    def __getitem__(self, index: int) -> RawBatch | SemisweepError:
+    def __getitem__(self, index: int) -> Made | SemisweepError:
         try:
-            return self.loader.raw(self.steps[index])
+            return self.make(self.steps[index])
         except SemisweepError as error:
             return error
+
+
+def _share(dataset: DataSet, shared: SharedPixels | None, worker: int) -> None:
+    """Let an input worker keep decoded images where the others find them."""
+    if shared is not None:
+        dataset.keep_decoded(shared)
 
 
 def _unchanged(result: T) -> T:

@@ -218,7 +218,7 @@ def _classes(
     method: Method, images: Sequence[Pixels], protocol: Protocol, device: torch.device
 ) -> Tensor:
     # Imported here: whoever only counts or summarises needs no augmentation.
-    from semisweep.training.loader import normalised_images
+    from semisweep.training.device_augmentation import normalised_images
 
     batch = normalised_images(torch.from_numpy(np.stack(images)), device)
     together = 1
