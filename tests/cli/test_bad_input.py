@@ -79,7 +79,10 @@ def test_bad_words_end_in_one_line(
         ("config.threshold=1.5", ["less than or equal to 1", "config.threshold=1.5"]),
         ("config.threshold=nan", ["config.threshold='nan'"]),
         ("training.steps=-1", ["greater than or equal to 1", "training.steps=-1"]),
-        ("training.precision=int8", ["'fp32', 'bf16' or 'fp16'", "training.precision='int8'"]),
+        (
+            "training.precision=int8",
+            ["'fp32', 'tf32', 'bf16' or 'fp16'", "training.precision='int8'"],
+        ),
         ("config.agents=4", ["the study itself varies", "config.agents"]),
         ("seed=3", ["must begin with config., data. or training.", "'seed'"]),
         ("data.family=mine", ["its lists on disk", "/splits/mine/", "labelled.txt"]),

@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from semisweep.evaluation.kept_weights import untrained
 from semisweep.running.job_sources import Reads
 from semisweep.store.trial_folder import CHECKPOINTS_KEPT
-from semisweep.training.kept_state import keep_for, kept_state, state_bytes
 from semisweep.training.trial import OptimizerConfig, Trial
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +63,10 @@ class Sizes:
 
 def size_of(trial: Trial, classes: int, choice: str, reads: Reads) -> TrialSize:
     """Return what a trial takes that keeps its weights by a choice of `semisweep run --keep`."""
+    import torch
+
+    from semisweep.training.kept_state import keep_for, kept_state, state_bytes
+
     with torch.device("meta"):
         method = untrained(trial, classes)
     keep = keep_for(method, choice, reads.weights, labels=reads.labels)
