@@ -195,7 +195,7 @@ class Pictures:
                 steps=steps,
                 labelled_batch=count,
                 unlabelled_batch=count,
-                crop_pixels=crop // 10 if self.small else crop,
+                crop_pixels=3 * crop // 10 if self.small else crop,
                 evaluations=4,
             ),
             seed=0,

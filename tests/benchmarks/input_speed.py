@@ -22,43 +22,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from pictures import HEIGHT, WIDTH, voc_pictures
 from PIL import Image, ImageFilter
 from torchvision import transforms
 from torchvision.transforms import functional as F
 
 from semisweep import TrainingConfig
 from semisweep.data.augmentation import normalise
-from semisweep.data.reading import PixelCache
 from semisweep.data.splits import Split
-from semisweep.data.voc_folder import CLASSES, PALETTE, VocFolder
+from semisweep.data.voc_folder import VocFolder
 from semisweep.training.loader import Item, Loader
 
 IMAGES = 16
-HEIGHT, WIDTH = 375, 500
 CROPS = (321, 513)
 VIEWS = 2
 BATCH = 8  # labelled images of a batch for a GPU, and as many unlabelled
 BATCHES = 4
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def make_data(root: Path) -> VocFolder:
-    """Write pictures with as much detail as photographs: their JPEG files have some 100 KB."""
-    draws = np.random.default_rng(0)
-    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
-        (root / folder).mkdir(parents=True)
-    for number in range(IMAGES):
-        coarse = draws.integers(0, 256, (12, 16, 3), dtype=np.uint8)
-        smooth = Image.fromarray(coarse).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
-        grain = draws.normal(0, 12, (HEIGHT, WIDTH, 3))
-        pixels = np.clip(np.asarray(smooth) + grain, 0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(root / f"JPEGImages/{number}.jpg", quality=90)
-        blocks = draws.integers(0, len(CLASSES), (12, 16), dtype=np.uint8)
-        mask = Image.fromarray(blocks).resize((WIDTH, HEIGHT), Image.Resampling.NEAREST)
-        mask.save(root / f"SegmentationClass/{number}.png")
-    dataset = VocFolder("voc", root, CLASSES, PALETTE)
-    dataset._cache = PixelCache(0)
-    return dataset
 
 
 def plain_weak(image: Any, mask: Any, crop: int) -> tuple[Any, Any]:
@@ -185,7 +165,7 @@ def main() -> None:
     random.seed(0)
     rounds = int(sys.argv[1]) if sys.argv[1:] else 8
     with tempfile.TemporaryDirectory() as folder:
-        dataset = make_data(Path(folder) / "voc")
+        dataset = voc_pictures(Path(folder) / "voc", IMAGES)
         for crop in CROPS:
             for kind, (plain, ours) in compare(dataset, crop, rounds).items():
                 print(
