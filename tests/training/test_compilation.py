@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 from torch._dynamo.utils import counters
 
-from semisweep import Method
+from semisweep import Method, NetworkConfig
 from semisweep.study.catalogue import find_method
 from semisweep.training import compilation
 from semisweep.training.compilation import compile_networks, eager, is_compiled, is_worth_it
 from semisweep.training.method_fixtures import tiny_network, train_steps
+from semisweep_methods.unimatch_v2 import dinov2
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +49,25 @@ def test_compiled_networks_train_as_eager_ones(name: str) -> None:
     for own, other in zip(method.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-5)
     assert list(method.state_dict()) == list(reference.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("network", "size"),
+    [
+        (NetworkConfig(backbone="resnet50s", pretrained=False), 65),
+        (replace(dinov2("small"), pretrained=False), 70),
+    ],
+)
+def test_networks_of_paper_scale_are_compiled_whole(network: NetworkConfig, size: int) -> None:
+    kinds = [network.build(21, 0).train() for _ in range(2)]
+    compile_networks(nn.ModuleList(kinds[:1]))
+    counters.clear()
+    image = torch.randn(2, 3, size, size)
+    found, expected = (own(image).logits for own in kinds)
+
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert compiled_passes() == 2  # one of the encoder, one of the decoder
+    assert not counters["graph_break"]
 
 
 def test_the_next_trial_of_a_worker_compiles_nothing() -> None:
