@@ -1,23 +1,34 @@
 """How many trials on a GPU are worth it: one more as long as images a second rise by it.
 
 Trials that share a GPU fill each other's gaps, until it is busy all the time; from then on one more
-only takes memory and makes the others slower. What is measured are the images of all trials in a
-time in which there were nearly always so many, the gaps between one trial and the next included.
+only takes memory and makes the others slower. What is compared is how fast trials of one kind are
+beside n - 1 others and beside n - 2: methods differ in how many images a second they see.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import mean
 
+from semisweep.cluster.gpu_sharing import Alike, alike
 from semisweep.cluster.job import Job
-from semisweep.core.config import decode
+from semisweep.core.config import decode, flatten
 from semisweep.store.trial_records import TrialProgress
 from semisweep.training.trial import TrainingConfig
 
 WORTH = 1.05  # times as many images a second as with one trial less
 WINDOW_SECONDS = 30.0
 NEARLY_ALWAYS = 0.8  # of the times that were looked at
+ENOUGH = 1 / 3  # of a window, that trials of a kind must have been there
+
+
+@dataclass
+class Pace:
+    """What trials of one kind have done in a window."""
+
+    seconds: float = 0.0
+    images: int = 0
 
 
 @dataclass
@@ -27,11 +38,14 @@ class Climb:
     most: int
     limit: int = 1
     settled: bool = False
-    rates: dict[int, float] = field(default_factory=dict)  # images a second, by trials at a time
+    rates: dict[int, dict[Alike, float]] = field(default_factory=dict)  # a trial's images a second
+    gains: dict[int, float] = field(default_factory=dict)  # by one trial more, as a factor
     _steps: dict[str, int] = field(default_factory=dict)
+    _kinds: dict[str, Alike] = field(default_factory=dict)
+    _last: float = 0.0  # when it was looked last
     _since: float | None = None  # when the present window began
-    _images: int = 0  # in it
-    _times: list[bool] = field(default_factory=list)  # whether all trials were there, in it
+    _paces: dict[Alike, Pace] = field(default_factory=dict)  # in it
+    _full: list[bool] = field(default_factory=list)  # whether all trials were there, in it
 
     def observe(
         self, now: float, jobs: Mapping[str, Job], running: Mapping[str, TrialProgress | None]
@@ -42,43 +56,52 @@ class Climb:
         """
         if self.settled:
             return ""
-        steps = {key: told.step for key, told in running.items() if told is not None}
-        made = sum(
-            (step - self._steps[key]) * images_a_step(jobs[key])
-            for key, step in steps.items()
-            if key in self._steps and key in jobs
-        )
-        self._steps = steps
+        steps = {key: told.step if told else 0 for key, told in running.items() if key in jobs}
         if self._since is None:
-            if sum(step > 0 for step in steps.values()) == self.limit:  # all have begun
-                self._since, self._images, self._times = now, 0, []
-            return ""
-        self._images += made
-        self._times.append(len(running) >= self.limit)
-        if now - self._since < WINDOW_SECONDS:
-            return ""
-        rate = self._images / (now - self._since)
-        self._since = None
-        full = sum(self._times) >= NEARLY_ALWAYS * len(self._times)
-        return self._judge(rate) if full else ""
-
-    def _judge(self, rate: float) -> str:
-        """Decide by the images a second of so many trials as there may be now."""
-        self.rates[self.limit] = rate
-        before = self.rates.get(self.limit - 1)
-        if before is not None and rate < WORTH * before:
-            self.limit -= 1
-            self.settled = True
-        elif self.limit == self.most:
-            self.settled = True
+            if sum(step > 0 for step in steps.values()) >= self.limit:  # all have begun
+                self._since, self._paces, self._full = now, {}, []
         else:
-            self.limit += 1
+            for key, step in steps.items():
+                pace = self._paces.setdefault(self._kind(jobs[key]), Pace())
+                pace.seconds += now - self._last
+                pace.images += (step - self._steps.get(key, step)) * images_a_step(jobs[key])
+            self._full.append(len(running) >= self.limit)
+        self._steps, self._last = steps, now
+        if self._since is None or now - self._since < WINDOW_SECONDS:
             return ""
-        told = ", ".join(f"{count}: {rate:.0f}" for count, rate in sorted(self.rates.items()))
-        return (
-            f"--gpus auto has settled on {self.limit} trials a GPU; "
-            f"images a second by trials at a time: {told}"
-        )
+        self._since = None
+        return self._judge() if sum(self._full) >= NEARLY_ALWAYS * len(self._full) else ""
+
+    def _judge(self) -> str:
+        """Decide by what a window has shown of so many trials as there may be now."""
+        found = self.rates.setdefault(self.limit, {})
+        for kind, pace in self._paces.items():
+            if pace.seconds >= ENOUGH * WINDOW_SECONDS:
+                found[kind] = pace.images / pace.seconds
+        if self.limit > 1:
+            before = self.rates[self.limit - 1]
+            slower = [found[kind] / rate for kind, rate in before.items() if rate and kind in found]
+            if not slower:
+                return ""  # other kinds than before: there may be one again
+            self.gains[self.limit] = mean(slower) * self.limit / (self.limit - 1)
+            if self.gains[self.limit] < WORTH:
+                self.limit -= 1
+                return self._settle()
+        if self.limit == self.most:
+            return self._settle()
+        self.limit += 1
+        return ""
+
+    def _settle(self) -> str:
+        self.settled = True
+        told = [f"{gain:.2f} times with {count}" for count, gain in sorted(self.gains.items())]
+        reason = f"; images a second, by one trial more: {', '.join(told)}" if told else ""
+        return f"--gpus auto has settled on trials on the GPU: {self.limit}{reason}"
+
+    def _kind(self, job: Job) -> Alike:
+        if job.key not in self._kinds:
+            self._kinds[job.key] = alike(flatten(job.trial))
+        return self._kinds[job.key]
 
 
 def images_a_step(job: Job) -> int:

@@ -19,7 +19,7 @@ from semisweep.store.checkpoint_file import Content
 CHECKPOINT_SECONDS = 600.0  # of training, which a kill may cost
 SHORT_SECONDS = 5.0  # what a last checkpoint would save; writing it may take as long
 CHEAP_SECONDS = 0.2  # training waits so long; what took no longer is written at each evaluation
-MOST_SHARE = 0.005  # of the time that writing others for evaluations may take
+MOST_SHARE = 0.02  # of the time that writing others for evaluations may take
 
 Write = Callable[[int, Content], None]
 
