@@ -152,3 +152,17 @@ def test_on_a_gpu_that_trials_share_one_begins_and_others_are_added() -> None:
     room.climb.limit = 3
     assert room.follow(view({"a": slot("node-0", job=False)})) == ""
     assert (room.trials, room.is_full(2), room.is_full(3)) == (3, False, True)
+
+
+def test_trials_that_share_a_gpu_must_fit_the_machines_too() -> None:
+    machines = Machines(2, 2)
+    room = room_on(machines, Resources(address="a:1"), slots=4, climbs=True)
+    assert room.climb is not None
+    room.climb.limit = 4
+    room.follow(view({}))
+    assert room.trials == 4
+
+    machines.lose(1)
+    room.follow(view({}))
+    assert room.trials == 2
+    assert room_on(machines, Resources(), slots=1, climbs=True).climb is None

@@ -38,7 +38,8 @@ class Room:
 
     def __init__(self, connection: Connection, names: int, *, ahead: bool = False) -> None:
         self.connection, self.names = connection, names
-        self.climb = Climb(most=connection.slots) if connection.climbs else None
+        climbs = connection.climbs and connection.slots > 1
+        self.climb = Climb(most=connection.slots) if climbs else None
         self.trials = self.climb.limit if self.climb else connection.slots
         self.ahead = int(ahead and not connection.resources.address)
 
@@ -56,13 +57,15 @@ class Room:
         `view`: what the dispatcher says. At least one trial is always out: it waits for a machine,
         or makes the cluster start one. Returns what was decided of trials that share a GPU.
         """
+        fit = self.connection.slots
         if self.connection.resources.address:
             self._follow_machines(view.slots)
+            fit = self.trials
         if self.climb is None:
             return ""
         jobs = {own.job.key: own.job for own in view.slots.values() if own.job is not None}
         said = self.climb.observe(time.monotonic(), jobs, view.running)
-        self.trials = self.climb.limit
+        self.trials = min(self.climb.limit, fit)
         return said
 
     def _follow_machines(self, slots: Mapping[str, SlotState]) -> None:
