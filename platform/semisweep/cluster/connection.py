@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from semisweep.cluster import address as addresses
@@ -163,7 +164,7 @@ class Connection:
         ours = [head_watch.own("gcs_server", head), head_watch.own("raylet", raylet)]
         return HeadWatch(
             theirs if self._address else ours,
-            end=head_watch.end_quietly if self._address else _end_all,
+            end=head_watch.end_quietly if self._address else partial(_end_all, _below()),
             is_here=lambda: here() is not None,
             is_interrupted=self._signals.has_come,
         )
@@ -244,15 +245,25 @@ def _set_mode(mode: str | None) -> None:
     ray_internals.read_settings_again()
 
 
-def _end_all(code: int) -> None:
-    """End this process and those below: of a cluster of our own, some wait for others in vain."""
+def _end_all(started: Sequence[Any], code: int) -> None:
+    """End this process and those below: of a cluster of our own, some wait for others in vain.
+
+    Of the `started` some may be below no longer: a raylet's agents outlive it for up to minutes.
+    """
     import psutil  # type: ignore[import-untyped]  # Ray brings it
 
     head_watch.silence()
-    for process in psutil.Process().children(recursive=True):
+    for process in {*started, *_below()}:
         with suppress(psutil.Error):
-            process.kill()
+            process.kill()  # which is not done to another one with its number
     os._exit(code)
+
+
+def _below() -> list[Any]:
+    """Return the processes below this one."""
+    import psutil
+
+    return list(psutil.Process().children(recursive=True))
 
 
 def _import_heavy() -> None:
