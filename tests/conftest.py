@@ -20,11 +20,12 @@ pytest.register_assert_rewrite("semisweep.testing", "semisweep.training.method_f
 
 
 @pytest.fixture(autouse=True, scope="session")
-def clean_environment() -> Iterator[None]:
-    """Hide the user's SEMISWEEP_* variables, from the fixtures of whole modules too."""
+def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hide the user's SEMISWEEP_* variables and cache, from the fixtures of whole modules too."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("SEMISWEEP_")]:
             patch.delenv(name)
+        patch.setenv("SEMISWEEP_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 
-from semisweep.core.config import digest, replace, settings
-from semisweep.core.errors import ConfigError, DataError, unknown
-from semisweep.data.check import check
+from semisweep.checks.data_preparation import is_to_be_made, prepare_data
+from semisweep.core.config import replace, settings
+from semisweep.core.errors import ConfigError, unknown
 from semisweep.data.registry import open_dataset
-from semisweep.data.shapes import make
-from semisweep.store.files import replacing
-from semisweep.store.store import Store, locate
+from semisweep.store.store import Store
 from semisweep.study.catalogue import check_study_name
 from semisweep.study.declaration import Search, Study
 from semisweep.study.request import Request, Roots
@@ -32,8 +29,8 @@ def check_place(name: str, request: Request) -> None:
     check_roots(request.roots)
 
 
-def check_study(study: Study | Search, request: Request) -> Splits:
-    """Refuse all that a study cannot run with; return the splits of its images.
+def check_study(study: Study | Search, request: Request, splits: Splits | None = None) -> Splits:
+    """Refuse all that a study cannot run with; return the splits of its images, given or new.
 
     Fields, values, networks and workers come first, which need no look at the images.
     """
@@ -45,14 +42,19 @@ def check_study(study: Study | Search, request: Request) -> Splits:
         from semisweep.study.smoke import shortened
 
         trials = [shortened(trial) for trial in trials]
+    splits = Splits(request.roots, trial_names(request.store)) if splits is None else splits
     if not trials:
-        return Splits(request.roots)  # a table that is computed needs no images
+        return splits  # a table that is computed needs no images
     check_networks(trials)
     check_workers(trials, request.resources.workers)
-    prepare_data((trial.data.name for trial in trials), request)
-    splits = Splits(request.roots)
+    prepare_data((trial.data for trial in trials), splits, verify=request.verify_data)
     check_batches(trials, splits)
     return splits
+
+
+def trial_names(store: str) -> list[str]:
+    """Return the names of a store's trials; none where there is no store yet."""
+    return Store.open(store).keys() if Store.exists(store) else []
 
 
 def check_roots(roots: Roots) -> None:
@@ -84,8 +86,18 @@ def check_mode(study: Study | Search, request: Request) -> None:
                 f"a race is one of a table's rows, got study={study.name!r}, which is a search; "
                 "a search stops trials where it declares halving"
             )
+        if request.retrain:
+            raise ConfigError(
+                f"rows are trained anew, got study={study.name!r}, which is a search; "
+                "a higher version of its method trains all anew"
+            )
         check_search(study, request)
         return
+    if request.retrain and request.race:
+        raise ConfigError(
+            f"rows are trained anew before they race, got retrain={request.retrain[0]!r}, "
+            "race=True; give --race without --retrain afterwards"
+        )
     asked = {
         "--trials": request.trials,
         "--deterministic": request.deterministic,
@@ -180,43 +192,3 @@ def check_networks(trials: Iterable[Trial]) -> None:
         found |= dict.fromkeys(value for value in values if isinstance(value, NetworkConfig))
     for network in found:
         network.check()
-
-
-def prepare_data(names: Iterable[str], request: Request) -> None:
-    """Make the embedded data set if it is wanted and not there; refuse data sets with faults.
-
-    A data set found whole is remembered beside the store's trials, where there is a store, by its
-    files' sizes and times.
-    """
-    for name in dict.fromkeys(names):
-        root = request.roots.of(name)
-        if is_to_be_made(name, root):
-            make(root)
-        dataset = open_dataset(name, root)
-        stamp = stamp_of(root)
-        seen = locate(request.store) / "checked" / f"{name}-{stamp}.json"
-        if seen.is_file():
-            continue
-        problems = check(dataset)
-        if problems:
-            more = f" (and {len(problems) - 1} more: semisweep data check)" if problems[1:] else ""
-            raise DataError(problems[0] + more)
-        if Store.exists(request.store):
-            with replacing(seen) as file:
-                file.write(b"{}\n")
-
-
-def is_to_be_made(dataset: str, root: Path) -> bool:
-    """Return whether a data set is the embedded one and not there yet."""
-    return dataset == "shapes" and not root.exists()
-
-
-def stamp_of(root: Path) -> str:
-    """Return a digest of names, sizes and times of all files below a folder."""
-    files = sorted(path for path in root.rglob("*") if path.is_file())
-    return digest(
-        [
-            [str(path.relative_to(root)), path.stat().st_size, path.stat().st_mtime_ns]
-            for path in files
-        ]
-    )

@@ -19,6 +19,7 @@ from semisweep.cli.options import (
     keep_option,
     make_request,
     shared,
+    verify_data_option,
 )
 from semisweep.cli.report import export_tensorboard, report
 from semisweep.cli.search import export_optuna, run_modes
@@ -106,6 +107,13 @@ for command in (*ASKING, compact, data, evaluate, gc, import_numbers, predict, w
 )
 @click.option("--retry-failed", is_flag=True, help="Run failed trials again.")
 @keep_option
+@verify_data_option
+@click.option(
+    "--retrain",
+    multiple=True,
+    metavar="ROW",
+    help="Train the trials of ROW anew though they have results, which are kept.",
+)
 @run_modes
 @click.option(
     "--check/--no-check",
@@ -160,6 +168,7 @@ def _show(study: str, request: Request, store: Store) -> int:
 @click.option("--workers", type=click.IntRange(1), default=1, help="Ray Train workers a trial.")
 @gpus_option
 @keep_option
+@verify_data_option
 @click.option("--retry-failed", is_flag=True, help="Failed trials would run again.")
 @click.option("--probe", is_flag=True, help="Time a few steps here of what has no history.")
 def plan(studies: Sequence[str], probe: bool, **options: Any) -> None:

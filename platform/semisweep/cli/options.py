@@ -101,6 +101,13 @@ keep_option = click.option(
 )
 
 
+verify_data_option = click.option(
+    "--verify-data",
+    is_flag=True,
+    help="Read every image and mask again, not only those that are new by size and time of change.",
+)
+
+
 def shared(command: Command) -> Command:
     """Add the options that say which trials are meant and where they live."""
     for option in (
@@ -149,6 +156,8 @@ def make_request(
     top_up: bool = False,
     looks: int | None = None,
     keep: str = "auto",
+    verify_data: bool = False,
+    retrain: Sequence[str] = (),
     **resources: Any,
 ) -> Request:
     """Return what the options of a command ask for; raise `StoreError`, `ConfigError`."""
@@ -179,4 +188,6 @@ def make_request(
         top_up=top_up,
         looks=looks,
         keep=keep,
+        verify_data=verify_data,
+        retrain=tuple(retrain),
     )

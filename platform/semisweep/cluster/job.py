@@ -36,7 +36,9 @@ class Job:
     trial: Mapping[str, object]  # Trial.encoded()
     store: str
     data_root: str  # on the driver's machine; `semisweep.cluster.machine_data` knows that of others
-    data_digest: str = ""  # of the images there, where other machines are to have the same
+    seen: str = ""  # fingerprint of the data that the trial is to see; nothing where not known
+    test: str = ""  # and of those that it is tested on
+    scored_from: str = ""  # a trial that has its weights, and was tested on other images
     device: str = "cpu"
     threads: int = 1
     data_workers: int = 0  # processes that make its batches

@@ -11,14 +11,19 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from semisweep.cluster.job import Job
 from semisweep.cluster.nodes import living_nodes
+from semisweep.core.config import digest
 from semisweep.core.errors import DataError
 from semisweep.data.base import DataSet
+from semisweep.data.fingerprint import fingerprint
+from semisweep.data.splits import Split
+from semisweep.store.trial_name import TrialName
 from semisweep.study.request import Request
+from semisweep.training.trial import Trial, sees_unlabelled, trial_key
 
 NODE_DATA = "SEMISWEEP_NODE_DATA"
 
@@ -29,24 +34,23 @@ def machine_root(name: str, root: str) -> Path:
     return Path(own).absolute() / name if own else Path(root)
 
 
-def known_digest(name: str, request: Request) -> str:
-    """Return the digest of the driver's images, or nothing where no other machine takes part."""
-    if not request.resources.address:
-        return ""
-    return _digest(name, str(request.roots.of(name)))
+def check_same(trial: Trial, dataset: DataSet, split: Split, job: Job) -> None:
+    """Raise `DataError` naming this machine unless its images are those the job was planned with.
 
-
-def check_same(dataset: DataSet, digest: str) -> None:
-    """Raise `DataError` naming this machine unless its images have the digest, where one is given.
-
-    Images are read once a process and data set.
+    Files that were read before are looked at for changes alone.
     """
-    found = _digest(dataset.name, str(dataset.root)) if digest else digest
-    if found != digest:
+    key = trial_key(trial, split)
+    wrong = key != TrialName.parse(job.key).key
+    got = f"lists with digest {split.labelled_digest}"
+    if not wrong and job.seen:
+        found = fingerprint(dataset, split, uses_unlabelled=sees_unlabelled(trial))
+        wrong = (found.seen, found.test) != (job.seen, job.test)
+        got = f"content={found.seen}{found.test and '/'}{found.test}"
+    if wrong:
         raise DataError(
-            f"a machine must have the driver's images of {dataset.name!r}, "
-            f"got digest={found} instead of {digest}, machine={machine_name()}, "
-            f"root={dataset.root}; copy the same data set there"
+            f"the images of {dataset.name!r} at {dataset.root} must be those the sweep was "
+            f"planned with, got {got}, machine={machine_name()}; copy the same data set there, or "
+            "run the same command again where it has changed meanwhile"
         )
 
 
@@ -54,14 +58,15 @@ def check_machines(ray: ModuleType, name: str, request: Request) -> None:
     """Raise `DataError` naming the machines of a cluster whose images are not the driver's."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    digest, root = known_digest(name, request), str(request.roots.of(name))
+    root = str(request.roots.of(name))
+    wanted = _digest(name, root)
     remote = ray.remote(_problem)
     asked = []
     for node in living_nodes(ray):
         if node.trains:
             there = NodeAffinitySchedulingStrategy(node.name, soft=True)
             options = {"num_cpus": 0, "scheduling_strategy": there}
-            asked.append(remote.options(**options).remote(name, root, digest))
+            asked.append(remote.options(**options).remote(name, root, wanted))
     problems = [problem for problem in ray.get(asked) if problem]
     if problems:
         raise DataError("; ".join(dict.fromkeys(problems)))
@@ -75,20 +80,25 @@ def machine_name() -> str:
     return f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"
 
 
-def _problem(name: str, root: str, digest: str) -> str:
-    from semisweep.data.registry import open_dataset
-
+def _problem(name: str, root: str, wanted: str) -> str:
+    here = machine_root(name, root)
     try:
-        check_same(open_dataset(name, machine_root(name, root)), digest)
+        found = _digest(name, str(here))
     except DataError as error:
         text = str(error)
         return text if "machine=" in text else f"{text}, machine={machine_name()}"
-    return ""
+    if found == wanted:
+        return ""
+    return (
+        f"a machine must have the driver's images of {name!r}, got digest={found} instead of "
+        f"{wanted}, machine={machine_name()}, root={here}; copy the same data set there"
+    )
 
 
-@cache
 def _digest(name: str, root: str) -> str:
     from semisweep.data.check import content_digest
     from semisweep.data.registry import open_dataset
 
-    return content_digest(open_dataset(name, Path(root)))
+    dataset = open_dataset(name, Path(root))
+    made_by = dataset.generator()  # the bytes of its files differ between libraries
+    return digest(made_by) if made_by else content_digest(dataset)

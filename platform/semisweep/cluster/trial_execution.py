@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from semisweep.cluster.job import Job, Outcome, Status
-from semisweep.cluster.machine_data import check_same, machine_name, machine_root
+from semisweep.cluster.machine_data import check_same, machine_root
 from semisweep.core.config import flatten
 from semisweep.core.device import peak_memory, peak_reserved
-from semisweep.core.errors import DataError, LeaseError, SemisweepError, StoreError
+from semisweep.core.errors import LeaseError, SemisweepError, StoreError
 from semisweep.core.fault_injection import point
 from semisweep.core.provenance import machine, provenance
 from semisweep.data.base import DataSet
 from semisweep.data.registry import open_dataset
 from semisweep.data.splits import Split, make_split
+from semisweep.evaluation.scored_again import kept_of, scored, take_over
 from semisweep.search.halving import Rungs, listener
 from semisweep.store import stopped_trial
 from semisweep.store.store import Store
@@ -41,7 +42,7 @@ from semisweep.training.trainer import (
     TrainingState,
     fit,
 )
-from semisweep.training.trial import Trial, decode_trial, trial_identity, trial_key
+from semisweep.training.trial import Trial, decode_trial, trial_identity
 
 LEDGER = "SEMISWEEP_LEDGER"
 BUSY = "another process trains it"
@@ -182,12 +183,14 @@ class _Execution:
         """Train from the newest checkpoint on; return the trial's row, and where it was stopped."""
         job, trial = self.job, decode_trial(self.job.trial)
         point("data", self.rank)
-        dataset = _dataset(trial.data.name, str(machine_root(trial.data.name, job.data_root)))
-        check_same(dataset, job.data_digest)
+        here = str(machine_root(trial.data.name, job.data_root))
+        dataset = _dataset(trial.data.name, here, job.seen, job.test)
         split = make_split(dataset, trial.data)
-        _check_key(job, trial, dataset, split)
+        check_same(trial, dataset, split, job)
         if self.first:
             self.folder.describe(_description(trial, split, job.key))
+        if job.scored_from and (row := self._scored_again(trial, dataset)) is not None:
+            return row, None
         point("network", self.rank)
         training = Training(
             trial, dataset, split, job.device, job.data_workers, compiled=job.compiled
@@ -213,6 +216,22 @@ class _Execution:
             "run.final_attempt_seconds": time.time() - started,
         }
         return row, training.step if training.step < training.total_steps else None
+
+    def _scored_again(self, trial: Trial, dataset: DataSet) -> dict[str, object] | None:
+        """Return the row of a trial whose weights another one has; None where they are gone."""
+        job, source = self.job, self.store.trial(self.job.scored_from)
+        started = time.time()
+        kept = self._share(lambda: kept_of(source, job.read_weights))
+        if kept is None:
+            return None
+        row, confusions = scored(kept, trial, dataset, job.device)
+        if self.first:
+            take_over(source, self.folder, kept)
+            for name, counts in confusions.items():
+                self.folder.write_confusion(name, counts)
+        now = time.time()
+        times = {"run.finished_at": now, "run.final_attempt_seconds": now - started}
+        return row | times | {"data.test_digest": job.test, "run.attempts": self.attempt}
 
     def _resume(self, training: Training) -> None:
         checkpoint = self._share(self.folder.read_checkpoint)
@@ -243,24 +262,17 @@ class _Execution:
         return rungs is not None and any(map(rungs.judge, self.folder.evaluations()))
 
 
-def _check_key(job: Job, trial: Trial, dataset: DataSet, split: Split) -> None:
-    if trial_key(trial, split) != job.key:
-        raise DataError(
-            f"the images of {dataset.name!r} at {dataset.root} must be those the sweep was "
-            f"planned with, got lists with digest {split.labelled_digest}, "
-            f"machine={machine_name()}; "
-            "copy the same data set there"
-        )
-
-
 def is_unwritable(error: Exception) -> bool:
     """Return whether the store's disk refuses: no fault of a trial, which can go on another day."""
     return isinstance(error, StoreError) and isinstance(error.__cause__, OSError)
 
 
 @lru_cache(maxsize=2)
-def _dataset(name: str, root: str) -> DataSet:
-    """Return a data set, the same for trials that follow each other: it knows what it has read."""
+def _dataset(name: str, root: str, seen: str, test: str) -> DataSet:
+    """Return a data set, the same for trials that follow each other: it knows what it has read.
+
+    What it has decoded is of the fingerprint that its files had.
+    """
     return open_dataset(name, Path(root))
 
 
@@ -294,6 +306,8 @@ def _row(
     row |= {
         "data.labelled_digest": split.labelled_digest,
         "data.unlabelled_digest": split.unlabelled_digest,
+        "data.seen_digest": job.seen,
+        "data.test_digest": job.test,
         "total_steps": training.total_steps,
         "parameters": sum(item.numel() for item in training.method.parameters()),
         "run.workers": training.world,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from semisweep.core.errors import DataError, unknown
@@ -30,9 +28,6 @@ Palette = tuple[tuple[int, int, int], ...]
 PARTS = ("train", "val", "test")
 CACHE_BYTES = 256 * 2**20
 
-# A class that fills less of an image than this is a sliver there, and does not count as present.
-PRESENT_FRACTION = 0.005
-
 
 class DataSet(ABC):
     """Images and masks on disk. A subclass says where the files are; reading and checks are here.
@@ -43,6 +38,8 @@ class DataSet(ABC):
 
     # Pairs of parts that are meant to be the same images; all others must not share any.
     same_parts: frozenset[tuple[str, str]] = frozenset()
+    # Whether no two files may hold equal images.
+    unique_images = False
 
     def __init__(self, name: str, root: Path, classes: tuple[str, ...], palette: Palette) -> None:
         self.name = name
@@ -74,6 +71,14 @@ class DataSet(ABC):
     def description_files(self) -> tuple[Path, ...]:
         """Return the files, besides lists, images and masks, that say what the images mean."""
         return ()
+
+    def meaning(self) -> dict[str, object]:
+        """Return what the values in masks mean, as JSON has it."""
+        return {"classes": list(self.classes)}
+
+    def generator(self) -> str:
+        """Return what makes all files of a generated data set; nothing for photographs."""
+        return ""
 
     def counts(self) -> dict[str, int]:
         """Return how many images the parts of the published data set have, where it has one."""
@@ -132,10 +137,33 @@ class DataSet(ABC):
         held = self._cache.get(("mask", image_id))
         if held is not None:
             return np.array(held)
-        pixels = self._read_mask(image_id)
-        self._check_size(image_id, pixels)
+        image = self._cache.get(("image", image_id))
+        pixels = self.read_mask_uncached(image_id, None if image is None else decoded_size(image))
         self._cache.put(("mask", image_id), pixels)
         return pixels.copy()
+
+    def read_uncached(self, image_id: str) -> Decoded:
+        """Return what `decoded` does, read from its file and kept nowhere."""
+        return self._read_picture(image_id)
+
+    def read_size(self, image_id: str) -> tuple[int, int]:
+        """Return height and width of an image from the header of its file; raise `DataError`."""
+        return self._read_size(image_id)
+
+    def read_mask_uncached(self, image_id: str, size: tuple[int, int] | None = None) -> Pixels:
+        """Return what `mask` does, read from its file and kept nowhere.
+
+        `size` is that of its image, read from the header where it is not known.
+        """
+        mask = self._read_mask(image_id)
+        height, width = self._read_size(image_id) if size is None else size
+        if mask.shape != (height, width):
+            raise DataError(
+                f"an image and its mask must have one size, got image {width}x{height}, "
+                f"mask {mask.shape[1]}x{mask.shape[0]}, file={self.mask_file(image_id)}; "
+                "restore the mask made for this image"
+            )
+        return mask
 
     def _read_picture(self, image_id: str) -> Image.Image:
         return read_picture(self.image_file(image_id))
@@ -145,32 +173,3 @@ class DataSet(ABC):
 
     def _read_mask(self, image_id: str) -> Pixels:
         return read_mask(self.mask_file(image_id), len(self.classes), self.palette)
-
-    def _check_size(self, image_id: str, mask: Pixels) -> None:
-        held = self._cache.get(("image", image_id))
-        if held is None:
-            height, width = self._read_size(image_id)
-        else:
-            height, width = decoded_size(held)
-        if mask.shape != (height, width):
-            raise DataError(
-                f"an image and its mask must have one size, got image {width}x{height}, "
-                f"mask {mask.shape[1]}x{mask.shape[0]}, file={self.mask_file(image_id)}; "
-                "restore the mask made for this image"
-            )
-
-    @cached_property
-    def train_presence(self) -> dict[str, npt.NDArray[np.bool_]]:
-        """Return which classes [C] each training image shows; reads every training mask, once.
-
-        An image that is meant to have no mask shows none.
-        """
-        presence = {}
-        for image_id in sorted(self.part("train")):
-            if not self.has_mask(image_id):
-                presence[image_id] = np.zeros(len(self.classes), dtype=np.bool_)
-                continue
-            mask = self.mask(image_id)
-            pixels = np.bincount(mask.ravel(), minlength=256)[: len(self.classes)]
-            presence[image_id] = pixels >= PRESENT_FRACTION * mask.size
-        return presence

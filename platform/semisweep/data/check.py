@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from semisweep.core.errors import DataError
 from semisweep.data.base import DataSet
-from semisweep.data.reading import Pixels, duplicates
-
-ListProgress = Callable[[int, int], None]
+from semisweep.data.content import (
+    Content,
+    ImageContent,
+    ListProgress,
+    content_of,
+    listed_images,
+    whole_contents,
+)
+from semisweep.data.reading import duplicates
 
 
 @dataclass
@@ -31,26 +35,53 @@ class Inspection:
 def check(dataset: DataSet, progress: ListProgress | None = None) -> list[str]:
     """Return what is wrong with a data set, one line a problem; empty where nothing is.
 
-    Every image and mask of every part is decoded; `progress` is told images done and in all.
+    Every image and mask of every part that was not decoded before, or has changed, is decoded;
+    `progress` is told images done and in all.
     """
     return inspect(dataset, progress).problems
 
 
-def inspect(dataset: DataSet, progress: ListProgress | None = None) -> Inspection:
-    """Return problems and notes of a data set; every image and mask is decoded, as in `check`."""
+def inspect(
+    dataset: DataSet, progress: ListProgress | None = None, *, content: Content | None = None
+) -> Inspection:
+    """Return problems and notes of a data set, as `check` does; `content` knows its files."""
+    lists, problems = read_lists(dataset)
+    ids = sorted({image_id for listed in lists.values() for image_id in listed})
+    found = (content or content_of(dataset)).of(ids, progress)
+    problems += [problem for image in found.values() for problem in image.problems]
+    if dataset.unique_images:
+        problems += _equal_images(dataset, found)
+    return Inspection(list(dict.fromkeys(problems)), list(_notes(dataset, found)))
+
+
+def read_lists(dataset: DataSet) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """Return the image ids of each part, and what is wrong with the lists and the layout."""
     lists, problems = _read_lists(dataset)
     problems.extend(_list_problems(lists, dataset.same_parts))
     try:
         problems.extend(dataset.layout_problems())
     except DataError as error:
         problems.append(str(error))
-    ids = sorted({image_id for listed in lists.values() for image_id in listed})
-    seen = _Seen(np.zeros(len(dataset.classes), dtype=np.int64))
-    for done, image_id in enumerate(ids, start=1):
-        problems += _file_problems(dataset, image_id, seen)
-        if progress is not None:
-            progress(done, len(ids))
-    return Inspection(list(dict.fromkeys(problems)), list(seen.notes(dataset)))
+    return lists, problems
+
+
+def header_problems(dataset: DataSet, ids: Iterable[str]) -> list[str]:
+    """Return what is wrong by the headers of files alone, which are read in seconds."""
+    with ThreadPoolExecutor() as pool:
+        return [problem for problem in pool.map(lambda own: _header(dataset, own), ids) if problem]
+
+
+def _header(dataset: DataSet, image_id: str) -> str:
+    try:
+        dataset.read_size(image_id)
+    except DataError as error:
+        return str(error)
+    if dataset.has_mask(image_id) and not dataset.mask_file(image_id).exists():
+        try:
+            dataset.read_mask_uncached(image_id)
+        except DataError as error:
+            return str(error)
+    return ""
 
 
 def count_problems(dataset: DataSet) -> list[str]:
@@ -67,35 +98,31 @@ def count_problems(dataset: DataSet) -> list[str]:
     return found
 
 
-@dataclass
-class _Seen:
-    """What the readable files of a data set hold."""
+def _notes(dataset: DataSet, found: Mapping[str, ImageContent]) -> Iterator[str]:
+    """Yield a line for sizes, classes that no mask shows, and images without a mask."""
+    sizes = {content.size for content in found.values() if any(content.size)}
+    if sizes:
+        smallest, largest = (f(sizes, key=math.prod) for f in (min, max))
+        both = dict.fromkeys(f"{width}x{height}" for height, width in (smallest, largest))
+        yield f"sizes: {' to '.join(both)} pixels"
+    shown = {index for content in found.values() for index in content.shown}
+    absent = [name for index, name in enumerate(dataset.classes) if index not in shown]
+    if absent:
+        count = len(dataset.classes)
+        yield f"no mask shows {len(absent)} of {count} classes: {', '.join(absent)}"
+    unlabelled = sum(not dataset.has_mask(image_id) for image_id in found)
+    if unlabelled:
+        yield f"without a mask, so never labelled: {unlabelled} images"
 
-    masks: npt.NDArray[np.int64]  # [C], the number of masks that show each class
-    sizes: set[tuple[int, ...]] = field(default_factory=set)
-    unlabelled: int = 0
 
-    def add(self, pixels: Pixels) -> None:
-        """Count an image [H, W, 3] or a mask [H, W]."""
-        if pixels.ndim == 3:
-            self.sizes.add(pixels.shape[:2])
-        else:
-            classes = len(self.masks)
-            self.masks += np.bincount(pixels.ravel(), minlength=256)[:classes] > 0
-
-    def notes(self, dataset: DataSet) -> Iterator[str]:
-        """Yield a line for sizes, classes that no mask shows, and images without a mask."""
-        if self.sizes:
-            smallest, largest = (f(self.sizes, key=math.prod) for f in (min, max))
-            both = dict.fromkeys(f"{width}x{height}" for height, width in (smallest, largest))
-            yield f"sizes: {' to '.join(both)} pixels"
-        absent = [
-            name for name, count in zip(dataset.classes, self.masks, strict=True) if not count
-        ]
-        if absent:
-            yield f"no mask shows {len(absent)} of {len(self.masks)} classes: {', '.join(absent)}"
-        if self.unlabelled:
-            yield f"without a mask, so never labelled: {self.unlabelled} images"
+def _equal_images(dataset: DataSet, found: Mapping[str, ImageContent]) -> Iterator[str]:
+    """Yield a line for each file that holds an image which another file holds."""
+    first: dict[str, Path] = {}
+    for image_id, content in found.items():
+        path = dataset.image_file(image_id)
+        other = first.setdefault(content.image, path) if content.image else path
+        if other != path:
+            yield f"an image must be there once, got file={path}, equal to {other}; remove one"
 
 
 def _read_lists(dataset: DataSet) -> tuple[dict[str, tuple[str, ...]], list[str]]:
@@ -126,45 +153,33 @@ def _list_problems(
             )
 
 
-def _file_problems(dataset: DataSet, image_id: str, seen: _Seen) -> list[str]:
-    problems: dict[str, None] = {}  # a broken image is also met on the way to its mask: say it once
-    readers = [dataset.image]
-    if dataset.has_mask(image_id):
-        readers.append(dataset.mask)
-    else:
-        seen.unlabelled += 1
-    for read in readers:
-        try:
-            seen.add(read(image_id))
-        except DataError as error:
-            problems[str(error)] = None
-    return list(problems)
-
-
 def content_digest(dataset: DataSet) -> str:
     """Return 20 hexadecimal digits of the SHA-256 of all lists, images, masks and descriptions.
 
     Covers the files' paths relative to the root, in sorted order, and their bytes. A part that is
     a folder rather than a list is covered by the paths of its files.
     """
-    files = {dataset.list_file(part) for part in dataset.parts}
-    files = {path for path in files if not path.is_dir()}
-    files |= set(dataset.description_files())
-    for image_id in {image_id for part in dataset.parts for image_id in dataset.part(part)}:
-        files.add(dataset.image_file(image_id))
-        if dataset.has_mask(image_id):
-            files.add(dataset.mask_file(image_id))
+    lists = {dataset.list_file(part) for part in dataset.parts}
+    described = {path for path in lists if not path.is_dir()} | set(dataset.description_files())
+    digests = {path: _file_digest(path) for path in described}
+    for image_id, content in whole_contents(dataset, listed_images(dataset)).items():
+        digests[dataset.image_file(image_id)] = content.image
+        if content.mask:
+            digests[dataset.mask_file(image_id)] = content.mask
     total = hashlib.sha256()
-    for name, path in sorted((_name(path, dataset.root), path) for path in files):
-        try:
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise DataError(
-                f"every listed file must be readable, got file={path} ({error.strerror})"
-            ) from None
-        total.update(f"{name}\n{content}\n".encode())
+    for name, content_of_file in sorted((_name(p, dataset.root), d) for p, d in digests.items()):
+        total.update(f"{name}\n{content_of_file}\n".encode())
     return total.hexdigest()[:20]
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(
+            f"every listed file must be readable, got file={path} ({error.strerror})"
+        ) from None
 
 
 def _name(path: Path, root: Path) -> str:

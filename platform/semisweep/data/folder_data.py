@@ -22,7 +22,6 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -102,6 +101,8 @@ class Manifest:
 class FolderData(DataSet):
     """The data set that a manifest describes; raises `DataError` where it is wrong."""
 
+    unique_images = True
+
     def __init__(self, name: str, root: Path) -> None:
         self.manifest = read_manifest(Path(root) / MANIFEST)
         classes = self.manifest.classes
@@ -124,6 +125,11 @@ class FolderData(DataSet):
     def description_files(self) -> tuple[Path, ...]:
         """Return the manifest, which says what the values of masks mean."""
         return (self.root / MANIFEST,)
+
+    def meaning(self) -> dict[str, object]:
+        """Return the classes, and what masks hold for each of them and for what is ignored."""
+        own = self.manifest
+        return super().meaning() | {"values": list(own.class_values), "ignore": own.ignore}
 
     def list_file(self, part: str) -> Path:
         """Return the list of a part, or its folder of images."""
@@ -166,7 +172,7 @@ class FolderData(DataSet):
         return self._masks(part).get(name, missing)
 
     def layout_problems(self) -> Iterator[str]:
-        """Yield a line for masks of no image, and for equal images in two parts or files."""
+        """Yield a line for masks of no image."""
         for part in self.parts:
             images = self._images(self._folders(part).images)
             for name, path in sorted(self._masks(part).items()):
@@ -175,16 +181,6 @@ class FolderData(DataSet):
                         f"a mask must belong to an image named {name}, got file={path}; "
                         "restore the image or remove the mask"
                     )
-        first: dict[str, Path] = {}
-        for path in dict.fromkeys(self._every_image()):
-            content = sha256(path.read_bytes()).hexdigest()
-            other = first.setdefault(content, path)
-            if other != path:
-                yield f"an image must be there once, got file={path}, equal to {other}; remove one"
-
-    def _every_image(self) -> Iterator[Path]:
-        for part in self.parts:
-            yield from filter(Path.is_file, map(self.image_file, self.listed(part)))
 
     def _read_picture(self, image_id: str) -> Image.Image:
         path = self.image_file(image_id)

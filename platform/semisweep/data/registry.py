@@ -6,16 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from semisweep.core.errors import DataError, unknown
-from semisweep.data import shapes
 from semisweep.data.base import DataSet
 from semisweep.data.cityscapes import Cityscapes
 from semisweep.data.folder_data import MANIFEST, FolderData
 from semisweep.data.lucchi import Lucchi
 from semisweep.data.pascal_voc import PascalVoc
-from semisweep.data.voc_folder import VocFolder
+from semisweep.data.shapes import Shapes
 
 DATA_SETS: dict[str, Callable[[Path], DataSet]] = {
-    "shapes": lambda root: VocFolder("shapes", root, shapes.CLASSES, shapes.PALETTE),
+    "shapes": Shapes,
     "voc": PascalVoc,
     "cityscapes": Cityscapes,
     "lucchi": Lucchi,

@@ -21,7 +21,7 @@ from semisweep.core.errors import ConfigError, DataError
 from semisweep.data.base import PARTS
 from semisweep.data.reading import IGNORE, Pixels
 from semisweep.data.scene import KINDS, render
-from semisweep.data.voc_folder import IMAGES, LISTS, MASKS, voc_palette
+from semisweep.data.voc_folder import IMAGES, LISTS, MASKS, VocFolder, voc_palette
 
 GENERATOR_VERSION = 1
 
@@ -33,15 +33,30 @@ JPEG_QUALITY = 95
 SMALLEST_SIZE = 32  # below, textures and borders leave nothing to see
 
 Description = dict[str, int]
+STANDARD: Description = {"train": 512, "val": 96, "test": 192, "size": 64}
+
+
+class Shapes(VocFolder):
+    """The embedded data set; `root` is a folder that `make` has written."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__("shapes", root, CLASSES, PALETTE)
+
+    def generator(self) -> str:
+        """Return the parameters that it was made with; nothing where the folder has none."""
+        try:
+            return json.dumps(json.loads((self.root / DESCRIPTION).read_text()), sort_keys=True)
+        except (OSError, ValueError):
+            return ""
 
 
 def make(
     root: Path,
     seed: int = 0,
-    train: int = 512,
-    val: int = 96,
-    test: int = 192,
-    size: int = 64,
+    train: int = STANDARD["train"],
+    val: int = STANDARD["val"],
+    test: int = STANDARD["test"],
+    size: int = STANDARD["size"],
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -69,6 +84,12 @@ def make(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return root
+
+
+def is_standard(generator: str) -> bool:
+    """Return whether a generator's text is that of `make` without further arguments."""
+    found: Description = json.loads(generator)
+    return found == {"generator_version": GENERATOR_VERSION, "seed": found.get("seed"), **STANDARD}
 
 
 def pixel_digest(seed: int, indices: Iterable[int], size: int = 64) -> str:

@@ -23,6 +23,7 @@ from semisweep.core.config import Count, NonNegativeCount, config
 from semisweep.core.errors import ConfigError, DataError
 from semisweep.core.seeding import numbers
 from semisweep.data.base import DataSet
+from semisweep.data.content import train_presence
 from semisweep.data.known_splits import VOC_AUGMENTED, VOC_OWN
 from semisweep.data.reading import CITYSCAPES_SUFFIX, duplicates, read_list
 from semisweep.data.voc_folder import LISTS
@@ -43,6 +44,11 @@ class DataConfig:
     family: str = "stratified"
     labelled: Count | None = None  # None: every training image
     draw: NonNegativeCount = 0
+
+
+def is_stratified(data: DataConfig) -> bool:
+    """Return whether drawing a split takes what all training masks show."""
+    return data.labelled is not None and data.family.startswith("stratified")
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ def make_split(dataset: DataSet, data: DataConfig) -> Split:
         return _listed(dataset, data, train)
     generator = numbers("split", data.family, data.labelled, data.draw)
     order = [candidates[index] for index in generator.permutation(len(candidates))]
-    if data.family.startswith("stratified"):
+    if is_stratified(data):
         labelled = _stratified(dataset, order, data.labelled)
     else:
         labelled = order[: data.labelled]
@@ -146,7 +152,8 @@ def _stratified(dataset: DataSet, order: list[str], count: int) -> list[str]:
     Greedy: again and again the class seen least so far, the rarer in training first, gets the next
     image in the order that shows it.
     """
-    presence = np.stack([dataset.train_presence[image_id] for image_id in order])  # [N, C]
+    shown = train_presence(dataset)
+    presence = np.stack([shown[image_id] for image_id in order])  # [N, C]
     frequency = presence.sum(axis=0)
     free = np.ones(len(order), dtype=np.bool_)
     seen = np.zeros_like(frequency)

@@ -66,17 +66,24 @@ def rebuild(
     where not all of them were kept. Pretrained weights are not looked for: what counts of them
     would be replaced.
     """
+    data = file.read()
+    if data is None:
+        raise StoreError(f"weights must match their checksum, got path={file.path}")
+    return rebuilt(trial, classes, data, f"path={file.path}", device, whole=whole)
+
+
+def rebuilt(
+    trial: Trial, classes: int, data: bytes, source: str, device: str, *, whole: bool = False
+) -> Method:
+    """Return what `rebuild` does, of the bytes of weights; `source` tells errors where from."""
     import torch
 
     from semisweep.training.kept_state import load_kept
     from semisweep.training.precision import set_switches
     from semisweep.training.trainer import from_bytes
 
-    data = file.read()
-    if data is None:
-        raise StoreError(f"weights must match their checksum, got path={file.path}")
     method = untrained(trial, classes)
-    load_kept(method, from_bytes(data), f"path={file.path}", whole=whole)
+    load_kept(method, from_bytes(data), source, whole=whole)
     set_switches(trial.training.precision, device)
     method.to(device)
     method.to(memory_format=torch.channels_last)  # as in training, for the same rounding

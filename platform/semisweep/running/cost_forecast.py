@@ -24,6 +24,7 @@ from semisweep.store import files
 from semisweep.store.json_fields import Fields
 from semisweep.store.resolved_search import StudyOrSearch
 from semisweep.store.store import Store, locate
+from semisweep.store.trial_name import reasons
 from semisweep.study.plan import Plan, plan
 from semisweep.study.request import AUTO, Request
 
@@ -47,6 +48,7 @@ class Forecast:
     problems: tuple[str, ...]  # what would not fit
     device: str = "cpu"
     sizes: Sizes | None = None  # of what is to run
+    again: tuple[str, ...] = ()  # why trials run that were trained before
 
 
 def forecast(names: Sequence[str], request: Request, *, probing: bool = False) -> Forecast:
@@ -65,10 +67,10 @@ def forecast(names: Sequence[str], request: Request, *, probing: bool = False) -
     further: list[Trial] = []
     read: dict[str, set[str]] = {}
     read_further: list[Reads] = []
-    splits = Splits(request.roots)
+    splits = Splits(request.roots, store.keys() if store else ())
     for name in names:
         study = find_study(name)
-        splits = check_study(study, request)
+        check_study(study, request, splits)
         if isinstance(study, Search):
             stored = store.read_search(study.name, request.scale) if store else None
             tables += [stored] if stored else []
@@ -107,7 +109,14 @@ def forecast(names: Sequence[str], request: Request, *, probing: bool = False) -
         problems=tuple(problems(guess, request, device, sizes)),
         device=device,
         sizes=sizes,
+        again=tuple(again_lines(splits, state)),
     )
+
+
+def again_lines(splits: Splits, state: Plan) -> Iterator[str]:
+    """Yield why trials run though their key was trained before, and which results lack a reason."""
+    for why, count in reasons(splits.names, state.missing).items():
+        yield f"{count:8} of them {why}"
 
 
 def at_scale(names: Sequence[str], scale: str) -> list[str]:
@@ -229,6 +238,7 @@ def to_text(found: Forecast, names: Sequence[str], scale: str) -> str:
         f"finished {len(state.finished):6}",
         f"failed   {len(state.failed):6}",
         f"to run   {len(state.missing):6}",
+        *found.again,
     ]
     if found.suggested:
         lines.append(f"searches {found.suggested:6} more trials, chosen as they go")

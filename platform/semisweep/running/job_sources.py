@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from semisweep.cluster.job import Job, Outcome
-from semisweep.cluster.machine_data import known_digest
 from semisweep.cluster.progress import SweepProgress
+from semisweep.data.fingerprint import Fingerprint
 from semisweep.evaluation.pseudo_label_results import MEASURED, WEIGHTS
 from semisweep.evaluation.rescoring import NAMES
 from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.store import Store
+from semisweep.store.trial_name import TrialName
 from semisweep.study.request import Request
 from semisweep.study.resolve import Splits
 from semisweep.training.trial import Trial
@@ -43,13 +44,17 @@ def job_for(
     metrics: Iterable[str] = (),
 ) -> Job:
     """Return the job of a trial; `label` is its name for people, `metrics` what is read of it."""
-    reads = reads_of(metrics)
+    reads, data = reads_of(metrics), splits.fingerprint(trial)
+    if TrialName.parse(key).data != data.suffix:  # what an earlier version has begun to train on
+        data = Fingerprint("")
     return Job(
         key=key,
         trial=trial.encoded(),
         store=str(store.root),
         data_root=str(splits.roots.of(trial.data.name)),
-        data_digest=known_digest(trial.data.name, request),
+        seen=data.seen,
+        test=data.test,
+        scored_from=splits.same_weights(key, store),
         threads=request.resources.threads,
         label=label,
         keep=request.keep,

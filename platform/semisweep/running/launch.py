@@ -140,7 +140,7 @@ def is_plain(request: Request) -> bool:
     of_some_studies = (
         request.race or request.trials or request.deterministic or request.continue_stopped
     )
-    return not (request.roots.named or request.top_up or of_some_studies)
+    return not (request.roots.named or request.top_up or request.retrain or of_some_studies)
 
 
 def run_tables(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from semisweep.core.errors import ConfigError
+from semisweep.core.errors import ConfigError, unknown
 from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store
+from semisweep.store.trial_name import reasons
 from semisweep.study.catalogue import short
 from semisweep.study.declaration import Study
 from semisweep.study.plan import plan
 from semisweep.study.request import Request
-from semisweep.study.resolve import Splits, resolve
+from semisweep.study.resolve import Resolved, Splits, resolve
 from semisweep.tables.interim_analysis import InterimAnalysis, kept_look, look_again
 from semisweep.tables.rendering import tabulate
 from semisweep.training.trial import Trial
@@ -41,16 +42,18 @@ def prepare(study: Study, request: Request, splits: Splits, store: Store, say: S
     stored = store.read_table(study.name, request.stored_scale)
     look = chosen_look(stored, request, store)
     scale, changes = request.scale, request.changes
-    resolved = resolve(
-        study,
-        scale,
-        splits,
-        changes,
-        request.seeds,
-        units=look.units,
-        adapt=adapted(request),
-    )
+
+    def resolved_now() -> Resolved:
+        adapt = adapted(request)
+        return resolve(study, scale, splits, changes, request.seeds, units=look.units, adapt=adapt)
+
+    resolved = resolved_now()
+    if request.retrain:
+        retrain(resolved, request.retrain, splits, store)
+        resolved = resolved_now()
     state = plan([resolved.table], store)
+    for why, count in reasons(splits.names, state.missing).items():
+        say(f"note: {study.name}: {count} trials {why}")
     missing = state.missing + (state.failed if request.retry_failed else ())
     notes = checked_notes(study, request, splits, store, stored, say, needed=bool(missing))
     table = replace(
@@ -66,6 +69,18 @@ def prepare(study: Study, request: Request, splits: Splits, store: Store, say: S
         missing=missing,
         finished=state.finished,
     )
+
+
+def retrain(resolved: Resolved, rows: Sequence[str], splits: Splits, store: Store) -> None:
+    """Let the finished trials of some rows be trained anew; raise `ConfigError` for other names."""
+    known = {cell.row for cell in resolved.table.cells if cell.trials}
+    for row in rows:
+        if row not in known:
+            raise unknown(f"trained row of {resolved.table.name}", row, known)
+    cells = [cell for cell in resolved.table.cells if cell.row in rows]
+    for key in dict.fromkeys(key for cell in cells for key in cell.trials.values()):
+        if store.trial(key).finished:
+            splits.retrain(resolved.trials[key])
 
 
 def adapted(request: Request) -> Callable[[Trial], Trial] | None:
@@ -127,7 +142,14 @@ def checked_notes(
 
 def has_all_results(name: str, request: Request, store: Store) -> bool:
     """Return whether the store has all results of the study as it ran last; reads a few files."""
-    asks_more = request.retry_failed or request.continue_stopped or request.trials or request.race
+    asks_more = (
+        request.retrain
+        or request.verify_data
+        or request.retry_failed
+        or request.continue_stopped
+        or request.trials
+        or request.race
+    )
     if request.changes or request.seeds or request.top_up or asks_more:
         return False
     table = store.read_study(short(name), request.stored_scale)

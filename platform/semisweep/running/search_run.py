@@ -114,7 +114,7 @@ class Suggestions:
         confirm: Callable[[], None] = lambda: None,
     ) -> None:
         self.search, self.request, self.store, self.confirm = search, request, store, confirm
-        self.splits = Splits(request.roots)
+        self.splits = Splits(request.roots, store.keys())
         preset = preset_of(search, request.scale)
         fields = at_scale(search.set, request.scale, {})
         self.template = make_trial(preset, search.method, fields, request.changes)

@@ -14,21 +14,24 @@ replicate. Every scale has a preset: what is trained on what, for how long, and 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from semisweep.core.config import decode, replace
 from semisweep.core.errors import ConfigError, unknown
 from semisweep.data.base import DataSet
+from semisweep.data.fingerprint import Fingerprint, fingerprint
 from semisweep.data.registry import open_dataset
 from semisweep.data.splits import DataConfig, Split, make_split
 from semisweep.store.resolved_study import Label, Place, ResolvedCell, ResolvedStudy
+from semisweep.store.store import Store
+from semisweep.store.trial_name import TrialName, TrialNames
 from semisweep.study.declaration import Column, Row, Search, Study
 from semisweep.study.request import Roots
 from semisweep.study.scales import PROXY, SCALES, Fields, Preset, at_scale, has_scale, preset_at
 from semisweep.study.search_space import varied
-from semisweep.training.trial import Trial, method_path, trial_key
+from semisweep.training.trial import Trial, method_path, sees_unlabelled, trial_key
 
 if TYPE_CHECKING:
     from semisweep.training.method import Method
@@ -46,12 +49,18 @@ class Resolved:
 
 
 class Splits:
-    """The splits of the data sets on this machine, each made once."""
+    """The splits of the data sets on this machine, each made once, and the trials on them.
 
-    def __init__(self, roots: Roots) -> None:
+    `names` are those of a store's trials.
+    """
+
+    def __init__(self, roots: Roots, names: Iterable[str] = ()) -> None:
         self.roots = roots
+        self.names = TrialNames(names)
+        self.prepared: set[str] = set()  # data sets whose files were looked at
         self._datasets: dict[str, DataSet] = {}
         self._splits: dict[DataConfig, Split] = {}
+        self._fingerprints: dict[tuple[DataConfig, bool], Fingerprint] = {}
 
     def dataset(self, name: str) -> DataSet:
         """Return a data set."""
@@ -65,9 +74,40 @@ class Splits:
             self._splits[data] = make_split(self.dataset(data.name), data)
         return self._splits[data]
 
+    def fingerprint(self, trial: Trial) -> Fingerprint:
+        """Return which data a trial sees."""
+        uses_unlabelled = sees_unlabelled(trial)
+        place = (trial.data, uses_unlabelled)
+        if place not in self._fingerprints:
+            self._fingerprints[place] = fingerprint(
+                self.dataset(trial.data.name),
+                self.of(trial.data),
+                uses_unlabelled=uses_unlabelled,
+            )
+        return self._fingerprints[place]
+
     def key(self, trial: Trial) -> str:
-        """Return the key of a trial."""
-        return trial_key(trial, self.of(trial.data))
+        """Return the key of a trial, with what tells the data that it sees from earlier ones."""
+        key = trial_key(trial, self.of(trial.data))
+        return str(self.names.chosen(key, self.fingerprint(trial).suffix))
+
+    def retrain(self, trial: Trial) -> None:
+        """Let a trial that has a result be another one from now on, to be trained anew."""
+        key = trial_key(trial, self.of(trial.data))
+        own = TrialName(key, self.fingerprint(trial).suffix)
+        newest = self.names.chosen(key, own.data)
+        self.names.add(newest.next() if newest.data == own.data else own)
+
+    def same_weights(self, key: str, store: Store) -> str:
+        """Return the finished trial that has the weights of one that waits, tested on other images.
+
+        Nothing where there is none, or the trial has a checkpoint to go on from.
+        """
+        name = TrialName.parse(key)
+        others = [own for own in self.names.of_other_data(name) if own.seen == name.seen]
+        if not name.seen or not others or store.trial(key).attempts:
+            return ""
+        return next((str(own) for own in others if store.trial(str(own)).finished), "")
 
 
 def resolve(

@@ -103,6 +103,7 @@ def resolved_study(name: str, request: Request, store: Store | None) -> StudyOrS
         stored = store.read_study(short(name), request.stored_scale)
         if stored is not None and _answers(stored, request.changes):
             return stored
+    from semisweep.checks.data_preparation import prepare_data
     from semisweep.checks.validation import sample_trials
     from semisweep.study.catalogue import find_study
     from semisweep.study.declaration import Search
@@ -119,9 +120,11 @@ def resolved_study(name: str, request: Request, store: Store | None) -> StudyOrS
             direction=study.direction,
             scale=request.scale,
         )
-    wanted = {trial.data.name for trial in sample_trials(study, request)}
-    here = all(request.roots.of(name).exists() for name in wanted)
-    splits = Splits(request.roots) if here else None
+    splits = None
+    wanted = [trial.data for trial in sample_trials(study, request)]
+    if store is not None and all(request.roots.of(data.name).exists() for data in wanted):
+        splits = Splits(request.roots, store.keys())
+        prepare_data(wanted, splits)
     return resolve(study, request.scale, splits, request.changes, request.seeds).table
 
 

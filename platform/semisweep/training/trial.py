@@ -195,6 +195,11 @@ def _owner(method: type[Method]) -> str:
     return method_path(found) if isinstance(found, type) else method_path(method)
 
 
+def sees_unlabelled(trial: Trial) -> bool:
+    """Return whether unlabelled images can change the weights of a trial."""
+    return method_class(trial.method).same_as(trial.config)[0].uses_unlabelled
+
+
 def trial_identity(trial: Trial, split: Split) -> dict[str, object]:
     """Return what determines the weights of `trial`: the JSON that its key is a digest of."""
     method, config = method_class(trial.method).same_as(trial.config)
