@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from folder_files import turn_mask, write_folder_data
 
+from semisweep.cluster.job import Job
 from semisweep.cluster.machine_data import (
     NODE_DATA,
     check_same,
-    known_digest,
     machine_name,
     machine_root,
 )
 from semisweep.core.errors import DataError
-from semisweep.data.check import content_digest
 from semisweep.data.registry import open_dataset
-from semisweep.data.shapes import make
-from semisweep.study.request import Request, Resources, Roots
+from semisweep.data.splits import make_split
+from semisweep.study.request import Roots
+from semisweep.study.resolve import Splits, make_trial
+from semisweep.training.trial import Trial
+from semisweep_methods.supervised import Supervised
+from semisweep_studies.presets import MINI
+
+FIELDS = {"data.name": "mine", "data.family": "random", "data.labelled": 4}
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Return the roots of two data sets that differ in their pixels alone."""
-    root = tmp_path_factory.mktemp("data")
-    sizes = {"train": 4, "val": 1, "test": 1, "size": 32}
-    return (
-        make(root / "one" / "shapes", seed=0, **sizes),
-        make(root / "two" / "shapes", seed=1, **sizes),
-    )
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Return the roots of two data sets of equal names that differ in one mask."""
+    roots = [write_folder_data(tmp_path / name / "mine") for name in ("one", "two")]
+    turn_mask(roots[1] / "train/masks/train000.png")
+    return roots[0], roots[1]
 
 
 def test_a_machine_may_keep_its_data_elsewhere(
@@ -40,27 +44,28 @@ def test_a_machine_may_keep_its_data_elsewhere(
     assert machine_root("voc", "/driver/voc") == tmp_path / "voc"
 
 
+def job_of(trial: Trial, folder: Path) -> Job:
+    """Return a job as it is planned on the images in a folder."""
+    splits = Splits(Roots(folder.parent))
+    found = splits.fingerprint(trial)
+    key = splits.key(trial)
+    return Job(key=key, trial={}, store="", data_root=str(folder), seen=found.seen, test=found.test)
+
+
 def test_the_same_images_pass_and_others_are_refused_by_the_machines_name(
     folders: tuple[Path, Path],
 ) -> None:
-    one, two = (open_dataset("shapes", folder) for folder in folders)
-    digest = content_digest(one)
+    one, two = (open_dataset("mine", folder) for folder in folders)
+    trial = make_trial(MINI, Supervised, FIELDS, {})
+    job = job_of(trial, folders[0])
 
-    check_same(one, digest)
-    check_same(two, "")  # nothing to compare with
-    with pytest.raises(DataError, match="driver's images of 'shapes'") as refusal:
-        check_same(two, digest)
+    check_same(trial, one, make_split(one, trial.data), job)
+    split = make_split(two, trial.data)
+    check_same(trial, two, split, replace(job, seen=""))  # nothing to compare with
+    with pytest.raises(DataError, match="must be those the sweep was planned with") as refusal:
+        check_same(trial, two, split, job)
     assert f"machine={socket.gethostname()}" in str(refusal.value)
     assert str(folders[1]) in str(refusal.value)
-
-
-def test_images_are_compared_where_other_machines_take_part(folders: tuple[Path, Path]) -> None:
-    roots = Roots(folders[0].parent)
-    alone = Request(roots=roots)
-    together = Request(roots=roots, resources=Resources(address="host:6379"))
-
-    assert known_digest("shapes", alone) == ""
-    assert known_digest("shapes", together) == content_digest(open_dataset("shapes", folders[0]))
 
 
 def test_a_machine_without_ray_has_its_own_name() -> None:

@@ -236,8 +236,9 @@ def test_a_race_that_cannot_be_run_is_refused(
     tiny_shapes: Path, tmp_path: Path, changes: dict[str, Any], more: dict[str, Any], told: str
 ) -> None:
     given = {"roots": Roots(tiny_shapes.parent), "store": str(tmp_path / "absent"), "race": True}
+    request = Request(**{**given, **more})
     with pytest.raises(ConfigError) as caught:
-        check_study(study(**changes), Request(**{**given, **more}))
+        check_study(study(**changes), request, Splits(request.roots))
 
     assert told in str(caught.value)
 

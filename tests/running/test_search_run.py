@@ -40,6 +40,7 @@ from semisweep.data.shapes import make
 from semisweep.running.search_run import Suggestions, turn
 from semisweep.store.resolved_search import Suggestion
 from semisweep.study.request import Request, Roots
+from semisweep.study.resolve import Splits
 from semisweep.tables.rendering import render
 from semisweep.training.method_fixtures import tiny_network
 from semisweep_methods.rankmatch import RankMatch
@@ -507,7 +508,7 @@ def test_a_search_that_cannot_be_run_is_refused_before_it_begins(
     roots = Roots(root, {"shapes": root})
     request = Request(roots=roots, store=str(tmp_path / "absent"), **more)
     with pytest.raises(ConfigError) as caught:
-        check_study(varied(**changes), request)
+        check_study(varied(**changes), request, Splits(request.roots))
 
     assert told in str(caught.value)
     assert not (tmp_path / "absent").exists()

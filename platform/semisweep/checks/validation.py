@@ -9,7 +9,6 @@ from semisweep.checks.data_preparation import is_to_be_made, prepare_data
 from semisweep.core.config import replace, settings
 from semisweep.core.errors import ConfigError, unknown
 from semisweep.data.registry import open_dataset
-from semisweep.store.store import Store
 from semisweep.study.catalogue import check_study_name
 from semisweep.study.declaration import Search, Study
 from semisweep.study.request import Request, Roots
@@ -29,8 +28,8 @@ def check_place(name: str, request: Request) -> None:
     check_roots(request.roots)
 
 
-def check_study(study: Study | Search, request: Request, splits: Splits | None = None) -> Splits:
-    """Refuse all that a study cannot run with; return the splits of its images, given or new.
+def check_study(study: Study | Search, request: Request, splits: Splits) -> None:
+    """Refuse all that a study cannot run with.
 
     Fields, values, networks and workers come first, which need no look at the images.
     """
@@ -42,19 +41,12 @@ def check_study(study: Study | Search, request: Request, splits: Splits | None =
         from semisweep.study.smoke import shortened
 
         trials = [shortened(trial) for trial in trials]
-    splits = Splits(request.roots, trial_names(request.store)) if splits is None else splits
     if not trials:
-        return splits  # a table that is computed needs no images
+        return  # a table that is computed needs no images
     check_networks(trials)
     check_workers(trials, request.resources.workers)
     prepare_data((trial.data for trial in trials), splits, verify=request.verify_data)
     check_batches(trials, splits)
-    return splits
-
-
-def trial_names(store: str) -> list[str]:
-    """Return the names of a store's trials; none where there is no store yet."""
-    return Store.open(store).keys() if Store.exists(store) else []
 
 
 def check_roots(roots: Roots) -> None:

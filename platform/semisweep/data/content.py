@@ -141,7 +141,9 @@ class Content:
         lines = [json.dumps(_encoded(name, item)) + "\n" for name, item in fresh.items()]
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
+            with self.path.open("ab+") as file:
+                if file.tell() and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n":
+                    lines.insert(0, "\n")  # ends a line that was torn
                 file.write("".join(lines).encode())
         except OSError as error:
             logger.warning(

@@ -15,7 +15,7 @@ from semisweep.store.trial_records import TrialProgress
 from semisweep.study.catalogue import find_study
 from semisweep.study.declaration import Column, Row, Search, Study
 from semisweep.study.request import Request
-from semisweep.study.resolve import cell_trial, preset_of
+from semisweep.study.resolve import Splits, cell_trial, preset_of
 
 
 def debug_trial(
@@ -40,7 +40,8 @@ def debug_trial(
             f"a row to debug must have a method, got row={row!r}, which is published only"
         )
     store = Store.open(request.store, create=True)
-    splits = check_study(study, request)
+    splits = Splits(request.roots, store.keys())
+    check_study(study, request, splits)
     trial = cell_trial(study, request.scale, arm, setting, request.changes)
     trial = replace(trial, seed=seed)
     if draw is not None:

@@ -22,6 +22,7 @@ from semisweep.study.catalogue import find_study
 from semisweep.study.declaration import Search, Study
 from semisweep.study.plan import trial_names
 from semisweep.study.request import AUTO, Request
+from semisweep.study.resolve import Splits
 from semisweep.tables.image_tests import image_tests
 
 
@@ -43,16 +44,17 @@ def run(names: Sequence[str], request: Request, say: Say = lambda text: None) ->
             connection.connect()
         studies = [to_run(find_study(name), request) for name in names]
         adaptive = [study for study in studies if request.race or isinstance(study, Search)]
-        tables = [
-            prepare(study, request, check_study(study, request), store, say)
-            for study in studies
-            if isinstance(study, Study) and not request.race
-        ]
+        splits = Splits(request.roots, store.keys())
+        tables = []
+        for study in studies:
+            if isinstance(study, Study) and not request.race:
+                check_study(study, request, splits)
+                tables.append(prepare(study, request, splits, store, say))
         connection.pack = packer(request, store, tables, adaptive, say)
         run_tables(tables, request, connection, store)
         measure_finished(tables, request, store, say)
         for study in adaptive:
-            check_study(study, request)
+            check_study(study, request, splits)
         if adaptive and not tables:
             run_search_or_race(adaptive.pop(0), request, connection, store, say)
     for study in adaptive:
@@ -124,7 +126,8 @@ def run_search_or_race(
     from semisweep.checks.remembered_checks import check_before
     from semisweep.running.race_run import run_race
 
-    splits = check_study(study, request)
+    splits = Splits(request.roots, store.keys())
+    check_study(study, request, splits)
     if request.check:
         for finding in check_before(study, request.scale, request.changes, splits, store):
             say(f"warning: {study.name}: {finding}")
