@@ -43,6 +43,9 @@ def prepare_data(configs: Iterable[DataConfig], splits: Splits, *, verify: bool 
                 splits.of(data)
         if is_new:
             read_data(dataset, verify=verify)
+            known = content_of(dataset)
+            known.of(listed_images(dataset))
+            known.settled = True
             splits.prepared.add(name)
 
 

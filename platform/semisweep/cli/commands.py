@@ -177,6 +177,8 @@ def plan(studies: Sequence[str], probe: bool, **options: Any) -> None:
 
     request = make_request(**options)
     names = at_scale(studies, request.scale)
+    if len(names) > 1:
+        click.echo(f"planning {len(names)} studies at {request.scale} scale", err=True)
     click.echo(to_text(forecast(names, request, probing=probe), names, request.scale))
 
 

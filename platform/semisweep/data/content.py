@@ -66,12 +66,14 @@ class _Remembered:
 class Content:
     """What is known of the files of one data set on this machine.
 
-    With `verify`, nothing that was remembered is believed.
+    With `verify`, nothing that was remembered is believed. Once it is `settled`, files that were
+    looked at are not looked at again: for as long as a command takes.
     """
 
     def __init__(self, dataset: DataSet, *, verify: bool = False) -> None:
         self.dataset, self.verify = dataset, verify
         self.path = cache_folder() / "data" / f"{dataset.name}-{_place(dataset)}.jsonl"
+        self.settled = False
         self._known: dict[str, _Remembered] = {}
         self._read_until = 0  # bytes of the file
 
@@ -94,6 +96,8 @@ class Content:
         `progress` is told images done and in all. What is wrong with files is no error here.
         """
         wanted = list(dict.fromkeys(ids))
+        if self.settled and self._known.keys() >= set(wanted):
+            return {image_id: self._known[image_id].content for image_id in wanted}
         if self.unread(wanted):
             with self._alone():
                 self._read(self.unread(wanted), progress)

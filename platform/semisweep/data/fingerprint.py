@@ -61,6 +61,14 @@ def fingerprint(dataset: DataSet, split: Split, *, uses_unlabelled: bool) -> Fin
     return Fingerprint(_digest(seen), _digest(lines("test", test)) if test else "")
 
 
+def masks_digest(dataset: DataSet, ids: Iterable[str]) -> str:
+    """Return a digest of the masks of some images; of a generated data set, of its generator."""
+    if made_by := dataset.generator():
+        return _digest([f"generated {made_by}"])
+    found = whole_contents(dataset, ids)
+    return _digest(f"{image_id} {found[image_id].mask}" for image_id in sorted(found))
+
+
 def _digest(lines: Iterable[str]) -> str:
     """Return 20 hexadecimal digits of the SHA-256 of some lines."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:20]

@@ -98,6 +98,7 @@ def evaluate_trials(
         found = {name: weights_file(folder, name) for name in names}
         trial, dataset = opened_trial(folder, roots)
         chosen = _parts(dataset, parts)
+        _require_same_data(folder, trial, dataset, chosen)
         tasks = [
             _task(folder, name, file, dataset, part, protocol)
             for name, file in found.items()
@@ -183,6 +184,35 @@ def _measured(
     row |= provenance(trial.method) | machine(device)
     now = time.time()
     return row | {"run.device": device, "run.seconds": now - started, "run.finished_at": now}
+
+
+def _require_same_data(
+    folder: TrialFolder, trial: Trial, dataset: DataSet, parts: Sequence[str]
+) -> None:
+    """Raise `DataError` unless validation and test images are those that a trial has seen.
+
+    Of a trial of an earlier version, which does not say, only labels are compared.
+    """
+    from semisweep.data.fingerprint import fingerprint
+    from semisweep.data.splits import make_split
+    from semisweep.training.trial import sees_unlabelled
+
+    row = folder.result(["data.seen_digest", "data.test_digest"])
+    known = {
+        "val": row and row.text("data.seen_digest"),
+        "test": row and row.text("data.test_digest"),
+    }
+    if not any(known[part] for part in parts if part in known):
+        return
+    split = make_split(dataset, trial.data)
+    now = fingerprint(dataset, split, uses_unlabelled=sees_unlabelled(trial))
+    for part, own in (("val", now.seen), ("test", now.test)):
+        if part in parts and known[part] and known[part] != own:
+            raise DataError(
+                f"the data of part {part} must be those that trial {folder.key} was evaluated on, "
+                f"got digest={own} instead of {known[part]}, root={dataset.root}; point to that "
+                "data set, --data NAME=PATH, or run the study again on the new one"
+            )
 
 
 def _require_same_images(task: Task, confusions: np.ndarray) -> None:

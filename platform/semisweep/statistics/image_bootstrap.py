@@ -36,7 +36,8 @@ def image_test(
 ) -> ImageTest:
     """Return the difference in mean IoU of `ours` to `base`, and its images' and seeds' variance.
 
-    Both are confusion matrices [R, N, C, C] of the same R paired replicates on the same N images.
+    Both are confusion matrices [R, N, C, C] of the same R paired replicates on the same N images,
+    whose labels they count alike.
     The interval is the percentile one, the p-value the share of resamples on the other side of
     zero. The result is a function of `seed`. Raises `ConfigError` for arrays that do not match.
     """
@@ -98,4 +99,10 @@ def _check(ours: Counts, base: Counts) -> None:
         raise ConfigError(
             "a test on images needs a replicate, two images and counted pixels, "
             f"got replicates={ours.shape[0]}, images={ours.shape[1]}, pixels={ours.sum()}"
+        )
+    other = (ours.sum(axis=-1) != base.sum(axis=-1)).any(axis=(0, 2))
+    if other.any():
+        raise ConfigError(
+            "both arms must be tested on the same labels, got other counts of pixels of a class on "
+            f"{other.sum()} of {other.size} images; train or score the older trials again"
         )
