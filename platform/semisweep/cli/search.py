@@ -32,7 +32,10 @@ def run_modes(command: Command) -> Command:
             help="Suggest trial k from the results up to k - slots, so that it repeats itself.",
         ),
         click.option(
-            "--trials", type=click.IntRange(1), help="Trials of a search, instead of its own."
+            "--trials",
+            type=click.IntRange(1),
+            help="Trials that a search makes in its present space, instead of its own number; "
+            "those of an earlier space that it knows come on top.",
         ),
     ):
         command = option(command)

@@ -83,6 +83,30 @@ def suggest(search: ResolvedSearch, outcomes: Outcomes, sight: int) -> dict[str,
     return values
 
 
+def is_within(described: Described, params: Mapping[str, Value]) -> bool:
+    """Return whether a described space could draw such values: all of them, and no others."""
+    values: dict[str, Value] = {}
+    for name, (conditions, distribution) in _read(described).items():
+        if holds(conditions, values):
+            if name not in params or not _contains(distribution, params[name]):
+                return False
+            values[name] = params[name]
+    return values.keys() == params.keys()
+
+
+def range_text(dimension: Dimension) -> str:
+    """Return the values that a dimension of a space can have, in a few words."""
+    import optuna
+    from optuna.distributions import CategoricalDistribution
+
+    found = optuna.distributions.json_to_distribution(dimension.distribution)
+    if isinstance(found, CategoricalDistribution):
+        return ", ".join(map(str, found.choices))
+    own = _range(found)
+    step = f", step {own.step:g}" if own.step not in (None, 1) else ""
+    return f"{own.low:g} to {own.high:g}{step}" + (" (log)" if own.log else "")
+
+
 def grid(described: Described) -> Iterator[dict[str, Value]]:
     """Yield every point of a described space once; the last name changes fastest.
 
@@ -237,6 +261,20 @@ def _range(distribution: BaseDistribution) -> IntDistribution | FloatDistributio
 
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     return distribution
+
+
+def _contains(distribution: BaseDistribution, value: Value) -> bool:
+    from optuna.distributions import CategoricalDistribution
+
+    if isinstance(distribution, CategoricalDistribution):
+        return any(type(own) is type(value) and own == value for own in distribution.choices)
+    found = _range(distribution)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if not found.low <= value <= found.high:
+        return False
+    steps = (value - found.low) / (found.step or 1)
+    return found.step is None or found.log or abs(steps - round(steps)) < 1e-8
 
 
 def _points(name: str, distribution: BaseDistribution) -> list[Value]:
