@@ -57,5 +57,5 @@ def export_optuna(search: str, scale: str, store: str, output: Path) -> None:
     from semisweep.search.optuna_export import export_search
     from semisweep.store.store import Store
 
-    count, url = export_search(Store.open(store), search, scale, output)
-    click.echo(f"{count} trials of {search} as study {search}@{scale}: {url}")
+    count, named, url = export_search(Store.open(store), search, scale, output)
+    click.echo(f"{count} trials of {search} as study {named}: {url}")

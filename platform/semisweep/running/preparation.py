@@ -13,7 +13,7 @@ from semisweep.store.store import Store
 from semisweep.store.study_files import StudyPlace, variant_of
 from semisweep.study.catalogue import short
 from semisweep.study.declaration import Study
-from semisweep.study.plan import plan
+from semisweep.study.plan import Plan, plan
 from semisweep.study.request import Request
 from semisweep.study.resolve import Resolved, Splits, resolve
 from semisweep.tables.interim_analysis import (
@@ -48,17 +48,17 @@ def prepare(study: Study, request: Request, splits: Splits, store: Store, say: S
     stored = store.read_table(study.name, request.stored_scale, request.changes)
     look = chosen_look(study.name, stored, request, store)
     resolved = resolved_at(study, request, splits, look)
-    if look.looks > 1:  # noted before anything is trained for it
-        taken = take_look(
-            store.root,
-            place_of(study.name, request),
-            TakenLook(look=look.look, looks=look.looks, units=shown_units(resolved.table)),
-        )
+    state = plan([resolved.table], store)
+    needed = bool(to_train(state, request))
+    notes = checked_notes(study, request, splits, store, stored, say, needed=needed)
+    if look.looks > 1:  # noted before anything is trained for it; another process may be ahead
+        place = place_of(study.name, request)
+        units = shown_units(resolved.table)
+        own = TakenLook(look=look.look, looks=look.looks, units=units)
+        taken = take_look(store.root, place, own)
         look = InterimAnalysis(look=taken.look, looks=taken.looks, units=taken.units)
         resolved = resolved_at(study, request, splits, look)
-    state = plan([resolved.table], store)
-    missing = state.missing + (state.failed if request.retry_failed else ())
-    notes = checked_notes(study, request, splits, store, stored, say, needed=bool(missing))
+        state = plan([resolved.table], store)
     table = replace(
         look.stated(resolved.table),
         scale=request.stored_scale,
@@ -69,9 +69,14 @@ def prepare(study: Study, request: Request, splits: Splits, store: Store, say: S
         table=table,
         trials=resolved.trials,
         splits=splits,
-        missing=missing,
+        missing=to_train(state, request),
         finished=state.finished,
     )
+
+
+def to_train(state: Plan, request: Request) -> tuple[str, ...]:
+    """Return the keys of a plan that a request would train."""
+    return state.missing + (state.failed if request.retry_failed else ())
 
 
 def resolved_at(study: Study, request: Request, splits: Splits, look: InterimAnalysis) -> Resolved:

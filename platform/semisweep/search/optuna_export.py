@@ -28,8 +28,8 @@ SQLITE = (".db", ".sqlite", ".sqlite3")
 JOURNAL = (".log", ".jsonl")
 
 
-def export_search(store: Store, name: str, scale: str, output: Path) -> tuple[int, str]:
-    """Write a search into a new file; return its number of trials and how Optuna is to open it.
+def export_search(store: Store, name: str, scale: str, output: Path) -> tuple[int, str, str]:
+    """Write a search into a new file; return its number of trials, its name and Optuna's URL.
 
     Trials have their keys as attributes, the study its title and the names of its metrics.
     The file is whole or absent. Raises `ConfigError` for a study that is no search or was never
@@ -52,17 +52,17 @@ def export_search(store: Store, name: str, scale: str, output: Path) -> tuple[in
         )
     if output.exists():
         raise ConfigError(f"a file to export into must be new, got output={output}, which exists")
-    found = outcomes(store, search)
+    found, named = outcomes(store, search), f"{search.name}@{scale}"
     with files.writing(output), files.temporary_beside(output.absolute()) as temporary:
         storage = _storage(temporary, output.suffix)
-        study = as_study(search, found, storage=storage, study_name=f"{search.name}@{scale}")
+        study = as_study(search, found, storage=storage, study_name=named)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what Optuna calls experimental
             study.set_metric_names(search.metrics)
         study.set_user_attr("title", search.title)
         storage.remove_session()
         temporary.rename(output)
-    return len(search.trials), _opened(output)
+    return len(search.trials), named, _opened(output)
 
 
 def _storage(path: Path, ending: str) -> BaseStorage:

@@ -132,10 +132,12 @@ class StudyFiles:
             yield from ((str(stored.place), key) for key in stored.study.keys)
         for place in self._listed(RECORDED):
             study = self._read_file(self._path(RECORDED, place.stem))
-            keys = study.keys if study is not None else []
-            yield from ((f"{place.name}@{place.scale}", key) for key in keys)
+            if study is not None:
+                own = place._replace(variant=own_variant(study))
+                yield from ((str(own), key) for key in study.keys)
         for search in suggestion_log.read_all(self.root):
-            yield from ((f"{search.name}@{search.scale}", key) for key in search.keys)
+            own = StudyPlace(search.name, search.scale, own_variant(search))
+            yield from ((str(own), key) for key in search.keys)
 
     def _keep_earlier(
         self, place: StudyPlace, earlier: StudyOrSearch, later: StudyOrSearch
