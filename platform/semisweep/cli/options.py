@@ -101,6 +101,16 @@ keep_option = click.option(
 )
 
 
+set_option = click.option(
+    "--set",
+    "changes",
+    type=Assignment(),
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Change a field of every arm, such as training.steps=100.",
+)
+
+
 def shared(command: Command) -> Command:
     """Add the options that say which trials are meant and where they live."""
     for option in (
@@ -116,14 +126,7 @@ def shared(command: Command) -> Command:
         click.option(
             "--seeds", type=click.IntRange(1), help="Seeds a cell, instead of the study's."
         ),
-        click.option(
-            "--set",
-            "changes",
-            type=Assignment(),
-            multiple=True,
-            metavar="FIELD=VALUE",
-            help="Change a field of every arm, such as training.steps=100.",
-        ),
+        set_option,
     ):
         command = option(command)
     return command

@@ -21,7 +21,7 @@ from semisweep.core.errors import ConfigError
 from semisweep.core.seeding import derive
 from semisweep.search.trial_outcome import Observation
 from semisweep.store.resolved_search import Dimension, ResolvedSearch, Suggestion, Value
-from semisweep.study.search_space import Bundle, Conditions, Leaf, Space, holds, unfold
+from semisweep.study.search_space import Bundle, Conditions, Leaf, Space, holds, leaf_text, unfold
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -97,14 +97,10 @@ def is_within(described: Described, params: Mapping[str, Value]) -> bool:
 def range_text(dimension: Dimension) -> str:
     """Return the values that a dimension of a space can have, in a few words."""
     import optuna
-    from optuna.distributions import CategoricalDistribution
 
     found = optuna.distributions.json_to_distribution(dimension.distribution)
-    if isinstance(found, CategoricalDistribution):
-        return ", ".join(map(str, found.choices))
-    own = _range(found)
-    step = f", step {own.step:g}" if own.step not in (None, 1) else ""
-    return f"{own.low:g} to {own.high:g}{step}" + (" (log)" if own.log else "")
+    assert isinstance(found, Leaf)
+    return leaf_text(found)
 
 
 def grid(described: Described) -> Iterator[dict[str, Value]]:

@@ -12,6 +12,7 @@ changes it was run last; it is read as the study with those changes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -159,10 +160,8 @@ class StudyFiles:
             files.write_json(path, earlier.encoded())
 
     def _record(self, place: StudyPlace, table: ResolvedStudy) -> None:
-        from semisweep.core.config import digest
-
         plain = files.plain(table.encoded())
-        own = place._replace(variant=digest(plain))
+        own = place._replace(variant=_digest(plain)[:20])
         path = self._path(RECORDED, own.stem)
         if not path.exists():
             files.create(path, json.dumps(plain).encode())
@@ -186,15 +185,19 @@ def variant_of(changes: Mapping[str, object]) -> str:
     """Return the digest of some changes, "" of none; 2 and 2.0, lists and tuples are the same."""
     if not changes:
         return ""
-    from semisweep.core.config import digest
-
     plain = json.loads(json.dumps(files.plain(changes), default=repr), parse_float=_number)
-    return digest(plain, VARIANT_DIGITS)
+    return _digest(plain)[:VARIANT_DIGITS]
 
 
 def own_variant(study: StudyOrSearch) -> str:
     """Return the variant that a study is by its changes."""
     return variant_of(study.changes)
+
+
+def _digest(value: object) -> str:
+    """Return the SHA-256 of a JSON value; as `core.config` does, which imports pydantic."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _number(text: str) -> float | int:

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from semisweep.statistics.intervals import several_draws
 from semisweep.store.resolved_study import Label
-from semisweep.store.study_choice import options
 from semisweep.tables.footnotes import (
     NO_VERDICT,
     image_notes,
@@ -191,8 +190,7 @@ def notes(table: Table) -> Iterator[str]:
     yield from table.notes
     if any(cell.wanted for cell in table.cells.values()):
         scale = f" --scale {table.scale}" if table.scale not in ("", "mini") else ""
-        changes = f" {options(table.changes)}" if table.changes else ""
-        command = f"semisweep table {table.name}{scale}{changes} --keys"
+        command = f"semisweep table {table.name}{scale} --keys"
         yield f"Trials: `{command}` lists those of every cell, and how to repeat each."
 
 
