@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from formula_search import SEARCH, SPACE, Place, varied
 from optuna.distributions import (
-    BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
@@ -24,93 +24,25 @@ from optuna.distributions import (
 
 from semisweep import (
     Bundle,
-    DataConfig,
     Halving,
     Objective,
-    Preset,
-    Search,
     Store,
-    TrainingConfig,
     When,
 )
 from semisweep.checks.validation import check_study
-from semisweep.cluster.job import WAIT, Outcome, Wait
+from semisweep.cluster.job import WAIT, Outcome
 from semisweep.core.errors import ConfigError
 from semisweep.data.shapes import make
-from semisweep.running.search_run import Suggestions, turn
+from semisweep.running.search_run import turn
 from semisweep.store.resolved_search import Suggestion
 from semisweep.study.request import Request, Roots
 from semisweep.study.resolve import Splits
 from semisweep.tables.rendering import render
-from semisweep.training.method_fixtures import tiny_network
-from semisweep_methods.rankmatch import RankMatch
-
-SPACE: Mapping[str, BaseDistribution] = {
-    "config.threshold": FloatDistribution(0.5, 0.98),
-    "config.rank_weight": FloatDistribution(0.02, 1.0, log=True),
-    "config.agents": IntDistribution(4, 64, log=True),
-}
-SEARCH = Search(
-    name="weights",
-    title="A search",
-    presets={
-        "mini": Preset(
-            data=DataConfig(name="shapes", labelled=8),
-            training=TrainingConfig(steps=2, labelled_batch=4, unlabelled_batch=4, crop_pixels=32),
-            config={"network": tiny_network()},
-            metric="last.val.miou",
-            metric_note="mIoU",
-        )
-    },
-    method=RankMatch,
-    space={"mini": SPACE},
-    trials=12,
-)
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp("data") / "shapes", train=24, val=4, test=4, size=32)
-
-
-class Place:
-    """A search in a store; its trials are not trained, their scores are a formula."""
-
-    def __init__(
-        self, root: Path, folder: Path, search: Search = SEARCH, lag: int = 0, **more: Any
-    ) -> None:
-        self.store = Store.open(folder, create=True)
-        roots = Roots(root, {"shapes": root})
-        self.request = Request(roots=roots, store=str(folder), **more)
-        self.source = Suggestions(search, self.request, self.store, lag)
-
-    def next(self) -> Any:
-        """Return the next suggestion, or what the source says instead."""
-        job = self.source.next()
-        if isinstance(job, Wait) or job is None:
-            return job
-        (entry,) = [entry for entry in self.source.entries if entry.key == job.key]
-        return entry
-
-    def finish(self, entry: Suggestion) -> None:
-        """Complete a trial with a score that has a maximum inside the space."""
-        values = entry.params
-        score = 1 - (values.get("config.threshold", 0.5) - 0.8) ** 2
-        score -= (math.log(values.get("config.rank_weight", 0.5) / 0.1) / 10) ** 2
-        score -= (math.log(values.get("config.agents", 4) / 20) / 10) ** 2
-        size = 1000 + 10 * values.get("config.agents", 4)
-        row = {"last.val.miou": score, "parameters": size, "run.seconds": 1.0}
-        self.store.trial(entry.key).complete(row)
-        self.source.done(Outcome(entry.key, "finished"))
-
-    def run(self, trials: int = 10**6) -> int:
-        """Run so many trials, one at a time, or all that are left; return how many it were."""
-        for count in range(trials):
-            entry = self.next()
-            if entry is None:
-                return count
-            self.finish(entry)
-        return trials
 
 
 @pytest.fixture(scope="module")
@@ -212,26 +144,12 @@ def test_a_failed_trial_is_kept_as_one_and_run_again_only_when_asked_for(
     assert retried.next() == entry
 
 
-def test_a_changed_space_begins_anew(root: Path, tmp_path: Path) -> None:
-    Place(root, tmp_path).run(2)
-    space = {"mini": {**SPACE, "config.agents": IntDistribution(4, 8)}}
-    changed = Place(root, tmp_path, dataclasses.replace(SEARCH, space=space))
-
-    assert changed.source.entries == ()
-    assert changed.source.total == 12
-
-
 AGENTS = {
     "config.consistency": CategoricalDistribution(("kl", "rank")),
     "config.threshold": FloatDistribution(0.5, 0.9, step=0.2),
     "config.ranked": When("config.consistency", "rank", IntDistribution(2, 4)),
     "config.agents": When("config.ranked", (3, 4), CategoricalDistribution((8, 16))),
 }
-
-
-def varied(**changes: Any) -> Search:
-    """Return the search with another sampler, space or objective."""
-    return dataclasses.replace(SEARCH, **changes)
 
 
 SEARCHES = {

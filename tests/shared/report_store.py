@@ -10,9 +10,9 @@ from typing import Any
 
 from semisweep import Objective, Search, Store, Study, Trial
 from semisweep.core.config import flatten, replace
-from semisweep.store.resolved_search import ResolvedSearch, Suggestion
+from semisweep.store.resolved_search import Suggestion
 from semisweep.study.catalogue import find_study
-from semisweep.study.request import Roots
+from semisweep.study.request import Request, Roots
 from semisweep.study.resolve import Splits, make_trial, preset_of, resolve
 
 CLASSES = ("background", "striped_disc", "striped_bar", "dotted_disc", "dotted_bar")
@@ -87,7 +87,7 @@ def fill_table(root: Path, name: str, data: Path, seeds: int = 3, **changed: Any
 
 def fill_search(root: Path, data: Path, trials: int = 12, also: bool = False) -> None:
     """Write the search over RankMatch's settings with made-up scores."""
-    from semisweep.search.sampling import describe
+    from semisweep.search.earlier_trials import declared
 
     study = find_study("rankmatch_search")
     assert isinstance(study, Search)
@@ -108,14 +108,8 @@ def fill_search(root: Path, data: Path, trials: int = 12, also: bool = False) ->
         key = splits.key(trial)
         fill(store, key, trial, score, numbers)
         entries.append(Suggestion(number=number, params=params, key=key, saw=()))
-    search = ResolvedSearch(
-        name=study.name,
-        title=study.title,
-        scale="mini",
-        metric=study.metric,
-        direction=study.direction,
-        space=describe(study.space["mini"]),
-        trials=tuple(entries),
-        also=(Objective(metric="run.seconds", direction="minimize"),) if also else (),
-    )
+    more = (Objective(metric="run.seconds", direction="minimize"),) if also else ()
+    request = Request(roots=Roots(data), store=str(root))
+    search = declared(dataclasses.replace(study, also=more), request)
+    search = dataclasses.replace(search, trials=tuple(entries))
     store.write_study(study.name, "mini", search)

@@ -24,7 +24,6 @@ from semisweep.checks.validation import sample_trials
 from semisweep.core.config import replace
 from semisweep.core.errors import ConfigError
 from semisweep.study.catalogue import find_study, study_names
-from semisweep.study.recipe import preset_leaves, presets_of, sources_table
 from semisweep.study.request import Request, Roots
 from semisweep.study.resolve import cell_trial, check_changes, column_preset, preset_of, resolve
 from semisweep.study.scales import PROXY, at_scale, has_scale, preset_at, reduced
@@ -174,25 +173,6 @@ def test_a_change_may_be_made_at_the_scale_of_proxies() -> None:
     check_changes(TWO, PROXY, {"training.schedule_share": 0.5})
     with pytest.raises(ConfigError, match="the study itself varies"):
         check_changes(TWO, PROXY, {"data.labelled": 5})
-
-
-@pytest.mark.parametrize("study", at_paper_scale(), ids=lambda study: study.name)
-def test_every_value_of_the_papers_presets_says_where_it_comes_from(study: Study | Search) -> None:
-    for preset in presets_of(study, "paper").values():
-        untold = [path for path, _ in preset_leaves(preset) if not preset.source(path)]
-        assert untold == []
-
-
-def test_the_sources_are_shown_by_column(call: Callable[..., Any]) -> None:
-    said = call("studies", "stpg_components")
-
-    assert said.code == 0
-    assert said.out.count("| field") == 2
-    assert "from column Cityscapes (paper scale)" in said.out
-    (line,) = [x for x in said.out.splitlines() if "cutmix_boxes" in x][:1]
-    assert line.split("|")[2].strip() == "3"
-    assert "STPG, Sec. 4.1: three boxes" in line
-    assert sources_table(segkc.search, "paper").count("| field") == 1
 
 
 def test_a_scale_that_does_not_exist_is_refused_with_those_that_do(

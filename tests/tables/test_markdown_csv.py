@@ -307,10 +307,10 @@ def test_a_table_is_made_quickly_and_without_heavy_imports(tmp_path: Path) -> No
     store.write_study("components", "mini", decoded(study))
     code = """
 import sys
-from semisweep.store import query, store
+from semisweep.store import query, store, study_choice
 from semisweep.tables import markdown_csv, table_builder
 opened = store.Store.open(sys.argv[1])
-study = opened.read_study("components", "mini")
+study = study_choice.choose(opened, "components", "mini").study
 found = query.results(opened, study.keys)
 print(markdown_csv.to_markdown(table_builder.build(study, found, {})))
 heavy = {"torch", "ray", "pandas", "pydantic", "scipy.stats"} & set(sys.modules)

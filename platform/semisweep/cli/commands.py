@@ -18,6 +18,7 @@ from semisweep.cli.options import (
     gpus_option,
     keep_option,
     make_request,
+    set_option,
     shared,
     verify_data_option,
 )
@@ -185,14 +186,17 @@ def plan(studies: Sequence[str], probe: bool, **options: Any) -> None:
 @cli.command()
 @click.argument("study", type=Study(), required=False)
 @click.option("--scale", default="paper", show_default=True, help="mini, proxy or paper.")
-def studies(study: str | None, scale: str) -> None:
+@set_option
+def studies(study: str | None, scale: str, changes: Sequence[tuple[str, str]]) -> None:
     """List the studies that come along, or show what STUDY trains and where each value is from."""
+    from semisweep.core.config import parse_value
     from semisweep.study.catalogue import find_study, study_names
 
     if study is not None:
         from semisweep.study.recipe import sources_table
 
-        click.echo(sources_table(find_study(study), scale))
+        changed = {name: parse_value(text) for name, text in changes}
+        click.echo(sources_table(find_study(study), scale, changed))
         return
     for name in study_names():
         click.echo(f"{name:24} {find_study(name).title}")

@@ -108,6 +108,16 @@ verify_data_option = click.option(
 )
 
 
+set_option = click.option(
+    "--set",
+    "changes",
+    type=Assignment(),
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Change a field of every arm, such as training.steps=100.",
+)
+
+
 def shared(command: Command) -> Command:
     """Add the options that say which trials are meant and where they live."""
     for option in (
@@ -123,14 +133,7 @@ def shared(command: Command) -> Command:
         click.option(
             "--seeds", type=click.IntRange(1), help="Seeds a cell, instead of the study's."
         ),
-        click.option(
-            "--set",
-            "changes",
-            type=Assignment(),
-            multiple=True,
-            metavar="FIELD=VALUE",
-            help="Change a field of every arm, such as training.steps=100.",
-        ),
+        set_option,
     ):
         command = option(command)
     return command

@@ -32,7 +32,10 @@ def run_modes(command: Command) -> Command:
             help="Suggest trial k from the results up to k - slots, so that it repeats itself.",
         ),
         click.option(
-            "--trials", type=click.IntRange(1), help="Trials of a search, instead of its own."
+            "--trials",
+            type=click.IntRange(1),
+            help="Trials that a search makes in its present space, instead of its own number; "
+            "those of an earlier space that it knows come on top.",
         ),
     ):
         command = option(command)
@@ -54,5 +57,5 @@ def export_optuna(search: str, scale: str, store: str, output: Path) -> None:
     from semisweep.search.optuna_export import export_search
     from semisweep.store.store import Store
 
-    count, url = export_search(Store.open(store), search, scale, output)
-    click.echo(f"{count} trials of {search} as study {search}@{scale}: {url}")
+    count, named, url = export_search(Store.open(store), search, scale, output)
+    click.echo(f"{count} trials of {search} as study {named}: {url}")

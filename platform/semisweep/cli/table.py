@@ -42,7 +42,7 @@ def table(
     studies: Sequence[str], form: str, keys: bool, curve: Sequence[str], **options: Any
 ) -> None:
     """Print the tables of STUDIES, or of all, from what the store has."""
-    from semisweep.tables.rendering import keys_table, render
+    from semisweep.tables.rendering import Reading, keys_table
 
     request = make_request(**options)
     names = list(studies)
@@ -56,7 +56,10 @@ def table(
     elif keys:
         click.echo("\n".join(keys_table(name, request) for name in names))
     else:
-        show(render(names, request, form), form)
+        reading = Reading(names, request)
+        for note in reading.notes:
+            click.echo(f"note: {note}", err=True)
+        show(reading.text(form), form)
 
 
 def _curves(names: Sequence[str], curve: Sequence[str], request: Request) -> str:
@@ -65,8 +68,10 @@ def _curves(names: Sequence[str], curve: Sequence[str], request: Request) -> str
     from semisweep.study.catalogue import short
     from semisweep.tables.training_curves import curves
 
-    scale = request.stored_scale
-    found = [curves(request.store, short(name), curve, scale=scale) for name in names]
+    scale, changes = request.stored_scale, request.changes
+    found = [
+        curves(request.store, short(name), curve, scale=scale, changes=changes) for name in names
+    ]
     return str(pd.concat(found).to_csv(index=False, lineterminator="\n"))
 
 

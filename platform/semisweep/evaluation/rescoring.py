@@ -19,6 +19,7 @@ from semisweep.core.errors import DataError, StoreError, unknown
 from semisweep.evaluation.kept_weights import kept_names, opened_trial, rebuild, weights_file
 from semisweep.store import checkpoint_file, files
 from semisweep.store.files import Location
+from semisweep.store.query import wanted_keys
 from semisweep.store.result_file import encode_row, read_row
 from semisweep.store.store import Store
 from semisweep.store.trial_folder import TrialFolder
@@ -122,7 +123,7 @@ def evaluations(
     import pandas as pd
 
     opened = store if isinstance(store, Store) else Store.open(store)
-    rows = [row for key in _wanted(opened, keys, study) for row in read_rows(opened.trial(key))]
+    rows = [row for key in wanted_keys(opened, keys, study) for row in read_rows(opened.trial(key))]
     rows.sort(
         key=lambda row: tuple(str(row[name]) for name in ("key", "protocol", "weights", "part"))
     )
@@ -269,15 +270,3 @@ def _parts(dataset: DataSet, asked: Sequence[str] | None) -> list[str]:
         if part not in dataset.parts:
             raise unknown(f"part of {dataset.name}", part, dataset.parts)
     return list(dict.fromkeys(asked))
-
-
-def _wanted(store: Store, keys: Iterable[str] | None, study: str | None) -> list[str]:
-    wanted = store.keys() if keys is None else sorted(set(keys))
-    if study is None:
-        return wanted
-    known = store.studies()
-    found = [item for item in known if study in (item[0], "@".join(item))]
-    if not found:
-        raise unknown("study of this store", study, map("@".join, known))
-    of_study = {key for item in found for key in store.study_keys(*item)}
-    return [key for key in wanted if key in of_study]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from semisweep.report.sections import FigureGroup, Section, section
@@ -11,8 +13,12 @@ from semisweep.store.files import replacing
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store
+from semisweep.store.study_choice import told
+from semisweep.store.study_files import own_variant
 from semisweep.study.request import Request
-from semisweep.tables.rendering import opened, resolved_study
+from semisweep.tables.rendering import chosen_study, opened
+
+logger = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
 
@@ -23,11 +29,18 @@ def studies_for(
     """Return the resolved studies of a report: those that are named, or all that the store has."""
     store = opened(request) if store is None else store
     if names:
-        return [resolved_study(name, request, store) for name in names]
+        chosen = [chosen_study(name, request, store) for name in names]
+        for note in (choice.note for choice in chosen if choice.note):
+            logger.warning("%s", note)
+        return [choice.study for choice in chosen]
     if store is None:
         return []
-    found = (store.read_study(name, scale) for name, scale in store.studies())
-    return [study for study in found if study is not None]
+    return [
+        stored.study
+        if stored.place.variant == own_variant(stored.study)
+        else replace(stored.study, title=f"{stored.study.title} ({told(stored)})")
+        for stored in store.study_files.all()
+    ]
 
 
 def sections_for(
@@ -50,6 +63,8 @@ def sections_for(
         part for name, root in request.roots.named.items() for part in ("--data", f"{name}={root}")
     ]
     made = [section(study, stored, request.store, data) for study in studies]
+    for number, own in enumerate(made):  # several may be of one name
+        own.anchor += "-again" * sum(own.anchor == other.anchor for other in made[:number])
     if stored.store is not None:
         for study, own in zip(studies, made, strict=True):
             own.parts += _seen(study, stored.store, request, images, features, device)

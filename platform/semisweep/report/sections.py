@@ -18,6 +18,7 @@ from semisweep.report.svg import interval
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch, Value
 from semisweep.store.resolved_study import Label, Place
 from semisweep.store.snapshot import Snapshot
+from semisweep.store.study_choice import options, set_options
 from semisweep.tables.cell_texts import EMPTY, NOTHING, CellText, heading, lines
 from semisweep.tables.cell_texts import notes as table_notes
 from semisweep.tables.footnotes import NO_VERDICT
@@ -113,7 +114,7 @@ def section(
         published=any(cell.published is not None for cell in table.cells.values()),
         notes=notes(table),
         facts=facts(list(results.values())),
-        run=_run(table.name, table.scale, store_path, data),
+        run=_run(study, store_path, data),
     )
     made.parts += _parts(table, stored, trials)
     return made
@@ -134,11 +135,11 @@ def _parts(
 
 def _begun(study: StudyOrSearch, stored: Snapshot) -> partial[Section]:
     """Return a section that has what is said of a study before its numbers."""
-    keys = study.keys
+    keys, changed = study.keys, f" ({options(study.changes)})" if study.changes else ""
     return partial(
         Section,
-        anchor=re.sub(r"[^\w-]+", "-", f"{study.name}-{study.scale}"),
-        title=study.title or study.name,
+        anchor=re.sub(r"[^\w-]+", "-", f"{study.name}-{study.scale}{changed}"),
+        title=(study.title or study.name) + changed,
         name=study.name,
         scale=study.scale,
         kind="search" if isinstance(study, ResolvedSearch) else "table",
@@ -194,15 +195,20 @@ def _again(
     """Return the command that trains a cell's first trial anew, in a store beside this one."""
     seed = next(iter(trials)).rpartition("/")[2]
     place = ["--column", cell.column, "--seed", seed, "--scale", table.scale]
-    changes = [part for name, value in table.changes.items() for part in ("--set", f"{name}={value}")]  # fmt: skip  # noqa: E501
-    words = ["debug", known(table.name), cell.row, *place, *changes, *data]
+    words = ["debug", known(table.name), cell.row, *place, *set_options(table.changes), *data]
     return shlex.join(["semisweep", *words, "--store", f"{store_path}-again"])
 
 
-def _run(name: str, scale: str, store_path: str, data: Sequence[str]) -> str:
-    return shlex.join(
-        ["semisweep", "run", known(name), "--scale", scale, *data, "--store", store_path]
-    )
+def _run(study: StudyOrSearch, store_path: str, data: Sequence[str]) -> str:
+    words = [
+        "semisweep",
+        "run",
+        known(study.name),
+        "--scale",
+        study.scale,
+        *set_options(study.changes),
+    ]
+    return shlex.join([*words, *data, "--store", store_path])
 
 
 def known(name: str) -> str:
@@ -245,7 +251,7 @@ def _search(study: ResolvedSearch, stored: Snapshot, store_path: str) -> Section
         more=max(0, len(body) - TRIALS_SHOWN),
         notes=[Markup("{}, {}: the best first.").format(", ".join(metrics), study.direction)],
         facts=facts([stored.results[key] for key in keys if key in stored.results]),
-        run=_run(study.name, study.scale, store_path, ()),
+        run=_run(study, store_path, ()),
     )
     figures = list(search_figures.figures(study, stored))
     if figures:

@@ -7,6 +7,7 @@ is made up of what is known: it ends when the trial did, and every step took equ
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,11 @@ from semisweep.core.errors import ConfigError, StoreError, unknown
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store
+from semisweep.store.study_choice import choose
 from semisweep.store.trial_records import Result
 from semisweep.study.catalogue import short
+
+logger = logging.getLogger(__name__)
 
 NOT_SETTINGS = ("data.labelled_digest", "data.unlabelled_digest")
 
@@ -27,7 +31,9 @@ def export(store: Store, name: str, scale: str, output: Path) -> int:
     Raises `ConfigError` for a study that the store does not have and without TensorBoard,
     `StoreError` for a folder that holds anything or cannot be written.
     """
-    study = store.read_study(short(name), scale)
+    study, note = choose(store, short(name), scale)
+    if note:
+        logger.warning("%s", note)
     if study is None:
         known = [f"{own} at {size} scale" for own, size in store.studies()]
         raise unknown("study of this store", f"{short(name)} at {scale} scale", known)

@@ -57,6 +57,7 @@ def forecast(names: Sequence[str], request: Request, *, probing: bool = False) -
     With `probing`, kinds of trials without history are trained for a few steps in this process.
     """
     from semisweep.checks.validation import check_study, sample_trials
+    from semisweep.search.earlier_trials import stored_search
     from semisweep.study.catalogue import find_study
     from semisweep.study.declaration import Search
     from semisweep.study.resolve import Splits, resolve
@@ -72,9 +73,9 @@ def forecast(names: Sequence[str], request: Request, *, probing: bool = False) -
         study = find_study(name)
         check_study(study, request, splits)
         if isinstance(study, Search):
-            stored = store.read_search(study.name, request.scale) if store else None
+            stored = stored_search(study, request, store)
             tables += [stored] if stored else []
-            left = max(0, (study.trials or 0) - (len(stored.trials) if stored else 0))
+            left = max(0, (study.trials or 0) - (len(stored.own) if stored else 0))
             chosen = list(sample_trials(study, request)) * left
             further += chosen
             read_further += [reads_of([study.metric])] * len(chosen)

@@ -6,16 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from semisweep.core.errors import ConfigError, unknown
+from semisweep.store.look_log import TakenLook, newest_look, take_look
 from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store
+from semisweep.store.study_files import StudyPlace, variant_of
 from semisweep.store.trial_name import reasons
 from semisweep.study.catalogue import short
 from semisweep.study.declaration import Study
-from semisweep.study.plan import plan
+from semisweep.study.plan import Plan, plan
 from semisweep.study.request import Request
 from semisweep.study.resolve import Resolved, Splits, resolve
-from semisweep.tables.interim_analysis import InterimAnalysis, kept_look, look_again
+from semisweep.tables.interim_analysis import (
+    InterimAnalysis,
+    kept_look,
+    look_again,
+    shown_units,
+)
 from semisweep.tables.rendering import tabulate
 from semisweep.training.trial import Trial
 
@@ -39,23 +46,25 @@ def prepare(study: Study, request: Request, splits: Splits, store: Store, say: S
     If anything is to be trained, its arms are checked. Raises `ConfigError` for an arm that is
     refused, and for an interim analysis that was not planned.
     """
-    stored = store.read_table(study.name, request.stored_scale)
-    look = chosen_look(stored, request, store)
-    scale, changes = request.scale, request.changes
-
-    def resolved_now() -> Resolved:
-        adapt = adapted(request)
-        return resolve(study, scale, splits, changes, request.seeds, units=look.units, adapt=adapt)
-
-    resolved = resolved_now()
+    stored = store.read_table(study.name, request.stored_scale, request.changes)
+    look = chosen_look(study.name, stored, request, store)
+    resolved = resolved_at(study, request, splits, look)
     if request.retrain:
         retrain(resolved, request.retrain, splits, store)
-        resolved = resolved_now()
+        resolved = resolved_at(study, request, splits, look)
     state = plan([resolved.table], store)
     for why, count in reasons(splits.names, state.missing).items():
         say(f"note: {study.name}: {count} trials {why}")
-    missing = state.missing + (state.failed if request.retry_failed else ())
-    notes = checked_notes(study, request, splits, store, stored, say, needed=bool(missing))
+    needed = bool(to_train(state, request))
+    notes = checked_notes(study, request, splits, store, stored, say, needed=needed)
+    if look.looks > 1:  # noted before anything is trained for it; another process may be ahead
+        place = place_of(study.name, request)
+        units = shown_units(resolved.table)
+        own = TakenLook(look=look.look, looks=look.looks, units=units)
+        taken = take_look(store.root, place, own)
+        look = InterimAnalysis(look=taken.look, looks=taken.looks, units=taken.units)
+        resolved = resolved_at(study, request, splits, look)
+        state = plan([resolved.table], store)
     table = replace(
         look.stated(resolved.table),
         scale=request.stored_scale,
@@ -66,7 +75,7 @@ def prepare(study: Study, request: Request, splits: Splits, store: Store, say: S
         table=table,
         trials=resolved.trials,
         splits=splits,
-        missing=missing,
+        missing=to_train(state, request),
         finished=state.finished,
     )
 
@@ -83,6 +92,29 @@ def retrain(resolved: Resolved, rows: Sequence[str], splits: Splits, store: Stor
             splits.retrain(resolved.trials[key])
 
 
+def to_train(state: Plan, request: Request) -> tuple[str, ...]:
+    """Return the keys of a plan that a request would train."""
+    return state.missing + (state.failed if request.retry_failed else ())
+
+
+def resolved_at(study: Study, request: Request, splits: Splits, look: InterimAnalysis) -> Resolved:
+    """Return a study as a request wants it at a look."""
+    return resolve(
+        study,
+        request.scale,
+        splits,
+        request.changes,
+        request.seeds,
+        units=look.units,
+        adapt=adapted(request),
+    )
+
+
+def place_of(name: str, request: Request) -> StudyPlace:
+    """Return where a store has the resolved study of a request."""
+    return StudyPlace(name, request.stored_scale, variant_of(request.changes))
+
+
 def adapted(request: Request) -> Callable[[Trial], Trial] | None:
     """Return a function that changes every trial of a request; None where there is none."""
     if not request.smoke:
@@ -92,10 +124,11 @@ def adapted(request: Request) -> Callable[[Trial], Trial] | None:
     return shortened
 
 
-def chosen_look(stored: ResolvedStudy | None, request: Request, store: Store) -> InterimAnalysis:
+def chosen_look(
+    name: str, stored: ResolvedStudy | None, request: Request, store: Store
+) -> InterimAnalysis:
     """Return the interim analysis that a request is for: the next one for `--top-up`."""
-    same = stored is not None and stored.changes == dict(request.changes)
-    stored = stored if same else None
+    taken = newest_look(store.root, place_of(name, request))
     if request.top_up:
         table = tabulate(stored, Snapshot(store, stored.keys)) if stored is not None else None
         if table is None or stored is None:
@@ -104,8 +137,8 @@ def chosen_look(stored: ResolvedStudy | None, request: Request, store: Store) ->
                 f"store={request.store}; run it without --top-up first"
             )
         missing = plan([stored], store).missing
-        return look_again(stored, table, request.looks, missing=bool(missing))
-    look = kept_look(stored, request.looks)
+        return look_again(stored, table, request.looks, missing=bool(missing), taken=taken)
+    look = kept_look(stored, request.looks, taken)
     if look.units and request.seeds:
         raise ConfigError(
             "a table that is looked at more than once must get its replicates by --top-up, "

@@ -28,12 +28,15 @@ from semisweep.running.job_sources import job_for, keep_failure, metrics_of, out
 from semisweep.statistics.alpha_spending import Spending, level_at_look
 from semisweep.statistics.intervals import by_unit, mean_std, paired_difference, several_draws
 from semisweep.statistics.verdicts import difference_p, holm
+from semisweep.store.look_log import TakenLook, newest_look, take_look
 from semisweep.store.resolved_study import RaceRecord, ResolvedCell, ResolvedStudy, StoppedRow
 from semisweep.store.store import Store
+from semisweep.store.study_files import StudyPlace, own_variant
 from semisweep.study.declaration import Study
 from semisweep.study.plan import trial_names
 from semisweep.study.request import Request
 from semisweep.study.resolve import Resolved, Splits, resolve
+from semisweep.tables.interim_analysis import kept_look, shown_units
 
 ALPHA = 0.05
 SPENDING: Spending = "pocock"
@@ -71,7 +74,7 @@ class Race:
         self.names, self.metrics = trial_names(resolved.table), metrics_of(resolved.table)
         self.columns = list(_columns(resolved.table))
         self.looks = max(column.looks for column in self.columns)
-        self._check_looks()
+        self._take_looks()
         self.ended = self._ended()
         self.handed: set[str] = set()
         self.progress: SweepProgress | None = None
@@ -165,18 +168,28 @@ class Race:
         failed = () if self.request.retry_failed else self.store.failures(wanted)
         return {key for key in wanted if self.store.trial(key).finished or key in failed}
 
-    def _check_looks(self) -> None:
+    def _take_looks(self) -> None:
+        """Note the looks of the race; raise `ConfigError` where others were planned or taken."""
         table = self.resolved.table
-        stored = self.store.read_table(table.name, table.scale)
-        if stored is None or stored.race is None:
-            return
-        before = stored.race.looks
-        if before != self.looks and stored.changes == table.changes:
+        place = StudyPlace(table.name, table.scale, own_variant(table))
+        stored = self.store.read_table(table.name, table.scale, table.changes)
+        taken = newest_look(self.store.root, place)
+        before = stored.race.looks if stored is not None and stored.race else None
+        before = taken.looks if taken is not None and taken.race else before
+        if before not in (None, self.looks):
             raise ConfigError(
                 "a race keeps the number of replicates that it was planned with, as every look "
                 f"has its share of the level, got replicates={self.looks + 1}, "
                 f"planned={before + 1}; without --race all replicates are trained"
             )
+        if before is None and kept_look(stored, None, taken).looks > 1:
+            raise ConfigError(
+                "a race must be planned before a table is looked at, got looks="
+                f"{kept_look(stored, None, taken).looks}; add replicates by --top-up"
+            )
+        units = shown_units(table)
+        look = TakenLook(look=self.looks, looks=self.looks, units=units, race=True)
+        take_look(self.store.root, place, look)
 
 
 class Column:

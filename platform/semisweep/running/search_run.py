@@ -6,7 +6,12 @@ had not been; one trial at a time, it suggests the same sequence. Several at a t
 a `lag`: suggestion k then sees the results up to k - lag, waits for them, and sees no others.
 
 The search in the store holds the space, every suggestion with what it saw, what was decided
-at its rungs, and the Pareto front where there are several objectives.
+at its rungs, and the Pareto front where there are several objectives. Each suggestion is noted in
+the search's log before it is trained (`semisweep.store.suggestion_log`).
+
+A search whose space, or what else it must agree in, is another than in the store is another search,
+with as many trials of its own as are asked for. It knows from the first what earlier ones of its
+name have finished of its trials (`semisweep.search.earlier_trials`).
 """
 
 from __future__ import annotations
@@ -25,14 +30,22 @@ from semisweep.core.config import digest, replace
 from semisweep.running.job_sources import job_for, keep_failure, outcome_note
 from semisweep.running.preparation import Say
 from semisweep.search import sampling
+from semisweep.search.earlier_trials import (
+    declared,
+    difference,
+    short_identity,
+    stored_search,
+    taken_over,
+    template_of,
+)
 from semisweep.search.halving import RungRule
 from semisweep.search.trial_outcome import Observation, outcome_of, outcomes, rungs_of
-from semisweep.store import stopped_trial
+from semisweep.store import stopped_trial, suggestion_log
 from semisweep.store.resolved_search import ResolvedSearch, Suggestion, Value
 from semisweep.store.store import Store
 from semisweep.study.declaration import Search
 from semisweep.study.request import Request
-from semisweep.study.resolve import Splits, make_trial, preset_of
+from semisweep.study.resolve import Splits
 from semisweep.study.scales import at_scale
 from semisweep.study.search_space import fields_of
 from semisweep.training.trial import Trial
@@ -55,7 +68,7 @@ def run_search(
         connection.disconnect()  # else workers that do nothing could be in the way of its own
 
     with turn(store, search.name, request.scale, wait) as confirm:
-        _run(search, request, connection, store, confirm)
+        _run(search, request, connection, store, say, confirm)
 
 
 @contextmanager
@@ -83,6 +96,7 @@ def _run(
     request: Request,
     connection: Connection,
     store: Store,
+    say: Say,
     confirm: Callable[[], None],
 ) -> None:
     lag = 0
@@ -90,7 +104,7 @@ def _run(
         if request.resources.slots is None:
             connection.connect()
         lag = request.resources.slots or connection.slots
-    source = Suggestions(search, request, store, lag, confirm)
+    source = Suggestions(search, request, store, lag, confirm, say)
     if source.total:
         with SweepProgress(source.total, source.names) as progress:
             source.progress = progress
@@ -112,14 +126,13 @@ class Suggestions:
         store: Store,
         lag: int = 0,
         confirm: Callable[[], None] = lambda: None,
+        say: Say = lambda text: None,
     ) -> None:
         self.search, self.request, self.store, self.confirm = search, request, store, confirm
         self.splits = Splits(request.roots, store.keys())
-        preset = preset_of(search, request.scale)
-        fields = at_scale(search.set, request.scale, {})
-        self.template = make_trial(preset, search.method, fields, request.changes)
+        self.template = template_of(search, request)
         self.space = dict(at_scale(search.space, request.scale, {}))
-        self.resolved = self._resolved(lag)
+        self.resolved = self._resolved(lag, say)
         self.lag = self.resolved.lag
         self.limit = limit(search, request, self.resolved)
         self.trials = {entry.key: self.trial(entry.params) for entry in self.entries}
@@ -194,6 +207,8 @@ class Suggestions:
             saw = tuple(e.number for e in self.entries[:sight] if e.key in told)
             entry = Suggestion(number=number, params=values, key=key, saw=saw)
             known = key in self.trials or self.store.trial(key).finished
+            self.confirm()
+            suggestion_log.append(self.store.root, self.resolved, entry)
             self.resolved = dataclasses.replace(self.resolved, trials=(*self.entries, entry))
             self.trials[key] = trial
             self.names[key] = self.name(entry)
@@ -257,6 +272,7 @@ class Suggestions:
             identity=resolved.identity,
             name=resolved.name,
             scale=resolved.scale,
+            changes=resolved.changes,
             direction=resolved.direction,
             rungs=halving.rungs,
             reduction=halving.reduction,
@@ -271,28 +287,24 @@ class Suggestions:
             return None
         return [entry.key for entry in self.entries[: self._sight(number)]]
 
-    def _resolved(self, lag: int) -> ResolvedSearch:
+    def _resolved(self, lag: int, say: Say) -> ResolvedSearch:
         """Return the search as the store has it, or a new one where it has another or none."""
-        search, halving = self.search, self.search.halving
-        new = ResolvedSearch(
-            name=search.name,
-            title=search.title,
-            metric=search.metric,
-            direction=search.direction,
-            scale=self.request.scale,
-            sampler=search.sampler,
-            also=tuple(search.also),
-            halving=halving and dataclasses.replace(halving, rungs=tuple(halving.rungs)),
-            space=sampling.describe(self.space),
-            template=digest(self.template.encoded()),
-            changes=dict(self.request.changes),
-            lag=lag,
-        )
-        new = dataclasses.replace(new, identity=digest(new.identifying()))
-        stored = self.store.read_search(search.name, self.request.scale)
-        if stored is None or not stored.is_same_as(new):
+        new = declared(self.search, self.request, lag)
+        stored = self.store.read_search(new.name, new.scale, new.changes)
+        known = stored_search(self.search, self.request, self.store)
+        if known is not None:
+            new = dataclasses.replace(new, trials=known.trials, lag=known.lag or lag)
+        suggestion_log.begin(self.store.root, new)
+        if stored is None or stored.is_same_as(new):
             return new
-        return dataclasses.replace(new, trials=stored.trials, lag=stored.lag or lag)
+        others = [own.study for own in self.store.study_files.named(new.name, new.scale)]
+        earlier = [own for own in others if isinstance(own, ResolvedSearch)]
+        more = taken_over(self.store, new, earlier, lambda own: self.splits.key(self.trial(own)))
+        for entry in more:
+            self.confirm()
+            suggestion_log.append(self.store.root, new, entry)
+        say(_told_change(stored, new, len(more)))
+        return dataclasses.replace(new, trials=(*new.trials, *more))
 
     def _keep(self, key: str | None = None) -> None:
         """Write the search with its front, and what is decided of a trial by now, or of each."""
@@ -319,13 +331,23 @@ class Suggestions:
 
 
 def limit(search: Search, request: Request, resolved: ResolvedSearch) -> int:
-    """Return how many trials a search is to have."""
+    """Return how many trials a search is to have: its own, and those that it has taken over."""
     wanted = request.trials or search.trials
     if search.sampler == "grid":
         points = sampling.grid_size(resolved.space or {})
         return points if wanted is None else min(points, wanted)
     assert wanted is not None  # as `check_search` has made sure of
-    return wanted
+    return wanted + len(resolved.trials) - len(resolved.own)
+
+
+def _told_change(old: ResolvedSearch, new: ResolvedSearch, taken: int) -> str:
+    """Return a line on a search that is another than the store had under its name."""
+    begun = f"goes on after its {len(new.own)} trials" if new.own else "begins"
+    return (
+        f"{new.name}: another search than before ({difference(old, new)}) {begun}; it knows "
+        f"{taken} of the {len(old.keys)} earlier trials, and suggests as many of its own as asked "
+        f"for; the earlier search stays as {old.name}@{short_identity(old)}"
+    )
 
 
 def _short(value: object) -> str:

@@ -7,7 +7,7 @@ on, and stands: whatever is killed, a search that is run again decides the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from semisweep.core.errors import ConfigError
@@ -31,6 +31,7 @@ class RungRule:
     identity: str  # of the search
     name: str
     scale: str
+    changes: Mapping[str, object]
     direction: Direction
     rungs: Sequence[float]  # fractions of the steps
     reduction: int
@@ -104,7 +105,7 @@ class Rungs:
     def _against(self, rung: float) -> dict[str, float]:
         keys: Collection[str] | None = self.rule.among
         if keys is None:
-            keys = self.store.study_keys(self.rule.name, self.rule.scale)
+            keys = self.store.study_keys(self.rule.name, self.rule.scale, self.rule.changes)
         others = [key for key in dict.fromkeys(keys) if key != self.folder.key]
         found = {key: value_at(self.store.trial(key), rung, self.rule.metric) for key in others}
         return {key: value for key, value in found.items() if value is not None}

@@ -5,6 +5,7 @@ Together with `sampling` the only file that imports `optuna`.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,26 +14,33 @@ from semisweep.core.errors import ConfigError
 from semisweep.search.sampling import as_study
 from semisweep.search.trial_outcome import outcomes
 from semisweep.store import files
+from semisweep.store.resolved_search import ResolvedSearch
 from semisweep.store.store import Store
+from semisweep.store.study_choice import choose
 from semisweep.study.catalogue import short
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
+logger = logging.getLogger(__name__)
+
 SQLITE = (".db", ".sqlite", ".sqlite3")
 JOURNAL = (".log", ".jsonl")
 
 
-def export_search(store: Store, name: str, scale: str, output: Path) -> tuple[int, str]:
-    """Write a search into a new file; return its number of trials and how Optuna is to open it.
+def export_search(store: Store, name: str, scale: str, output: Path) -> tuple[int, str, str]:
+    """Write a search into a new file; return its number of trials, its name and Optuna's URL.
 
     Trials have their keys as attributes, the study its title and the names of its metrics.
     The file is whole or absent. Raises `ConfigError` for a study that is no search or was never
     run, and for a file that exists or has another ending.
     """
-    search = store.read_search(short(name), scale)
-    if search is None:
-        known = [f"{one}@{at}" for one, at in store.studies() if store.read_search(one, at)]
+    search, note = choose(store, short(name), scale)
+    if note:
+        logger.warning("%s", note)
+    if not isinstance(search, ResolvedSearch):
+        stored = store.study_files.all()
+        known = [str(own.place) for own in stored if isinstance(own.study, ResolvedSearch)]
         raise ConfigError(
             f"a search must have been run to be exported, got search={short(name)!r}, "
             f"scale={scale!r}; this store has: {', '.join(known) or 'none'}"
@@ -44,17 +52,17 @@ def export_search(store: Store, name: str, scale: str, output: Path) -> tuple[in
         )
     if output.exists():
         raise ConfigError(f"a file to export into must be new, got output={output}, which exists")
-    found = outcomes(store, search)
+    found, named = outcomes(store, search), f"{search.name}@{scale}"
     with files.writing(output), files.temporary_beside(output.absolute()) as temporary:
         storage = _storage(temporary, output.suffix)
-        study = as_study(search, found, storage=storage, study_name=f"{search.name}@{scale}")
+        study = as_study(search, found, storage=storage, study_name=named)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what Optuna calls experimental
             study.set_metric_names(search.metrics)
         study.set_user_attr("title", search.title)
         storage.remove_session()
         temporary.rename(output)
-    return len(search.trials), _opened(output)
+    return len(search.trials), named, _opened(output)
 
 
 def _storage(path: Path, ending: str) -> BaseStorage:

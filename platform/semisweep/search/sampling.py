@@ -21,7 +21,7 @@ from semisweep.core.errors import ConfigError
 from semisweep.core.seeding import derive
 from semisweep.search.trial_outcome import Observation
 from semisweep.store.resolved_search import Dimension, ResolvedSearch, Suggestion, Value
-from semisweep.study.search_space import Bundle, Conditions, Leaf, Space, holds, unfold
+from semisweep.study.search_space import Bundle, Conditions, Leaf, Space, holds, leaf_text, unfold
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -81,6 +81,26 @@ def suggest(search: ResolvedSearch, outcomes: Outcomes, sight: int) -> dict[str,
         if holds(conditions, values):
             values[name] = _draw(trial, name, distribution)
     return values
+
+
+def is_within(described: Described, params: Mapping[str, Value]) -> bool:
+    """Return whether a described space could draw such values: all of them, and no others."""
+    values: dict[str, Value] = {}
+    for name, (conditions, distribution) in _read(described).items():
+        if holds(conditions, values):
+            if name not in params or not _contains(distribution, params[name]):
+                return False
+            values[name] = params[name]
+    return values.keys() == params.keys()
+
+
+def range_text(dimension: Dimension) -> str:
+    """Return the values that a dimension of a space can have, in a few words."""
+    import optuna
+
+    found = optuna.distributions.json_to_distribution(dimension.distribution)
+    assert isinstance(found, Leaf)
+    return leaf_text(found)
 
 
 def grid(described: Described) -> Iterator[dict[str, Value]]:
@@ -237,6 +257,20 @@ def _range(distribution: BaseDistribution) -> IntDistribution | FloatDistributio
 
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     return distribution
+
+
+def _contains(distribution: BaseDistribution, value: Value) -> bool:
+    from optuna.distributions import CategoricalDistribution
+
+    if isinstance(distribution, CategoricalDistribution):
+        return any(type(own) is type(value) and own == value for own in distribution.choices)
+    found = _range(distribution)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if not found.low <= value <= found.high:
+        return False
+    steps = (value - found.low) / (found.step or 1)
+    return found.step is None or found.log or abs(steps - round(steps)) < 1e-8
 
 
 def _points(name: str, distribution: BaseDistribution) -> list[Value]:

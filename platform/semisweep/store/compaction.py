@@ -132,12 +132,8 @@ def _in_order_of_studies(store: Store, keys: Iterable[str]) -> list[str]:
     left = dict.fromkeys(sorted(keys))
     if not left:
         return []
-    ordered = dict.fromkeys(
-        key
-        for name, scale in store.studies()
-        for key in store.study_keys(name, scale)
-        if key in left
-    )
+    studies = (stored.study for stored in store.study_files.all())
+    ordered = dict.fromkeys(key for study in studies for key in study.keys if key in left)
     return list(ordered | left)
 
 

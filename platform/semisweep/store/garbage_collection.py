@@ -34,9 +34,10 @@ class Item:
 def examine(store: Store, keep: Collection[str] = ALL) -> list[Item]:
     """Return every file that could be freed and what is to become of it; writes nothing.
 
-    Of the trials that a study of the store wants, weights and confusion matrices under the names in
-    `keep` stay, and what an unfinished one goes on from. So does all of a trial that is being
-    trained. Of all other trials nothing stays but what is never freed.
+    Of the trials that a study of the store wants or ever wanted, in whatever form, weights and
+    confusion matrices under the names in `keep` stay, and what an unfinished one goes on from. So
+    does all of a trial that is being trained. Of all other trials nothing stays but what is never
+    freed.
     """
     wanted = _wanted_by(store)
     folders = map(store.trial, store.keys())
@@ -88,9 +89,10 @@ def size_text(items: Sequence[Item]) -> str:
 
 def _wanted_by(store: Store) -> dict[str, list[str]]:
     wanted: dict[str, list[str]] = {}
-    for name, scale in store.studies():
-        for key in store.study_keys(name, scale):
-            wanted.setdefault(key, []).append(f"{name}@{scale}")
+    for study, key in store.study_files.recorded_keys():
+        known = wanted.setdefault(key, [])
+        if study not in known:
+            known.append(study)
     return wanted
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -36,6 +37,7 @@ from semisweep.store.compacted_parts import (
 )
 from semisweep.store.result_file import VOLATILE
 from semisweep.store.store import Store
+from semisweep.store.study_choice import choose
 from semisweep.store.trial_records import Result
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ LEADING = ("key", "status", "method", "config.", "data.", "training.", "seed")
 TRAILING = ("error", VOLATILE)
 
 Where = Mapping[str, Any]
+
+logger = logging.getLogger(__name__)
 
 
 def load(
@@ -65,14 +69,16 @@ def load(
 
     The columns are key, status ("finished" or "failed"), method, configuration, seed, metrics,
     error and run.*, which is what differs between repetitions. With `columns`, key and status and
-    those, in that order. Those of `keys` that neither finished nor failed are left out. `study` is
-    the name of a study that was run, of one scale if "@mini" or "@paper" is added. `where` gives
+    those, in that order. Those of `keys` that neither finished nor failed are left out.
+
+    `study` is the name of a study that was run, of one scale if "@mini" or "@paper" is added; as it
+    was run with --set, or a search in an earlier space, if its variant follows. `where` gives
     values that columns must have: {"seed": 0, "method": ["a:A", "b:B"]}.
     """
     opened = _opened(store)
     asked = _accepted(where)
     statuses = asked.pop("status", ("finished", "failed", "stopped"))
-    wanted = _wanted(opened, keys, study)
+    wanted = wanted_keys(opened, keys, study)
     sheets = collect(opened, RESULTS, wanted, _with_key(columns), asked)
     if stopped:
         sheets += _stopped(opened, wanted, _with_key(columns), asked)
@@ -98,7 +104,7 @@ def history(
     With `columns`, key and step and those. `study` and `where` are as in `load`.
     """
     opened = _opened(store)
-    wanted = _wanted(opened, keys, study)
+    wanted = wanted_keys(opened, keys, study)
     asked = _accepted(where)
     sheets = collect(opened, HISTORY, wanted, _with_key(columns, "step"), asked)
     entries = [entry for _, _, entry in _in_order(sheets)]
@@ -135,15 +141,23 @@ def _opened(store: str | Path | Store) -> Store:
     return store if isinstance(store, Store) else Store.open(store)
 
 
-def _wanted(store: Store, keys: Iterable[str] | None, study: str | None) -> list[str]:
-    """Return the keys that are asked for, in order; raise `ConfigError` for an unknown study."""
+def wanted_keys(store: Store, keys: Iterable[str] | None, study: str | None) -> list[str]:
+    """Return the keys that are asked for, in order; raise `ConfigError` for an unknown study.
+
+    A line in the log says which form of a study is meant where it was run in several.
+    """
     if study is None:
         return store.keys() if keys is None else sorted(set(keys))
-    known = store.studies()
-    found = [(name, scale) for name, scale in known if study in (name, f"{name}@{scale}")]
+    known = store.study_files.places()
+    named = dict.fromkeys(place[:2] for place in known if study in place.names[:2])
+    chosen = [choose(store, *place) for place in named]
+    for note in (choice.note for choice in chosen if choice.note):
+        logger.warning("%s", note)
+    found = [choice.study for choice in chosen]
+    found = found or [store.study_files.read(own) for own in known if study in own.names]
     if not found:
-        raise unknown("study of this store", study, [f"{name}@{scale}" for name, scale in known])
-    of_study = {key for name, scale in found for key in store.study_keys(name, scale)}
+        raise unknown("study of this store", study, map(str, known))
+    of_study = {key for own in found if own is not None for key in own.keys}
     return sorted(of_study if keys is None else of_study & set(keys))
 
 

@@ -98,6 +98,7 @@ class Suggestion:
     key: str
     saw: tuple[int, ...] | None = None  # numbers of the trials whose end it knew
     rungs: tuple[RungDecision, ...] | None = None  # of a search with halving, once it has ended
+    origin: str = ""  # of one that another search has made: which search and number
 
     @property
     def was_stopped(self) -> bool:
@@ -110,7 +111,7 @@ class Suggestion:
         found["key"] = self.key
         saw = {} if self.saw is None else {"saw": list(self.saw)}
         rungs = {} if self.rungs is None else {"rungs": [rung.encoded() for rung in self.rungs]}
-        return found | saw | rungs
+        return found | saw | rungs | ({"origin": self.origin} if self.origin else {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +138,11 @@ class ResolvedSearch:
     def keys(self) -> list[str]:
         """The distinct keys of its trials, in order."""
         return list(dict.fromkeys(entry.key for entry in self.trials))
+
+    @property
+    def own(self) -> tuple[Suggestion, ...]:
+        """What it has suggested itself, without what it has taken over from other searches."""
+        return tuple(entry for entry in self.trials if not entry.origin)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -192,7 +198,7 @@ def decode_search(fields: Fields) -> ResolvedSearch:
         space=None if space is None else {name: _dimension(fields, name) for name in space},
         template=fields.text("template", ""),
         changes=fields.mapping("changes", {}),
-        trials=tuple(map(_suggestion, suggested)),
+        trials=tuple(map(decode_suggestion, suggested)),
         identity=fields.text("identity", ""),
         lag=fields.integer("lag", 0),
         front=fields.integers("front") if fields.values.get("front") is not None else None,
@@ -218,7 +224,8 @@ def _direction(fields: Fields) -> Direction:
     raise fields.wrong("direction", "maximize or minimize")
 
 
-def _suggestion(fields: Fields) -> Suggestion:
+def decode_suggestion(fields: Fields) -> Suggestion:
+    """Return the suggestion that a file holds; raise `StoreError` for one of another shape."""
     rungs = None
     if fields.values.get("rungs") is not None:
         rungs = tuple(map(decode_decision, fields.items("rungs", "a rung of a stored search")))
@@ -229,6 +236,7 @@ def _suggestion(fields: Fields) -> Suggestion:
         key=fields.text("key"),
         saw=fields.integers("saw") if fields.values.get("saw") is not None else None,
         rungs=rungs,
+        origin=fields.text("origin", ""),
     )
 
 

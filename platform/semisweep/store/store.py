@@ -2,10 +2,12 @@
 
 <root>/semisweep.json                the store's format version
 <root>/trials/<key>/                 see `semisweep.store.trial_folder`
-<root>/studies/<name>@<scale>.json   resolved studies: what tables are made of
+<root>/studies/, <root>/recorded/    resolved studies, see `semisweep.store.study_files`
+<root>/searches/                     what searches suggested, see `semisweep.store.suggestion_log`
+<root>/looks/                        looks at tables, see `semisweep.store.look_log`
 <root>/results/, <root>/history/     compacted copies, see `semisweep.store.compacted_parts`
 
-The files under trials/ are the only truth; whatever else is kept can be made from them again. In
+The files under trials/ are the only truth about trials; compacted copies can be made again. In
 object storage, and on a disk without locks or where $SEMISWEEP_LEASES was set when the store was
 made, trials are as in `semisweep.store.leased_folder`: format 2.
 """
@@ -19,16 +21,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from semisweep.core.errors import StoreError
 from semisweep.store import file_lock, files, lease, stopped_trial
 from semisweep.store.files import Location
-from semisweep.store.json_fields import Fields
 from semisweep.store.leased_folder import LeasedFolder
 from semisweep.store.object_storage import SCHEME, ObjectPath
-from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch, decode_search
-from semisweep.store.resolved_study import ResolvedStudy, check_format, decode_study
+from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
+from semisweep.store.resolved_study import ResolvedStudy
+from semisweep.store.study_files import StudyFiles, StudyPlace, variant_of
 from semisweep.store.trial_folder import TrialFolder
 from semisweep.store.trial_records import Failure, Result
 
@@ -168,51 +170,47 @@ class Store:
                 yield None if found is None else found.confirm
 
     def write_study(self, name: str, scale: str, study: StudyOrSearch) -> Location:
-        """Keep a resolved study, in place of the earlier one of this name and scale."""
-        path = self._study_path(name, scale)
-        files.write_json(path, study.encoded())
-        return path
+        """Keep a resolved study as the newest of this name, scale and changes; nothing is lost."""
+        return self.study_files.write(name, scale, study)
 
-    def read_study(self, name: str, scale: str) -> StudyOrSearch | None:
-        """Return a resolved study or search, or None if it was never run in this store.
+    def read_study(
+        self, name: str, scale: str, changes: Mapping[str, object] | None = None
+    ) -> StudyOrSearch | None:
+        """Return a resolved study or search, or None if it was never run so in this store.
 
         Raises `StoreError` for a file of another shape.
         """
-        path = self._study_path(name, scale)
-        found = files.read_json(path)
-        if found is None:
-            return None
-        fields = Fields(found, "a stored study", path)
-        check_format(fields)
-        kind = fields.text("kind", "table")
-        if kind not in ("table", "search"):
-            raise fields.wrong("kind", "table or search")
-        return decode_study(fields) if kind == "table" else decode_search(fields)
+        return self.study_files.read(StudyPlace(name, scale, variant_of(changes or {})))
 
-    def read_search(self, name: str, scale: str) -> ResolvedSearch | None:
-        """Return a search, or None where this name and scale are not a search that was run."""
-        found = self.read_study(name, scale)
+    def read_search(
+        self, name: str, scale: str, changes: Mapping[str, object] | None = None
+    ) -> ResolvedSearch | None:
+        """Return a search, or None where this name and scale are not a search that was run so."""
+        found = self.read_study(name, scale, changes)
         return found if isinstance(found, ResolvedSearch) else None
 
-    def read_table(self, name: str, scale: str) -> ResolvedStudy | None:
-        """Return a resolved table, or None where this name and scale are not one that was run."""
-        found = self.read_study(name, scale)
+    def read_table(
+        self, name: str, scale: str, changes: Mapping[str, object] | None = None
+    ) -> ResolvedStudy | None:
+        """Return a resolved table, or None where name and scale are not one that was run so."""
+        found = self.read_study(name, scale, changes)
         return found if isinstance(found, ResolvedStudy) else None
 
     def studies(self) -> list[tuple[str, str]]:
-        """Return name and scale of each resolved study, in order."""
-        names = (entry.name for entry in files.scan(self.root / "studies"))
-        stems = [name.removesuffix(".json") for name in names if name.endswith(".json")]
-        parts = [stem.rpartition("@") for stem in stems if "@" in stem]
-        return sorted((unquote(name), unquote(scale)) for name, _, scale in parts)
+        """Return name and scale of each resolved study once, in order."""
+        return list(dict.fromkeys(place[:2] for place in self.study_files.places()))
 
-    def study_keys(self, name: str, scale: str) -> list[str]:
+    def study_keys(
+        self, name: str, scale: str, changes: Mapping[str, object] | None = None
+    ) -> list[str]:
         """Return the distinct keys that a resolved study wants, in its order; none without one."""
-        study = self.read_study(name, scale)
+        study = self.read_study(name, scale, changes)
         return [] if study is None else study.keys
 
-    def _study_path(self, name: str, scale: str) -> Location:
-        return self.root / "studies" / f"{quote(name, safe=':')}@{quote(scale, safe='')}.json"
+    @property
+    def study_files(self) -> StudyFiles:
+        """The files of its resolved studies."""
+        return StudyFiles(self.root)
 
 
 def _nothing_lost() -> None:

@@ -1,47 +1,227 @@
-"""What a study trains at a scale, value by value, and where each value comes from."""
+"""What the cells of a study train at a scale, value by value, and where each value comes from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from semisweep.core.config import encode, flatten
+from semisweep.core.config import Setting, encode, flatten, is_configuration, settings
 from semisweep.core.markdown import grid
-from semisweep.study.declaration import Search, Study
-from semisweep.study.resolve import column_preset, preset_of
-from semisweep.study.scales import Preset
+from semisweep.store.resolved_study import Place
+from semisweep.study.declaration import Column, Row, Search, Study
+from semisweep.study.resolve import (
+    SECTIONS,
+    cell_trial,
+    check_changes,
+    column_preset,
+    has,
+    make_trial,
+    preset_of,
+)
+from semisweep.study.scales import Fields, Preset, at_scale
+from semisweep.study.search_space import Bundle, leaf_text, unfold
+from semisweep.training.trial import Trial
 
+if TYPE_CHECKING:
+    from semisweep.training.method import Method
+
+PRESET, ROW, COLUMN, CHANGED, SEARCH, SPACE = (
+    *("preset", "row", "column", "--set", "set by the search", "space"),
+)
 UNTOLD = ("training.steps", "training.epochs")  # the one of the two that is not given
 
 
-def presets_of(study: Study | Search, scale: str) -> dict[str, Preset]:
-    """Return the presets of a study at a scale by the columns they are of; raise `ConfigError`."""
-    own = preset_of(study, scale)
+@dataclass(frozen=True)
+class Entry:
+    """A value of a dotted field, the cells that have it, and where it comes from."""
+
+    field: str
+    value: object
+    places: tuple[Place, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A trained cell: its place, method, values and their sources by dotted field."""
+
+    place: Place
+    method: str
+    values: Mapping[str, object]
+    sources: Mapping[str, str]
+
+
+def cells_of(study: Study | Search, scale: str, changes: Fields) -> list[Cell]:
+    """Return every trained cell of a study at a scale; of a search one. Raises `ConfigError`."""
+    check_changes(study, scale, changes)
     if isinstance(study, Search):
-        return {"": own}
-    found: dict[str, Preset] = {}
-    for column in study.columns:
-        if column.exists(scale):
-            preset = column_preset(study, scale, column)
-            name = next((name for name, other in found.items() if other == preset), column.name)
-            found.setdefault(name, preset)
-    return {"": own} if list(found.values()) == [own] else found
+        return [_search_cell(study, scale, changes)]
+    return [
+        _cell(study, scale, row, column, changes)
+        for row in study.rows
+        for column in study.columns
+        if row.method is not None and column.exists(scale) and not column.unit
+    ]
 
 
-def preset_leaves(preset: Preset) -> Iterator[tuple[str, object]]:
-    """Yield dotted field and value of everything that a preset decides."""
-    sections = {"data": preset.data, "training": preset.training, "config": dict(preset.config)}
-    for path, value in flatten({name: encode(item) for name, item in sections.items()}).items():
+def entries(cells: Sequence[Cell]) -> list[Entry]:
+    """Return each value of each field, with the cells that have it, in order of the fields."""
+    found: dict[tuple[str, str], list[Cell]] = {}
+    fields = dict.fromkeys(path for cell in cells for path in cell.values)
+    for path in fields:
+        for cell in cells:
+            if path in cell.values:
+                found.setdefault((path, repr(cell.values[path])), []).append(cell)
+    return [
+        Entry(
+            path,
+            own[0].values[path],
+            tuple(cell.place for cell in own),
+            "; ".join(dict.fromkeys(cell.sources[path] for cell in own)),
+        )
+        for (path, _), own in found.items()
+    ]
+
+
+def sources_table(study: Study | Search, scale: str, changes: Fields | None = None) -> str:
+    """Return what all cells of a study have, where they differ, and where each value comes from."""
+    cells = cells_of(study, scale, changes or {})
+    heading = f"## {study.title} ({scale} scale)\n"
+    if not cells:
+        return f"{heading}\nNo cell is trained: its numbers are counts, or published.\n"
+    found = entries(cells)
+    every = {cell.place for cell in cells}
+    values = {entry.field for entry in found if sum(o.field == entry.field for o in found) > 1}
+    shared = [own for own in found if set(own.places) == every]
+    differing = [own for own in found if own.field in values]
+    partial = [own for own in found if own not in shared and own not in differing]
+    parts = [heading, _table(["field", "used", "source"], [_line(own) for own in shared])]
+    for title, own in (("Where cells differ", differing), ("Of some rows only", partial)):
+        if own:
+            lines = [_line(entry, cells_text(entry.places, cells)) for entry in own]
+            parts += [f"### {title}\n", _table(["field", "used", "cells", "source"], lines)]
+    return "\n".join(parts) + "".join(f"\n- {note}" for note in _notes(study, scale))
+
+
+def cells_text(places: Sequence[Place], cells: Sequence[Cell]) -> str:
+    """Return cells by their rows and columns, as short as they can be told."""
+    columns = list(dict.fromkeys(cell.place[1] for cell in cells))
+    rows = list(dict.fromkeys(cell.place[0] for cell in cells))
+    by_row = {row: [column for column in columns if (row, column) in places] for row in rows}
+    told: dict[tuple[str, ...], list[str]] = {}
+    for row, own in by_row.items():
+        if own:
+            told.setdefault(tuple(own), []).append(row)
+    return "; ".join(
+        " at ".join(
+            [
+                "all rows" if own == rows else ", ".join(own),
+                *([] if list(where) == columns else [", ".join(where)]),
+            ]
+        )
+        for where, own in told.items()
+    )
+
+
+def _cell(study: Study, scale: str, row: Row, column: Column, changes: Fields) -> Cell:
+    assert row.method is not None
+    trial = cell_trial(study, scale, row, column, changes)
+    preset = column_preset(study, scale, column)
+    set_by = dict.fromkeys(column.fields(scale), COLUMN) | dict.fromkeys(row.fields(scale), ROW)
+    values, sources = _told(trial, preset, row.method, set_by, changes)
+    metric = at_scale(column.metric, scale, "").format(**row.words)
+    values["metric"] = metric or preset.metric
+    sources["metric"] = COLUMN if metric else preset.source("metric") or PRESET
+    if study.draws > 1:
+        values["data.draw"], sources["data.draw"] = list(range(study.draws)), "draws of the study"
+    values["seed"], sources["seed"] = list(range(study.seeds)), "seeds of the study"
+    return Cell((row.name, column.name), trial.method, values, sources)
+
+
+def _search_cell(study: Search, scale: str, changes: Fields) -> Cell:
+    preset, fields = preset_of(study, scale), at_scale(study.set, scale, {})
+    trial = make_trial(preset, study.method, fields, changes)
+    values, sources = _told(trial, preset, study.method, dict.fromkeys(fields, SEARCH), changes)
+    for name, item in at_scale(study.space, scale, {}).items():
+        conditions, leaf = unfold(item)
+        where = [f"{other} in {list(accepted)}" for other, accepted in conditions]
+        text = leaf_text(leaf) + (f", where {' and '.join(where)}" if where else "")
+        values[name], sources[name] = text, SPACE
+        if isinstance(leaf, Bundle):
+            for path in dict.fromkeys(path for own in leaf.options.values() for path in own):
+                chosen = [f"{o}: {own[path]}" for o, own in leaf.options.items() if path in own]
+                for below in [own for own in values if own.startswith(f"{path}.")]:
+                    del values[below], sources[below]
+                values[path], sources[path] = ", ".join(chosen), f"{SPACE}, by {name}"
+    values["metric"], sources["metric"] = (
+        ", ".join([study.metric, *(o.metric for o in study.also)]),
+        SEARCH,
+    )
+    values["seed"], sources["seed"], sources["method"] = 0, SEARCH, SEARCH
+    return Cell(("", ""), trial.method, values, sources)
+
+
+def _told(
+    trial: Trial, preset: Preset, method: type[Method], set_by: Mapping[str, str], changes: Fields
+) -> tuple[dict[str, object], dict[str, str]]:
+    """Return the values of a trial and their sources, without defaults that say nothing."""
+    values: dict[str, object] = {"method": trial.method}
+    sources = {"method": ROW}
+    defaults = dict(_defaults(method))
+    whole = {name: encode(getattr(trial, name)) for name in ("data", "training", "config")}
+    changed = [path for path in changes if has(trial, path)]
+    for path, value in flatten(whole).items():
+        source = CHANGED if _longest(path, changed) else set_by.get(_longest(path, set_by), "")
+        section, _, rest = path.partition(".")
+        of_preset = section != "config" or rest.partition(".")[0] in preset.config
+        if not source and of_preset:
+            source = preset.source(path) or PRESET
+        source = source or defaults.get(path, "")
         if not (path in UNTOLD and value is None):
-            yield path, value
-    yield "metric", preset.metric
+            values[path], sources[path] = value, source or f"default of {method.__name__}"
+    return values, sources
 
 
-def sources_table(study: Study | Search, scale: str) -> str:
-    """Return, for each preset of a study, each value and where it comes from."""
-    parts = []
-    for name, preset in presets_of(study, scale).items():
-        lines = [["field", "used", "source"]]
-        lines += [[path, str(value), preset.source(path)] for path, value in preset_leaves(preset)]
-        heading = f"{study.title}" + (f", from column {name}" if name else "")
-        parts.append(f"## {heading} ({scale} scale)\n\n{grid(lines)}")
-    return "\n".join(parts)
+def _defaults(method: type[Method]) -> Iterator[tuple[str, str]]:
+    """Yield each field of a method's configuration, and what its default is from."""
+    yield from _default_sources(method.Config(), f"{SECTIONS[0]}.", method.__name__)
+
+
+def _default_sources(value: object, prefix: str, name: str) -> Iterator[tuple[str, str]]:
+    assert is_configuration(value)
+    for field, item, about in settings(value):
+        if is_configuration(item):
+            yield from _default_sources(item, f"{prefix}{field}.", name)
+        else:
+            yield f"{prefix}{field}", f"default of {name}: {_origin(about)}".removesuffix(": ")
+
+
+def _origin(about: Setting) -> str:
+    named = (("paper", about.paper), ("code", about.code), ("", about.why))
+    return next((f"{kind} {text}".strip() for kind, text in named if text), "")
+
+
+def _longest(path: str, fields: Iterator[str] | Sequence[str] | Mapping[str, str]) -> str:
+    """Return the longest of some fields that is a field or holds it, "" for none."""
+    found = [own for own in fields if path == own or path.startswith(f"{own}.")]
+    return max(found, key=len, default="")
+
+
+def _notes(study: Study | Search, scale: str) -> list[str]:
+    """Return what presets say of themselves."""
+    presets, own = [preset_of(study, scale)], [""]
+    if isinstance(study, Study):
+        columns = [column for column in study.columns if column.exists(scale)]
+        presets += [column_preset(study, scale, column) for column in columns]
+        own = [preset.metric_note for preset in presets]
+    notes = [*own, *(note for preset in presets for note in preset.notes)]
+    return [note for note in dict.fromkeys(notes) if note]
+
+
+def _line(entry: Entry, *cells: str) -> list[str]:
+    return [entry.field, str(entry.value), *cells, entry.source]
+
+
+def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    return grid([list(head), *map(list, lines)])

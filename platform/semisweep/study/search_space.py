@@ -127,6 +127,15 @@ def ends(leaf: Leaf) -> list[Value]:
     return [leaf.low, leaf.high]
 
 
+def leaf_text(leaf: Leaf) -> str:
+    """Return the values that a leaf of a space can have, in a few words."""
+    if not isinstance(leaf, Range):
+        return ", ".join(map(str, ends(leaf)))
+    step = getattr(leaf, "step", None)
+    every = f", step {step:g}" if step not in (None, 1) else ""
+    return f"{leaf.low:g} to {leaf.high:g}{every}" + (" (log)" if getattr(leaf, "log", 0) else "")
+
+
 def check_space(space: Space) -> None:
     """Raise `ConfigError` for an empty space and for conditions that can never hold."""
     if not space:

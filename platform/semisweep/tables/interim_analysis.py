@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from semisweep.core.errors import ConfigError
 from semisweep.statistics.intervals import several_draws
+from semisweep.store.look_log import TakenLook
 from semisweep.store.resolved_study import Place, ResolvedStudy
 from semisweep.tables.table_values import Cell, Table
 
@@ -34,18 +35,26 @@ class InterimAnalysis:
 
 
 def look_again(
-    stored: ResolvedStudy, table: Table, looks: int | None, *, missing: bool
+    stored: ResolvedStudy,
+    table: Table,
+    looks: int | None,
+    *,
+    missing: bool,
+    taken: TakenLook | None = None,
 ) -> InterimAnalysis:
     """Return the next look at a stored table: as many more replicates as its verdicts say.
 
-    A look whose trials are still `missing` goes on; one without anything inconclusive is the last.
-    Raises `ConfigError` once all looks that were planned are used.
+    A look whose trials are still `missing` goes on, as does one that was `taken` and is not in the
+    table yet; one without anything inconclusive is the last. Raises `ConfigError` once all looks
+    that were planned are used.
     """
-    known = kept_look(stored, looks)
+    known = kept_look(stored, looks, taken)
     planned = known.looks if known.looks > 1 else (looks or LOOKS)
     more = added(table)
-    units = {place: units_of(cell.trials) for place, cell in stored.at.items() if cell.trials}
-    if missing or not more:
+    shown = shown_units(stored)
+    units = most(shown, known.units)
+    behind = any(units[place] > count for place, count in shown.items())
+    if missing or behind or not more:
         return replace(known, units=units)  # as the table stands, with the user's --seeds
     if known.look >= planned:
         raise ConfigError(
@@ -55,20 +64,36 @@ def look_again(
     return InterimAnalysis(look=known.look + 1, looks=planned, units=grown(units, more, table.base))
 
 
-def kept_look(stored: ResolvedStudy | None, looks: int | None) -> InterimAnalysis:
-    """Return the look at which a stored table stands, or the first of as many as are asked for.
+def kept_look(
+    stored: ResolvedStudy | None, looks: int | None, taken: TakenLook | None = None
+) -> InterimAnalysis:
+    """Return the look at which a table stands, or the first of as many as are asked for.
 
-    Raises `ConfigError` where another number of looks was planned.
+    `taken`: the newest look of the store's log, which a stored table may not show: stores of
+    earlier versions have none. Raises `ConfigError` where another number of looks was planned.
     """
-    if stored is None or stored.looks == 1:
+    shown = stored if stored is not None and stored.looks > 1 else None
+    look = max(shown.look if shown else 1, taken.look if taken else 1)
+    planned = max(shown.looks if shown else 1, taken.looks if taken else 1)
+    if planned == 1:
         return InterimAnalysis(looks=looks or 1)
-    if looks is not None and looks != stored.looks:
+    if looks is not None and looks != planned:
         raise ConfigError(
             f"the number of looks must be fixed before the first, got looks={looks}, "
-            f"planned={stored.looks}"
+            f"planned={planned}"
         )
-    units = {place: units_of(cell.trials) for place, cell in stored.at.items() if cell.trials}
-    return InterimAnalysis(look=stored.look, looks=stored.looks, units=units)
+    units = most(shown_units(shown) if shown else {}, taken.units if taken else {})
+    return InterimAnalysis(look=look, looks=planned, units=units)
+
+
+def shown_units(study: ResolvedStudy) -> dict[Place, int]:
+    """Return the units of replication of each cell that has trials."""
+    return {place: units_of(cell.trials) for place, cell in study.at.items() if cell.trials}
+
+
+def most(units: Mapping[Place, int], others: Mapping[Place, int]) -> dict[Place, int]:
+    """Return for each cell the more units of the two."""
+    return {place: max(units.get(place, 0), others.get(place, 0)) for place in (*units, *others)}
 
 
 def added(table: Table) -> dict[Place, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
 from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store, locate
+from semisweep.store.study_choice import Choice, choose
+from semisweep.store.study_files import variant_of
 from semisweep.study.catalogue import short
 from semisweep.study.request import Request
 from semisweep.tables.html_table import to_html
@@ -34,13 +37,18 @@ if TYPE_CHECKING:
     from semisweep.training.method import Method
 
 
+logger = logging.getLogger(__name__)
+
+
 class Reading:
     """What a store says of some studies, read once for a command; without a store, nothing."""
 
     def __init__(self, names: Sequence[str], request: Request, store: Store | None = None) -> None:
         self.names, self.request = names, request
         self.store = opened(request) if store is None else store
-        self.studies = [resolved_study(name, request, self.store) for name in names]
+        chosen = [chosen_study(name, request, self.store) for name in names]
+        self.studies = [choice.study for choice in chosen]
+        self.notes = [choice.note for choice in chosen if choice.note]  # which of several it is
         self.stored = Snapshot(self.store, (key for study in self.studies for key in study.keys))
 
     def text(self, form: str = "markdown") -> str:
@@ -86,7 +94,9 @@ def opened(request: Request) -> Store | None:
 
 def write(name: str, request: Request, text: str) -> Location:
     """Write the rendered table of a study into its store and return the file's path."""
-    path = locate(request.store) / "tables" / f"{short(name)}@{request.stored_scale}.md"
+    variant = variant_of(request.changes)
+    ending = f"@{variant}.md" if variant else ".md"
+    path = locate(request.store) / "tables" / f"{short(name)}@{request.stored_scale}{ending}"
     with replacing(path) as file:
         file.write(text.encode())
     return path
@@ -99,10 +109,19 @@ def _failure(key: str, error: str) -> str:
 
 def resolved_study(name: str, request: Request, store: Store | None) -> StudyOrSearch:
     """Return a study as its last run left it in the store, or as it would run now."""
+    return chosen_study(name, request, store).study
+
+
+def chosen_study(name: str, request: Request, store: Store | None) -> Choice[StudyOrSearch]:
+    """Return what `resolved_study` does, and a line where the store has several of that name."""
     if store is not None and not request.seeds:
-        stored = store.read_study(short(name), request.stored_scale)
-        if stored is not None and _answers(stored, request.changes):
-            return stored
+        choice = choose(store, short(name), request.stored_scale, request.changes)
+        if choice.study is not None:
+            return Choice(choice.study, choice.note)
+    return Choice(_resolved_now(name, request, store))
+
+
+def _resolved_now(name: str, request: Request, store: Store | None) -> StudyOrSearch:
     from semisweep.checks.data_preparation import prepare_data
     from semisweep.checks.validation import sample_trials
     from semisweep.study.catalogue import find_study
@@ -126,12 +145,6 @@ def resolved_study(name: str, request: Request, store: Store | None) -> StudyOrS
         splits = Splits(request.roots, store.keys())
         prepare_data(wanted, splits)
     return resolve(study, request.scale, splits, request.changes, request.seeds).table
-
-
-def _answers(stored: StudyOrSearch, changes: Mapping[str, object]) -> bool:
-    """Return whether a stored study is the one that is asked for; what a search did is its own."""
-    is_search = isinstance(stored, ResolvedSearch)
-    return not changes or (is_search and stored.changes == dict(changes))
 
 
 def make_table(study: ResolvedStudy, request: Request) -> Table:
@@ -165,7 +178,9 @@ def current_source(method: str) -> str:
 def keys_table(name: str, request: Request) -> str:
     """Return the trials of every cell of a study, and the commands that repeat them."""
     store = opened(request)
-    study = resolved_study(name, request, store)
+    study, note = chosen_study(name, request, store)
+    if note:
+        logger.warning("%s", note)
     if isinstance(study, ResolvedSearch):
         return search_to_markdown(study, Snapshot(store, study.keys))
     found = list(trial_lines(study, store, name, request))

@@ -66,13 +66,22 @@ def _scores(
 
 def _counts(search: ResolvedSearch, found: Mapping[str, Observation]) -> str:
     states = {key: outcome.state for key, outcome in found.items()}
-    keys = set(search.keys)
+    keys = {entry.key for entry in search.own}
     finished = sum(states.get(key) == "finished" for key in keys)
-    text = f"{finished} of {len(search.trials)} suggested trials finished."
+    text = f"{finished} of {len(search.own)} suggested trials finished."
     stopped = sum(states.get(key) == "stopped" for key in keys)
     if stopped:
         text += f" {stopped} stopped at a rung; --continue-stopped trains them to their end."
     return text
+
+
+def _taken_note(search: ResolvedSearch) -> Iterator[str]:
+    """Yield which trials other searches have made."""
+    taken = [entry for entry in search.trials if entry.origin]
+    if taken:
+        told = ", ".join(f"#{entry.number} is {one_line(entry.origin)}" for entry in taken[:5])
+        more = f", and {len(taken) - 5} more" if len(taken) > 5 else ""
+        yield f"Taken over from searches in another space, and not counted: {told}{more}."
 
 
 def _notes(
@@ -80,6 +89,7 @@ def _notes(
 ) -> Iterator[str]:
     if not entries or search.space is None:
         return
+    yield from _taken_note(search)
     if search.also:
         best = ", ".join(f"#{number}" for number in search.front or ()) or "none yet"
         told = ", ".join(f"{own.metric} {AIMS[own.direction]}" for own in search.objectives)

@@ -14,6 +14,8 @@ from statistics import mean
 
 from semisweep.store.resolved_search import StudyOrSearch
 from semisweep.store.store import Store
+from semisweep.store.study_choice import told
+from semisweep.store.study_files import variant_of
 from semisweep.store.trial_folder import TrialFolder
 from semisweep.study.plan import plan_after, trial_names
 
@@ -150,13 +152,16 @@ def status_lines(store: Store, now: float | None = None) -> Iterator[str]:
     """Yield what `semisweep status` prints: a line a study, and below it one a running trial."""
     now = time.time() if now is None else now
     yield f"{'study':32} {'finished':>8} {'failed':>7} {'running':>8} {'waiting':>8}  estimated end"
-    read = {place: store.read_study(*place) for place in store.studies()}
-    studies = {place: study for place, study in read.items() if study is not None}
-    standing = Standing(store, list(studies.values()))
-    for (name, scale), study in studies.items():
+    studies = store.study_files.all()
+    standing = Standing(store, [stored.study for stored in studies])
+    for stored in studies:
+        (name, scale, variant), study = stored
+        if variant and variant != variant_of(study.changes):
+            name = f"{name}@{variant}"
+        shown = f"{name} {scale} {told(stored)}".strip()
         state = status_of(study, standing, now)
         counts = f"{state.finished:8} {state.failed:7} {len(state.running):8} {state.waiting:8}"
-        yield f"{name + ' ' + scale:32} {counts}  {_end(state, now)}"
+        yield f"{shown:32} {counts}  {_end(state, now)}"
         for own in state.running:
             yield f"    {own}"
 

@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semisweep.core.errors import ConfigError
 from semisweep.store.query import history
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.store import Store
+from semisweep.store.study_choice import choose
 
 if TYPE_CHECKING:
     import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 PLACE = ("study", "row", "column", "replicate", "key")
 
 
 def curves(
-    store: str | Path | Store, study: str, names: Sequence[str], *, scale: str = "mini"
+    store: str | Path | Store,
+    study: str,
+    names: Sequence[str],
+    *,
+    scale: str = "mini",
+    changes: Mapping[str, object] | None = None,
 ) -> pd.DataFrame:
     """Return one row an evaluation of each trial of a study's table: its place, step and values.
 
     `names` are columns of the history, such as "val.miou" or a loss "teacher.feedback", the mean
     since the evaluation before; a trial whose method has no such loss has NaN. A trial that several
     cells share is in each of them. Raises `ConfigError` for a study that was never run, or a name
-    that no trial has.
+    that no trial has. `changes`: those with which the study was run.
     """
     import pandas as pd
 
     opened = store if isinstance(store, Store) else Store.open(store)
-    table = opened.read_table(study, scale)
-    if table is None:
+    table, note = choose(opened, study, scale, changes)
+    if note:
+        logger.warning("%s", note)
+    if not isinstance(table, ResolvedStudy):
         raise ConfigError(
             f"curves must be of a table that was run, got study={study!r}, scale={scale!r}"
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.store import Store
+from semisweep.store.study_choice import set_options
 from semisweep.study.request import Request
 
 
@@ -17,19 +18,24 @@ def trial_lines(
     for cell in study.cells:
         for replicate, key in cell.trials.items():
             where = [cell.row, cell.column, replicate, key]
-            command = repeat_command(name, request, cell.row, cell.column, replicate)
+            command = repeat_command(name, request, cell.row, cell.column, replicate, study.changes)
             yield [*where, _state(store, key), command]
 
 
-def repeat_command(name: str, request: Request, row: str, column: str, replicate: str) -> str:
+def repeat_command(
+    name: str,
+    request: Request,
+    row: str,
+    column: str,
+    replicate: str,
+    changes: Mapping[str, object],
+) -> str:
     """Return the command that trains one trial of a study anew, into another store."""
     draw, _, seed = replicate.partition("/")
     words = ["semisweep", "debug", name, row, "--column", column, "--seed", seed]
     words += ["--draw", draw] if draw != "0" else []
     words += ["--scale", request.scale, "--store", "another-store"]
-    for path, value in request.changes.items():
-        words += ["--set", f"{path}={value}"]
-    return shlex.join(words)
+    return shlex.join([*words, *set_options(changes)])
 
 
 def _state(store: Store | None, key: str) -> str:
