@@ -121,7 +121,7 @@ def test_a_method_that_is_not_here_has_none(digest: Callable[..., str | None]) -
 
 
 def test_it_is_of_what_trains_and_not_of_what_draws_pages() -> None:
-    found = set(training_code_module._closure("semisweep_methods.rankmatch"))
+    found = set(training_code_module.sources("semisweep_methods.rankmatch"))
 
     assert {
         "semisweep_methods.rankmatch",

@@ -53,7 +53,7 @@ def training_code(method: str) -> str | None:
     if module_file(module) is None:
         return None
     total = hashlib.sha256()
-    for name, file in sorted(_closure(module).items()):
+    for name, file in sorted(sources(module).items()):
         total.update(f"{name} {read_source(file, name).digest}\n".encode())
     return total.hexdigest()[:20]
 
@@ -149,7 +149,7 @@ def _joined(parts: list[ast.expr]) -> list[object]:
     return found
 
 
-def _closure(module: str) -> dict[str, Path]:
+def sources(module: str) -> dict[str, Path]:
     """Return name and file of all modules that training with a method's module depends on."""
     own = module.partition(".")[0]
     found: dict[str, Path] = {}
