@@ -34,7 +34,7 @@ from gpu_sections import (
 
 from semisweep.core.device import device_name, driver_version, initialise, is_gpu, usable
 from semisweep.core.markdown import grid
-from semisweep.core.provenance import git
+from semisweep.core.provenance import CHECKOUT, git
 from semisweep.running.cost_history import gpus_here
 from semisweep.study.catalogue import method_names
 from semisweep.training import compilation
@@ -162,7 +162,7 @@ def machine(device: str) -> Figures:
         "torch": torch.__version__,
         "cores": len(os.sched_getaffinity(0)),
         "gpus": gpus_here(),
-        **git(Path(__file__).resolve().parents[2] / "platform" / "semisweep"),
+        **git(Path(__file__).resolve(), CHECKOUT),
     }
 
 

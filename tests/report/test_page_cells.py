@@ -43,9 +43,9 @@ def fill(store: Store) -> ResolvedStudy:
             if isinstance(outcome, str):
                 store.trial(key).fail({"error": outcome})
             elif outcome is not None:
-                source = {"source.digest": "then", "method": "semisweep_methods.stpg:STPG"}
-                stale = source if row == "worse" else {}
-                store.trial(key).complete({METRIC: outcome, **stale})
+                source = {"source.code": "then", "method": "semisweep_methods.stpg:STPG"}
+                other = source if row == "worse" else {}
+                store.trial(key).complete({METRIC: outcome, **other})
         published = {"published": 71.6, "published_std": 0.35} if row != "missing" else {}
         cells.append(cell(trials, row, "scores", **published))
         if row in COUNTS:

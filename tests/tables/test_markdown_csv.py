@@ -16,6 +16,8 @@ from resolved import decoded, results, through_json
 
 from semisweep import Store
 from semisweep.core.errors import ConfigError
+from semisweep.tables.html_table import to_html
+from semisweep.tables.latex_table import to_latex
 from semisweep.tables.markdown_csv import to_csv, to_markdown
 from semisweep.tables.table_builder import Outside, build
 from semisweep.tables.table_values import Table
@@ -262,12 +264,23 @@ def test_labels_cannot_break_the_table() -> None:
     assert "| a\\|b c |" in to_markdown(built(study, results, failures))
 
 
-def test_results_of_different_source_are_pointed_out() -> None:
+def test_results_of_different_code_are_pointed_out() -> None:
     study, results, failures = make_study({"a": [0.5, 0.6]}, base="")
-    results["a-0-0"]["source.digest"] = "one"
-    results["a-0-1"]["source.digest"] = "two"
+    for key, code in (("a-0-0", "one"), ("a-0-1", "two")):
+        results[key] |= {"method": "mine:A", "source.code": code, "source.digest": "same"}
 
-    assert "2 versions of the source code" in to_markdown(built(study, results, failures))
+    shown = to_markdown(built(study, results, failures))
+    assert "Mixed code: the trials of `mine` were not all trained by the same code." in shown
+    results["a-0-1"] |= {"source.code": "one", "source.digest": "of another comment"}
+    assert "Mixed" not in to_markdown(built(study, results, failures))
+
+
+def test_methods_of_one_table_have_codes_of_their_own() -> None:
+    study, results, failures = make_study({"a": [0.5], "b": [0.6]}, base="")
+    results["a-0-0"] |= {"method": "mine:A", "source.code": "of a"}
+    results["b-0-0"] |= {"method": "other:B", "source.code": "of b"}
+
+    assert "Mixed" not in to_markdown(built(study, results, failures))
 
 
 def test_a_metric_that_results_lack_is_refused_with_the_nearest() -> None:
@@ -351,15 +364,46 @@ def test_a_cell_may_have_a_metric_of_its_own() -> None:
     }
 
 
-def test_results_of_other_source_than_now_are_flagged() -> None:
-    study, results, failures = make_study({"old": [0.4, 0.5], "new": [0.5, 0.6]})
-    for key, row in results.items():
-        row |= {"method": "a:A", "source.digest": "then" if key.startswith("old") else "now"}
-    shown = to_markdown(built(study, results, failures, Outside(current=lambda method: "now")))
+NOW = Outside(current=lambda method: "now")
 
-    assert shown.count("(2)†") == 1
-    assert "† Stale: 2 trials were made by other source code" in shown
-    assert "†" not in to_markdown(built(study, results, failures))
+
+def marked(code: dict[str, str], outside: Outside | None = NOW) -> Table:
+    """Return a table of two rows, the older of which was trained by what `code` says."""
+    study, results, failures = make_study({"old": [0.4, 0.5], "new": [0.5, 0.6]}, scale="paper")
+    for key, row in results.items():
+        row |= {"method": "mine:A", "source.digest": "of a comment"}
+        row |= code if key.startswith("old") else {"source.code": "now"}
+    return built(study, results, failures, outside)
+
+
+def test_results_of_other_code_than_now_are_marked_in_every_format() -> None:
+    table = marked({"source.code": "then"})
+    lines = list(csv.DictReader(to_csv([table]).splitlines()))
+
+    assert to_markdown(table).count("(2)†") == 1
+    assert "- † Trained by other code: 2 trials; `mine` or what it" in to_markdown(table)
+    assert "`semisweep run components --scale paper --retrain ROW`" in to_markdown(table)
+    assert to_html([table]).count("(2)†") == 1
+    assert "<code>mine</code> or what it" in to_html([table])
+    assert to_latex([table]).count(r"(2)\textsuperscript{\dag}") == 1
+    assert r"\texttt{mine} or what it" in to_latex([table])
+    assert [(line["row"], line["other_code"]) for line in lines] == [("old", "2"), ("new", "0")]
+    assert "†" not in to_markdown(marked({"source.code": "now"}))
+    assert "†" not in to_markdown(marked({"source.code": "then"}, None))
+
+
+def test_results_that_say_nothing_of_their_code_are_not_marked_but_told_of() -> None:
+    shown = to_markdown(marked({}))
+
+    assert "†" not in shown
+    assert "- Code unknown: 2 trials of an earlier semisweep" in shown
+
+
+def test_results_of_a_method_that_is_not_here_are_not_marked_but_told_of() -> None:
+    shown = to_markdown(marked({"source.code": "then"}, Outside(current=lambda method: None)))
+
+    assert "†" not in shown
+    assert "- Code not compared: `mine` is not here" in shown
 
 
 def test_published_numbers_of_columns_that_a_scale_lacks_are_in_the_csv_alone() -> None:

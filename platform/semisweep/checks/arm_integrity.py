@@ -6,11 +6,13 @@ not start alike (confounded). What no rehearsal can show is a warning, never a r
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from semisweep.checks.lockstep import Lockstep, compare
+from semisweep.checks.field_reads import PREFIX, Reads
+from semisweep.checks.lockstep import LOOKS, Lockstep, compare, hold
 from semisweep.checks.miniature_training import Rehearsal, tiny
 from semisweep.core.config import digest, encode
 from semisweep.core.errors import ConfigError, DataError
@@ -30,6 +32,14 @@ from semisweep.training.trial import Trial, method_class
 
 DEFAULT_EPOCHS = 10  # of a rehearsal, where nobody knows how many images an epoch has
 KEPT = 12  # rehearsals of base arms
+SHARPNESSES = (
+    32.0,
+    2.0,
+    16.0,
+    4.0,
+    128.0,
+)  # at which a factor is sought that a probe has not shown
+LONGER = 4  # times the steps of a probe that is suggested
 
 Kind = Literal["no-op", "confounded", "not probed"]
 Problem = tuple[Kind, str]  # and the reason
@@ -123,15 +133,47 @@ class Checker:
                 "not probed",
                 (
                     f"the rehearsal is too short to fill {', '.join(shown.buffers)}; "
-                    "declare a probe of more steps"
+                    f"declare a probe of more steps, {_line(probe)}"
                 ),
             )
         elif probe is None or len(outside) == len(changed):
             yield "not probed", f"no rehearsal shows {', '.join(changed)}"
         else:
-            yield "no-op", _nothing(shown, probe, changed)
+            yield from self._unshown(base, arm, shown, probe)
 
-    def lockstep(self, base: Trial, arm: Trial, probe: Probe) -> Lockstep:
+    def _unshown(self, base: Trial, arm: Trial, shown: Lockstep, probe: Probe) -> Iterator[Problem]:
+        """Yield what is wrong with an arm whose factor a probe does not show, if anything is.
+
+        Refused are fields that are never read, losses without a gradient, and what the row's own
+        probe does not show at any sharpness; all else may show where no rehearsal comes.
+        """
+        changed = changed_fields(base, arm)
+        unread = self.unread(base, arm, probe)
+        others = [dataclasses.replace(probe, sharpness=own) for own in SHARPNESSES]
+        if unread:
+            yield "no-op", f"its method never reads {', '.join(unread)} while it trains"
+        elif shown.loss_step is not None:
+            what = ", ".join(changed)
+            yield "no-op", f"{what} changes a loss, but no gradient: a term of it may be detached"
+        elif any(self.lockstep(base, arm, own, looks=1).step is not None for own in others):
+            return
+        elif probe != Probe():
+            yield "no-op", _nothing(probe, changed)
+        else:
+            yield "not probed", f"{_nothing(probe, changed)}: add {_line(probe)} to the row"
+
+    def unread(self, base: Trial, arm: Trial, probe: Probe) -> list[str]:
+        """Return the fields that an arm sets and that its method never reads in a rehearsal."""
+        if base.method != arm.method:
+            return []
+        first, second = tiny(base.config, arm.config)
+        fields = [name for name in changed_fields(base, arm) if name.startswith(PREFIX)]
+        reads = Reads(first, second, fields)
+        with reads.noted():
+            hold(Rehearsal(method_class(arm.method), second, arm.seed, self.epochs(base), probe))
+        return reads.unread(arm.method)
+
+    def lockstep(self, base: Trial, arm: Trial, probe: Probe, looks: int = LOOKS) -> Lockstep:
         """Return what the rehearsal of two trials shows; equal ones are held once."""
         kinds = method_class(base.method), method_class(arm.method)
         configs = tiny(base.config, arm.config)
@@ -149,7 +191,9 @@ class Checker:
             while len(self._bases) > KEPT:
                 del self._bases[next(iter(self._bases))]
             second = Rehearsal(kinds[1], configs[1], arm.seed, epochs, probe, disturbance=2)
-            self._results[mark] = compare(first, second, same_method=base.method == arm.method)
+            self._results[mark] = compare(
+                first, second, same_method=base.method == arm.method, most_looks=looks
+            )
         return self._results[mark]
 
     def epochs(self, trial: Trial) -> int:
@@ -220,14 +264,18 @@ def refuse(findings: list[Finding]) -> None:
         )
 
 
-def _nothing(shown: Lockstep, probe: Probe, changed: list[str]) -> str:
-    what = ", ".join(changed)
-    if shown.loss_step is not None:
-        return f"{what} changes a loss, but no gradient: a term of it may be detached"
+def _nothing(probe: Probe, changed: list[str]) -> str:
+    sharpnesses = ", ".join(f"{own:g}" for own in (probe.sharpness, *SHARPNESSES))
     return (
-        f"{what} changes nothing in {probe.steps} steps over progress {probe.progress} at "
-        f"sharpness {probe.sharpness:g}; is it wired? If so declare a probe where it shows"
+        f"{', '.join(changed)} changes nothing in {probe.steps} steps over progress "
+        f"{probe.progress} at sharpness {sharpnesses}; is it wired? If so declare a probe where it "
+        "shows"
     )
+
+
+def _line(probe: Probe) -> str:
+    """Return what to add to a row, so that its rehearsal is longer."""
+    return f"probe=Probe(steps={LONGER * probe.steps}, sharpness={probe.sharpness:g})"
 
 
 def _listed(fields: list[str]) -> str:

@@ -34,7 +34,9 @@ class Lockstep(NamedTuple):
     buffers: tuple[str, ...] = ()  # which both have in different sizes
 
 
-def compare(base: Rehearsal, arm: Rehearsal, *, same_method: bool) -> Lockstep:
+def compare(
+    base: Rehearsal, arm: Rehearsal, *, same_method: bool, most_looks: int = LOOKS
+) -> Lockstep:
     """Return where two rehearsals part; `weights` are those of common parts that start unequal."""
     weights = unequal_weights(base, arm, same_method=same_method)
     found, steps = Lockstep(weights), base.probe.steps
@@ -46,9 +48,20 @@ def compare(base: Rehearsal, arm: Rehearsal, *, same_method: bool) -> Lockstep:
             found = found._replace(broken=str(error))
             continue
         looks += 1
-        if found.step is not None or found.broken or looks == LOOKS:
+        if found.step is not None or found.broken or looks == most_looks:
             break
     return found._replace(buffers=tuple(resized_buffers(base, arm)))
+
+
+def hold(arm: Rehearsal) -> None:
+    """Take all steps of one arm's rehearsal, at the first size that its networks have room for."""
+    for size in SIZES:
+        try:
+            arm.at(arm.probe.steps - 1, size, arm.probe.steps)
+        except ConfigError:
+            continue
+        arm.predictions()
+        return
 
 
 def _walk(base: Rehearsal, arm: Rehearsal, size: int, steps: int, before: Lockstep) -> Lockstep:

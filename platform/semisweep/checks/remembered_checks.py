@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from semisweep.checks.arm_integrity import Checker, Finding, Problem, check_arms, refuse
 from semisweep.core.config import decode, digest
 from semisweep.core.provenance import source
+from semisweep.core.training_code import training_code
 from semisweep.store import files
 from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.store import Store
@@ -52,10 +53,9 @@ class RememberingChecker(Checker):
         self, base: Trial, arm: Trial, factor: list[str], probe: Probe | None, declared: bool
     ) -> str:
         """Return the digest of all that a verdict depends on, the source code included."""
-        packages = {trial.method.partition(":")[0].partition(".")[0] for trial in (base, arm)}
         return digest(
             [
-                source(("semisweep", *sorted(packages))),
+                [source("semisweep"), training_code(base.method), training_code(arm.method)],
                 base.encoded(),
                 arm.encoded(),
                 [factor, repr(probe), declared, self.epochs(base)],

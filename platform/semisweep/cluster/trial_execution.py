@@ -21,6 +21,7 @@ from semisweep.core.device import peak_memory, peak_reserved
 from semisweep.core.errors import LeaseError, SemisweepError, StoreError
 from semisweep.core.fault_injection import point
 from semisweep.core.provenance import machine, provenance
+from semisweep.core.training_code import training_code
 from semisweep.data.base import DataSet
 from semisweep.data.registry import open_dataset
 from semisweep.data.splits import Split, make_split
@@ -192,6 +193,9 @@ class _Execution:
         if job.scored_from and (row := self._scored_again(trial, dataset)) is not None:
             return row, None
         point("network", self.rank)
+        training_code(
+            trial.method
+        )  # of the files as they were imported, not as they are at the end
         training = Training(
             trial, dataset, split, job.device, job.data_workers, compiled=job.compiled
         )

@@ -6,23 +6,35 @@ import hashlib
 import platform
 import socket
 import subprocess
-from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
 from semisweep.core.device import device_name, driver_version, is_gpu
+from semisweep.core.training_code import METHODS, module_file, training_code
 
 LIBRARIES = ("torch", "timm", "numpy", "pillow")
+CHECKOUT = (":/platform", ":/methods", ":/studies")  # where changes of semisweep's own show
 
 
 def provenance(method: str) -> dict[str, str]:
-    """Return the columns that tell which code made a result; `method` is "package.module:Class"."""
-    packages = ("semisweep", method.partition(":")[0].partition(".")[0])
-    home = _folder("semisweep")
-    columns = {"source.version": version("semisweep"), "source.digest": source(packages)}
-    columns |= {f"source.{name}": value for name, value in git(home).items()}
+    """Return the columns that tell which code made a result; `method` is "package.module:Class".
+
+    source.code: the digest of what trains, which marks in tables are of. source.digest: that of all
+    of semisweep. source.commit: of semisweep's checkout, source.method_commit: of the one that has
+    the method, where that is another; each with whether it had changes.
+    """
+    columns = {"source.version": version("semisweep"), "source.digest": source("semisweep")}
+    if code := training_code(method):
+        columns["source.code"] = code
+    home = _folder("semisweep") / "__init__.py"
+    own = git(home, CHECKOUT)
+    columns |= {f"source.{name}": value for name, value in own.items()}
+    module = method.partition(":")[0]
+    file = None if module.startswith(f"{METHODS}.") else module_file(module)
+    if file is not None:
+        columns |= {f"source.method_{name}": value for name, value in git(file).items()}
     columns |= {f"library.{name}": version(name) for name in LIBRARIES}
     return columns | {"library.python": platform.python_version()}
 
@@ -48,29 +60,31 @@ def version(distribution: str) -> str:
 
 
 @cache
-def source(packages: Iterable[str]) -> str:
-    """Return a digest of the Python source of the packages: 20 hexadecimal digits."""
-    total = hashlib.sha256()
-    for name in packages:
-        folder = _folder(name)
-        for path in sorted(folder.rglob("*.py")):
-            total.update(f"{name}/{path.relative_to(folder)}\0".encode())
-            total.update(path.read_bytes() + b"\0")
+def source(package: str) -> str:
+    """Return a digest of the whole Python source of a package: 20 hexadecimal digits."""
+    total, folder = hashlib.sha256(), _folder(package)
+    for path in sorted(folder.rglob("*.py")):
+        total.update(f"{package}/{path.relative_to(folder)}\0".encode())
+        total.update(path.read_bytes() + b"\0")
     return total.hexdigest()[:20]
 
 
 @cache
-def git(folder: Path) -> dict[str, str]:
-    """Return commit and dirty flag of the checkout that holds `folder`; empty outside of one."""
+def git(file: Path, watched: tuple[str, ...] = ("*.py",)) -> dict[str, str]:
+    """Return commit and dirty flag of the checkout that knows `file`; empty outside of one.
+
+    Dirty is one with changes, or new files, in the `watched` places: by default modules in the
+    file's folder and below it.
+    """
     answers = []
     for command in (
-        ("git", "ls-files", "--error-unmatch", "__init__.py"),
+        ("git", "ls-files", "--error-unmatch", file.name),
         ("git", "rev-parse", "HEAD"),
-        ("git", "status", "--porcelain", "--", ":/platform", ":/methods", ":/studies"),
+        ("git", "status", "--porcelain", "--untracked-files=all", "--", *watched),
     ):
         try:
             run = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, timeout=10, check=True
+                command, cwd=file.parent, capture_output=True, text=True, timeout=10, check=True
             )
         except (OSError, subprocess.SubprocessError):
             return {}
@@ -81,6 +95,6 @@ def git(folder: Path) -> dict[str, str]:
 
 def _folder(package: str) -> Path:
     spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        return Path.cwd()
+    assert spec is not None
+    assert spec.origin is not None
     return Path(spec.origin).parent

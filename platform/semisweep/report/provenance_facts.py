@@ -20,6 +20,7 @@ def facts(rows: Rows) -> list[tuple[str, str]]:
 def _facts(rows: Rows) -> Iterator[tuple[str, str]]:
     yield "finished", _period(rows)
     yield "code", _several(_code(row) for row in rows)
+    yield "method's code", _several(_method_code(row) for row in rows)
     yield "source digest", _several(row.source for row in rows)
     libraries = [name for name in rows[0] if name.startswith(LIBRARY)] if rows else []
     yield "libraries", _several(_libraries(row, libraries) for row in rows)
@@ -35,11 +36,21 @@ def _facts(rows: Rows) -> Iterator[tuple[str, str]]:
 
 
 def _code(row: Result) -> str | None:
-    version, commit = row.text("source.version"), row.text("source.commit")
-    if version is None:
-        return None
-    changed = ", with changes" if row.text("source.dirty") == "yes" else ""
-    return f"semisweep {version}" + (f", commit {commit[:12]}{changed}" if commit else "")
+    version = row.text("source.version")
+    commit = _commit(row, "source.")
+    return version and f"semisweep {version}" + (f", {commit}" if commit else "")
+
+
+def _method_code(row: Result) -> str | None:
+    """Return the commit of a method that lies in another checkout than semisweep's."""
+    commit = _commit(row, "source.method_")
+    return commit and f"{(row.method or '').partition(':')[0]}: {commit}"
+
+
+def _commit(row: Result, prefix: str) -> str | None:
+    commit = row.text(f"{prefix}commit")
+    changed = ", with changes" if row.text(f"{prefix}dirty") == "yes" else ""
+    return commit and f"commit {commit[:12]}{changed}"
 
 
 def _libraries(row: Result, names: Sequence[str]) -> str | None:

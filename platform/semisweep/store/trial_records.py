@@ -69,8 +69,13 @@ class Result(Mapping[str, object]):
 
     @property
     def source(self) -> str | None:
-        """The digest of the source code that made it."""
+        """The digest of all of semisweep's source code, of early versions with the method's."""
         return self.text("source.digest")
+
+    @property
+    def code(self) -> str | None:
+        """The digest of the code that trained it; None in results of early versions."""
+        return self.text("source.code")
 
     @property
     def labelled_digest(self) -> str | None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from semisweep.statistics.intervals import several_draws
 from semisweep.store.resolved_study import Label
+from semisweep.tables.code_marks import MARK, code_notes
 from semisweep.tables.footnotes import (
     NO_VERDICT,
     image_notes,
@@ -22,7 +23,6 @@ from semisweep.tables.table_values import Cell, Imported, Table
 
 NOTHING = "–"
 ERRORS_SHOWN = 5
-STALE = "†"
 OURS = 1  # the place of our number among the texts of a line
 
 
@@ -143,7 +143,7 @@ def _ours(cell: Cell) -> str:
         count = f"{len(cell.keys)} of {cell.wanted}"
         count += f", {cell.failed} failed" if cell.failed else ""
     spread = "" if math.isnan(cell.std) else f" ± {cell.std:.1f}"
-    return f"{cell.mean:.1f}{spread} ({count}){STALE if cell.stale else ''}"
+    return f"{cell.mean:.1f}{spread} ({count}){MARK if cell.other_code else ''}"
 
 
 def _bounds(low: float, high: float, sign: str = "") -> str:
@@ -181,6 +181,7 @@ def notes(table: Table) -> Iterator[str]:
         changed = ", ".join(f"`{name}={value}`" for name, value in table.changes.items())
         yield f"Changed with --set, so not the study as it is declared: {changed}."
     yield from _incomplete(table)
+    yield from code_notes(table.code, f"{table.name}{_scale(table)}")
     yield from mixture_notes(table)
     yield from image_notes(table)
     yield from _elsewhere(table)
@@ -189,9 +190,13 @@ def notes(table: Table) -> Iterator[str]:
         yield f"Published: {_origin(table)}."
     yield from table.notes
     if any(cell.wanted for cell in table.cells.values()):
-        scale = f" --scale {table.scale}" if table.scale not in ("", "mini") else ""
-        command = f"semisweep table {table.name}{scale} --keys"
+        command = f"semisweep table {table.name}{_scale(table)} --keys"
         yield f"Trials: `{command}` lists those of every cell, and how to repeat each."
+
+
+def _scale(table: Table) -> str:
+    """Return the option that a command on a table needs besides its name."""
+    return f" --scale {table.scale}" if table.scale not in ("", "mini") else ""
 
 
 def _metrics(table: Table) -> str:
@@ -225,17 +230,9 @@ def _incomplete(table: Table) -> Iterator[str]:
         yield f"Failed: {error}"
     if len(table.errors) > ERRORS_SHOWN:
         yield f"Failed: {len(table.errors) - ERRORS_SHOWN} more"
-    if len(table.sources) > 1:
-        yield f"Mixed: the results were made by {len(table.sources)} versions of the source code."
 
 
 def _elsewhere(table: Table) -> Iterator[str]:
-    stale = sum(cell.stale for cell in table.cells.values())
-    if stale:
-        yield (
-            f"{STALE} Stale: {stale} trials were made by other source code than is here now; their "
-            "keys say that it trains the same. `semisweep diff` tells what else differs."
-        )
     found = [cell.imported for cell in table.cells.values() if cell.imported is not None]
     if found:
         sources = "; ".join(dict.fromkeys(name for item in found for name in item.sources))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from semisweep.core.faults import last_lines
 from semisweep.core.markdown import grid
-from semisweep.core.provenance import source
 from semisweep.core.safe_text import printable
+from semisweep.core.training_code import training_code
 from semisweep.evaluation.pseudo_label_results import label_row, measured_keys
 from semisweep.store.files import Location, replacing
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
@@ -165,14 +165,9 @@ def tabulate(study: ResolvedStudy, stored: Snapshot) -> Table:
     outside = Outside(
         imported=summaries(read_imported(store, study.name, study.scale)),
         images=image_tests(study, store, stored.results),
-        current=current_source,
+        current=training_code,
     )
     return build(study, rows, errors, outside)
-
-
-def current_source(method: str) -> str:
-    """Return the digest of the source code that would train a method now."""
-    return source(("semisweep", method.partition(":")[0].partition(".")[0]))
 
 
 def keys_table(name: str, request: Request) -> str:

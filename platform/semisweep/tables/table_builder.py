@@ -31,6 +31,7 @@ from semisweep.statistics.order_agreement import agreement
 from semisweep.statistics.verdicts import Numbers, decide
 from semisweep.store.resolved_study import Place, ResolvedCell, ResolvedStudy
 from semisweep.store.trial_records import Result
+from semisweep.tables.code_marks import compare
 from semisweep.tables.labelled_images import differing_cells, mixed
 from semisweep.tables.table_values import Cell, Imported, Table
 
@@ -45,7 +46,7 @@ class Outside:
 
     imported: Mapping[Place, Imported] = field(default_factory=dict)
     images: Mapping[Place, ImageTest] = field(default_factory=dict)
-    current: Callable[[str], str] | None = None  # the source digest of a method as it is now
+    current: Callable[[str], str | None] | None = None  # the digest of a method's code, if here
 
 
 def build(
@@ -63,12 +64,13 @@ def build(
     alpha = level_at_look(study.look, study.looks)
     margin = MARGIN if study.margin is None else float(study.margin)
     values = {place: _values(cell, results, study.metric) for place, cell in given.items()}
-    old = set() if outside.current is None else set(_stale(given, results, outside.current))
+    used = [results[key] for key in study.keys if key in results]
+    code = compare(used, outside.current)
     cells = {
         place: replace(
             _cell(cell, values[place], results, errors, alpha),
             metric=cell.metric or study.metric,
-            stale=len(old.intersection(cell.trials.values())),
+            other_code=sum(key in code.changed for key in cell.trials.values()),
             imported=outside.imported.get(place),
         )
         for place, cell in given.items()
@@ -76,7 +78,6 @@ def build(
     mixes, others = mixed(given, results), differing_cells(given, base, results)
     alike = {place: cell for place, cell in given.items() if place not in others}
     compared = _compared(cells, alike, base, values, margin=margin, alpha=alpha)
-    used = [results[key] for key in study.keys if key in results]
     return Table(
         name=study.name,
         title=study.title,
@@ -93,7 +94,7 @@ def build(
         cells=cells | compared,
         replicates=tuple(dict.fromkeys(name for cell in study.cells for name in cell.trials)),
         errors=tuple(_errors(given, results, errors)),
-        sources=tuple(sorted({row.source for row in used if row.source})),
+        code=code,
         margin=margin,
         look=study.look,
         looks=study.looks,
@@ -128,18 +129,6 @@ def _metric(key: str, row: Result, metric: str) -> float | None:
             f"a result must have the study's metric, got metric={metric!r}, key={key}{hint}"
         )
     return 100 * value
-
-
-def _stale(
-    given: Mapping[Place, ResolvedCell],
-    results: Mapping[str, Result],
-    current: Callable[[str], str],
-) -> Iterator[str]:
-    """Yield the keys whose results were made by other source code than `current` says."""
-    for key in {key for cell in given.values() for key in cell.trials.values()}:
-        row = results.get(key)
-        if row and row.source and row.method and row.source != current(row.method):
-            yield key
 
 
 def _cell(

@@ -12,6 +12,7 @@ from semisweep.statistics.intervals import Noise
 from semisweep.statistics.order_agreement import Agreement
 from semisweep.statistics.verdicts import Decision
 from semisweep.store.resolved_study import Label, Place
+from semisweep.tables.code_marks import CodeMarks
 
 
 class Imported(NamedTuple):
@@ -43,7 +44,7 @@ class Cell:
     high: float
     metric: str = ""
     value: float | None = None  # a count that is known without training
-    stale: int = 0  # trials made by other source code than is here now
+    other_code: int = 0  # trials trained by other code than is here now
     imported: Imported | None = None
     same_as_base: bool = False  # the very trials of the base row
     delta: float = math.nan
@@ -76,7 +77,7 @@ class Table:
     cells: Mapping[Place, Cell]
     replicates: tuple[str, ...]  # "draw/seed", all that any cell wants
     errors: tuple[str, ...]  # one line a failed trial
-    sources: tuple[str, ...]  # digests of the source code that made the results
+    code: CodeMarks  # of the code that trained the results
     margin: float  # percentage points within which rows are equivalent
     look: int  # at the results, of those planned: each costs a share of the level
     looks: int
