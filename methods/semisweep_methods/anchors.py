@@ -7,6 +7,7 @@ Sec. 3.3. M pixels, those of all images, are rows; a label of 255 is of no class
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -71,13 +72,23 @@ class Anchors(nn.Module):
         self.assigned.copy_(torch.as_tensor(chosen))
 
 
-@torch.no_grad()
 def uniform_anchors(classes: int, width: int, temperature: float, seed: int) -> Tensor:
     """Return unit vectors [C, D] in double precision, spread out by minimising Eq. 12 from a seed.
 
     With width >= C - 1 they end as a regular simplex: every cosine is -1 / (C - 1). Projected
     descent in steps of equal size at any temperature; a point's pull on itself only lengthens it.
     """
+    return _uniform_anchors(classes, width, temperature, seed).clone()
+
+
+@lru_cache(maxsize=64)
+@torch.no_grad()
+def _uniform_anchors(classes: int, width: int, temperature: float, seed: int) -> Tensor:
+    with torch.device("cpu"):  # whatever device the method is made on
+        return _spread(classes, width, temperature, seed)
+
+
+def _spread(classes: int, width: int, temperature: float, seed: int) -> Tensor:
     made = torch.Generator().manual_seed(derive(seed, "anchors"))
     points = F.normalize(torch.randn(classes, width, generator=made, dtype=torch.float64), dim=1)
     for step in range(SPREADING_STEPS):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from functools import cache
 
+import torch
+
 from semisweep import Column, NetworkConfig, Study
 from semisweep.data import cityscapes, shapes, voc_folder
 from semisweep.store.resolved_study import Place
@@ -46,4 +48,6 @@ def parameter_counts(study: Study, scale: str) -> dict[Place, float]:
 def millions(network: NetworkConfig, classes: int) -> float:
     """Return the millions of parameters of a network."""
     bare = dataclasses.replace(network, pretrained=False, weights=None)
-    return sum(own.numel() for own in bare.build(classes).parameters()) / 1e6
+    with torch.device("meta"):  # counted, not filled
+        built = bare.build(classes)
+    return sum(own.numel() for own in built.parameters()) / 1e6

@@ -300,6 +300,10 @@ def test_results_of_an_earlier_version_are_used_and_not_trained_again_unless_ask
     assert sorted(trials_of(STUDY, request_)) == sorted(plain)
     turn_mask(root / "val/masks/val000.png")
     assert missing(STUDY, request_) == [], "on which data they were trained is not known"
+    splits = splits_of(request_)
+    state = plan([resolve(STUDY, "mini", splits).table], Store.open(request_.store))
+    (line,) = again_lines(splits, state)
+    assert "2 of those finished are of unknown data" in line
 
     asked = missing(STUDY, dataclasses.replace(request_, retrain=("sup",)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from semisweep import NetworkConfig, Preset, Row, Search, Store, Study, Trial
+from semisweep import DataConfig, NetworkConfig, Preset, Row, Search, Store, Study, Trial
+from semisweep.checks.data_preparation import prepare_data
 from semisweep.cluster.trial_execution import execute
 from semisweep.core.config import replace
 from semisweep.running.job_sources import job_for
@@ -108,26 +110,39 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> Roots:
 
 @pytest.fixture(scope="module")
 def listed(tmp_path_factory: pytest.TempPathFactory) -> Splits:
-    """Splits of the published sizes: names alone, as nothing but names is read to plan."""
+    """Splits of the published sizes, of tiny files: each is another name of the same one."""
     root = tmp_path_factory.mktemp("listed")
     home = root / "voc"
-    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
-        (home / folder).mkdir(parents=True)
+    (home / "ImageSets/Segmentation").mkdir(parents=True)
     ids = {"voc": [f"2008_{number:06}" for number in range(10_582)]}
     (home / "ImageSets/Segmentation/train_aug.txt").write_text("\n".join(ids["voc"]))
     (home / "ImageSets/Segmentation/val.txt").write_text("\n".join(f"v{n}" for n in range(1449)))
+    named(home / "JPEGImages", ".jpg", [*ids["voc"], *(f"v{n}" for n in range(1449))])
+    named(home / "SegmentationClass", ".png", [*ids["voc"], *(f"v{n}" for n in range(1449))])
     ids["cityscapes"] = [f"aachen_{number:06}_000019" for number in range(2975)]
-    for folder in ("leftImg8bit/train/aachen", "gtFine/train/aachen"):
-        (root / "cityscapes" / folder).mkdir(parents=True)
-    for image_id in ids["cityscapes"]:
-        folder = root / "cityscapes/leftImg8bit/train/aachen"
-        (folder / f"{image_id}_leftImg8bit.png").touch()
+    for part, own in (("train", ids["cityscapes"]), ("val", ["aachen_900000_000019"])):
+        streets = root / "cityscapes"
+        named(streets / f"leftImg8bit/{part}/aachen", "_leftImg8bit.png", own)
+        named(streets / f"gtFine/{part}/aachen", "_gtFine_labelTrainIds.png", own)
     for (name, family), counts in COUNTS.items():
         for count in counts:
             for draw in range(DRAWS):
                 write_lists(root / name, family, ids[name], count, draw)
     make_lucchi(root / "lucchi", 165, 8)
-    return Splits(Roots(root))
+    splits = Splits(Roots(root))
+    prepare_data((DataConfig(name=name) for name in (*ids, "lucchi")), splits)
+    return splits
+
+
+def named(folder: Path, end: str, ids: list[str]) -> None:
+    """Make a tiny file and further names of it: an image or a mask of one class."""
+    folder.mkdir(parents=True)
+    first = folder / f"{ids[0]}{end}"
+    Image.new("L" if "Class" in folder.name or "gtFine" in str(folder) else "RGB", (8, 8)).save(
+        first
+    )
+    for image_id in ids[1:]:
+        os.link(first, folder / f"{image_id}{end}")
 
 
 def at_paper_scale() -> list[Study]:

@@ -178,9 +178,8 @@ def plan(studies: Sequence[str], probe: bool, **options: Any) -> None:
 
     request = make_request(**options)
     names = at_scale(studies, request.scale)
-    if len(names) > 1:
-        click.echo(f"planning {len(names)} studies at {request.scale} scale", err=True)
-    click.echo(to_text(forecast(names, request, probing=probe), names, request.scale))
+    found = forecast(names, request, lambda text: click.echo(text, err=True), probing=probe)
+    click.echo(to_text(found, names, request.scale))
 
 
 @cli.command()

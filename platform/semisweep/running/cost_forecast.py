@@ -9,7 +9,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -51,9 +51,16 @@ class Forecast:
     again: tuple[str, ...] = ()  # why trials run that were trained before
 
 
-def forecast(names: Sequence[str], request: Request, *, probing: bool = False) -> Forecast:
+def forecast(
+    names: Sequence[str],
+    request: Request,
+    say: Callable[[str], object] = lambda text: None,
+    *,
+    probing: bool = False,
+) -> Forecast:
     """Return what running some studies would cost; raises what running them would raise.
 
+    `say` is told, once the first study has been found right, that there is a while to wait.
     With `probing`, kinds of trials without history are trained for a few steps in this process.
     """
     from semisweep.checks.validation import check_study, sample_trials
@@ -72,6 +79,9 @@ def forecast(names: Sequence[str], request: Request, *, probing: bool = False) -
     for name in names:
         study = find_study(name)
         check_study(study, request, splits)
+        if name == names[0]:
+            what = name if len(names) == 1 else f"{len(names)} studies"
+            say(f"planning {what} at {request.scale} scale")
         if isinstance(study, Search):
             stored = stored_search(study, request, store)
             tables += [stored] if stored else []
@@ -118,6 +128,12 @@ def again_lines(splits: Splits, state: Plan) -> Iterator[str]:
     """Yield why trials run though their key was trained before, and which results lack a reason."""
     for why, count in reasons(splits.names, state.missing).items():
         yield f"{count:8} of them {why}"
+    unknown = splits.names.unknown.intersection(state.finished)
+    if unknown:
+        yield (
+            f"{len(unknown):8} of those finished are of unknown data, by an earlier version; "
+            "run --retrain ROW trains a row anew"
+        )
 
 
 def at_scale(names: Sequence[str], scale: str) -> list[str]:

@@ -7,10 +7,16 @@ which is most of a GPU's memory, depends on crops and batches: it is known when 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from semisweep.core.cache_folder import cache_folder
+from semisweep.core.config import digest
+from semisweep.core.provenance import LIBRARIES, version
+from semisweep.core.training_code import training_code
 from semisweep.evaluation.kept_weights import untrained
 from semisweep.running.job_sources import Reads
 from semisweep.store.trial_folder import CHECKPOINTS_KEPT
@@ -18,6 +24,10 @@ from semisweep.training.trial import OptimizerConfig, Trial
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+FORMAT = 1
+REMEMBERED = "sizes.jsonl"  # in the user's cache folder, a line a kind of trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +103,13 @@ def sizes_of(
 
     Each comes with its number of classes and what tables read of it.
     """
-    known: dict[str, TrialSize] = {}
+    known = _remembered()
     sizes = []
     for trial, classes, reads in trials:
-        likeness = _likeness(trial, classes, reads)
+        likeness = _likeness(trial, classes, reads, choice)
         if likeness not in known:
             known[likeness] = size_of(trial, classes, choice, reads)
+            _remember(likeness, known[likeness])
         sizes.append(known[likeness])
     if not sizes:
         return None
@@ -157,13 +168,38 @@ def _trained_bytes(modules: Iterable[nn.Module]) -> int:
     return sum(own.numel() * own.element_size() for own in found.values())
 
 
-def _likeness(trial: Trial, classes: int, reads: Reads) -> str:
-    """Return a text that is equal for trials of equal sizes: rates and weights do not matter."""
+def _likeness(trial: Trial, classes: int, reads: Reads, choice: str) -> str:
+    """Return a digest that is equal for trials of equal sizes: rates and weights do not matter.
+
+    It is of the code and of the libraries, too: what was found out is remembered.
+    """
     whole = trial.encoded()
     training = trial.training
     optimizers = {"": training.optimizer, **training.group_optimizers}
     copies = {name: _copies(own) for name, own in optimizers.items()}
-    return json.dumps([trial.method, _coarse(whole["config"]), copies, classes, reads])
+    code = training_code(trial.method) or os.getpid()  # of a method that no file holds: known here
+    libraries = [version(name) for name in LIBRARIES]
+    own = [trial.method, _coarse(whole["config"]), copies, classes, list(reads), choice]
+    return digest([FORMAT, *own, code, *libraries])
+
+
+def _remembered() -> dict[str, TrialSize]:
+    """Return the sizes that earlier forecasts on this machine have found, by likeness."""
+    found: dict[str, TrialSize] = {}
+    with suppress(OSError, UnicodeDecodeError):
+        for line in (cache_folder() / REMEMBERED).read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError, TypeError, AttributeError):  # torn
+                likeness, numbers = json.loads(line)
+                found[str(likeness)] = TrialSize(**{name: int(n) for name, n in numbers.items()})
+    return found
+
+
+def _remember(likeness: str, size: TrialSize) -> None:
+    path = cache_folder() / REMEMBERED
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write("\n" + json.dumps([likeness, vars(size)]))
 
 
 def _coarse(value: object) -> object:

@@ -45,9 +45,13 @@ class TrialName:
 
 
 class TrialNames:
-    """The names of the trials of a store, to find what an earlier state of the data was called."""
+    """The names of the trials of a store, to find what an earlier state of the data was called.
+
+    `unknown` are those that were chosen though it was not recorded which data they saw.
+    """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
+        self.unknown: set[str] = set()
         self._of_key: dict[str, list[TrialName]] = {}
         for text in names:
             name = TrialName.parse(text)
@@ -67,7 +71,10 @@ class TrialNames:
         if same:
             return max(same, key=lambda name: name.repetition)
         unknown = [name for name in own if not name.data]
-        return unknown[0] if unknown else TrialName(key, data)
+        if not unknown:
+            return TrialName(key, data)
+        self.unknown.add(str(unknown[0]))
+        return unknown[0]
 
     def of_other_data(self, name: TrialName) -> list[TrialName]:
         """Return the trials with this key on other data, those that saw the same ones first."""

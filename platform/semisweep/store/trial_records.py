@@ -78,6 +78,16 @@ class Result(Mapping[str, object]):
         return self.text("source.code")
 
     @property
+    def seen_digest(self) -> str | None:
+        """The digest of the data that decided its weights; None in results of early versions."""
+        return self.text("data.seen_digest") or None
+
+    @property
+    def test_digest(self) -> str | None:
+        """The digest of its test images and masks; None where there are none or nobody knows."""
+        return self.text("data.test_digest") or None
+
+    @property
     def labelled_digest(self) -> str | None:
         """The digest of its labelled images; None where it does not say."""
         return self.text("data.labelled_digest") or None

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from semisweep.statistics.intervals import several_draws
 from semisweep.store.resolved_study import Label
+from semisweep.tables import data_marks
 from semisweep.tables.code_marks import MARK, code_notes
 from semisweep.tables.footnotes import (
     NO_VERDICT,
@@ -143,7 +144,8 @@ def _ours(cell: Cell) -> str:
         count = f"{len(cell.keys)} of {cell.wanted}"
         count += f", {cell.failed} failed" if cell.failed else ""
     spread = "" if math.isnan(cell.std) else f" ± {cell.std:.1f}"
-    return f"{cell.mean:.1f}{spread} ({count}){MARK if cell.other_code else ''}"
+    marks = (MARK if cell.other_code else "") + (data_marks.MARK if cell.unknown_data else "")
+    return f"{cell.mean:.1f}{spread} ({count}){marks}"
 
 
 def _bounds(low: float, high: float, sign: str = "") -> str:
@@ -182,6 +184,7 @@ def notes(table: Table) -> Iterator[str]:
         yield f"Changed with --set, so not the study as it is declared: {changed}."
     yield from _incomplete(table)
     yield from code_notes(table.code, f"{table.name}{_scale(table)}")
+    yield from data_marks.data_notes(table.cells.values(), f"{table.name}{_scale(table)}")
     yield from mixture_notes(table)
     yield from image_notes(table)
     yield from _elsewhere(table)

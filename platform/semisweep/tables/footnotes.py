@@ -57,7 +57,7 @@ def mixture_notes(table: Table) -> Iterator[str]:
         for line in table.mixed.get(column.name, ()):
             yield (
                 f"Mixed splits: {place}{line}. Cells are compared only within one digest of the "
-                "labelled images: no Δ, verdict, bold or order across them."
+                "labelled and of the test images: no Δ, verdict, bold or order across them."
             )
 
 

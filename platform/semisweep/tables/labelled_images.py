@@ -1,7 +1,7 @@
-"""Which cells of a table were trained on other labelled images than the rest of their column.
+"""Which cells of a table were trained on other labelled images, or tested on other test images.
 
-Cells are compared only within one digest of the labelled images: to differ in those alone moves
-mIoU by more than most methods do.
+Cells are compared only within one digest of each: to differ in labelled images alone moves mIoU by
+more than most methods do.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ Digests = dict[str, str]  # draw -> digest
 
 
 def differing_cells(given: Given, base: str, results: Results) -> set[Place]:
-    """Return the cells whose labelled images differ from those of the base row in some draw.
+    """Return the cells whose labelled or test images differ from those of the base row.
 
-    Results that do not say which images were labelled differ from nothing.
+    Results that do not say which images these were differ from nothing.
     """
     found = set()
     for row, column in given:
         base_cell = given.get((base, column))
         origin = {} if base_cell is None else _digests(base_cell, results)
         own = _digests(given[row, column], results)
-        if any(origin.get(draw, digest) != digest for draw, digest in own.items()):
+        tests = [_tests(cell, results) for cell in (base_cell, given[row, column]) if cell]
+        other_tests = all(tests) and len(set().union(*tests)) > 1
+        if other_tests or any(origin.get(draw, digest) != digest for draw, digest in own.items()):
             found.add((row, column))
     return found
 
@@ -44,10 +46,20 @@ def _lines(given: Given, column: str, results: Results) -> Iterator[str]:
         if other == column:
             for draw, digest in _digests(given[row, column], results).items():
                 rows.setdefault(draw, {}).setdefault(digest, []).append(row)
-    for draw, lists in rows.items():
+    places = {f"draw {draw}": lists for draw, lists in rows.items()}
+    for row, other in given:
+        for digest in _tests(given[row, column], results) if other == column else ():
+            places.setdefault("test images", {}).setdefault(digest, []).append(row)
+    for place, lists in places.items():
         if len(lists) > 1:
             told = "; ".join(f"{digest}: {', '.join(who)}" for digest, who in lists.items())
-            yield f"draw {draw}, {told}"
+            yield f"{place}, {told}"
+
+
+def _tests(cell: ResolvedCell, results: Results) -> set[str]:
+    """Return the digests of the test images that a cell's results are of, as far as they say."""
+    found = (results[key].test_digest for key in cell.trials.values() if key in results)
+    return {digest for digest in found if digest}
 
 
 def _digests(cell: ResolvedCell, results: Results) -> Digests:

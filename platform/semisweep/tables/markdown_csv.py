@@ -18,6 +18,7 @@ from semisweep.tables.table_values import Cell, Imported, Table
 CSV_COLUMNS = (
     *("study", "paper", "table", "row", "column", "metric", "published", "published_std"),
     *("mean", "std", "n", "low", "high", "delta", "verdict", "keys", "other_code"),
+    "unknown_data",
 )
 
 
@@ -38,7 +39,7 @@ def to_csv(tables: Iterable[Table]) -> str:
 
     Columns with a unit hold counts in that unit. What was trained elsewhere has a line of its own,
     with the verdict "imported"; published cells of other scales have the published number alone.
-    "other_code" counts the trials with the mark † of the other formats.
+    "other_code" counts the trials that other formats mark with †, "unknown_data" those with ‡.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -87,13 +88,14 @@ def _line(table: Table, cell: Cell) -> list[object]:
         cell.decision.verdict if cell.decision else "",
         " ".join(cell.keys),
         cell.other_code,
+        cell.unknown_data,
     ]
 
 
 def _imported_line(table: Table, cell: Cell, found: Imported) -> list[object]:
     numbers = map(_exact, (cell.published, cell.published_std, found.mean, found.std))
     bounds = map(_exact, (found.low, found.high))
-    return [*_place(table, cell), *numbers, found.n, *bounds, "", "imported", "", ""]
+    return [*_place(table, cell), *numbers, found.n, *bounds, "", "imported", "", "", ""]
 
 
 def _place(table: Table, cell: Cell) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from semisweep.statistics.verdicts import Numbers, decide
 from semisweep.store.resolved_study import Place, ResolvedCell, ResolvedStudy
 from semisweep.store.trial_records import Result
 from semisweep.tables.code_marks import compare
+from semisweep.tables.data_marks import count_unknown
 from semisweep.tables.labelled_images import differing_cells, mixed
 from semisweep.tables.table_values import Cell, Imported, Table
 
@@ -71,6 +72,7 @@ def build(
             _cell(cell, values[place], results, errors, alpha),
             metric=cell.metric or study.metric,
             other_code=sum(key in code.changed for key in cell.trials.values()),
+            unknown_data=count_unknown(cell, results),
             imported=outside.imported.get(place),
         )
         for place, cell in given.items()

@@ -45,6 +45,7 @@ class Cell:
     metric: str = ""
     value: float | None = None  # a count that is known without training
     other_code: int = 0  # trials trained by other code than is here now
+    unknown_data: int = 0  # trials of which it was not recorded what was in their files
     imported: Imported | None = None
     same_as_base: bool = False  # the very trials of the base row
     delta: float = math.nan
