@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
+from folder_files import turn_mask, write_folder_data
 from formula_search import SPACE, Place, varied
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from semisweep import Bundle, Search
+from semisweep import Bundle, DataConfig, Search
 from semisweep.data.shapes import make
 from semisweep.tables.rendering import render
 
@@ -173,3 +175,36 @@ def test_a_search_survives_the_loss_of_its_file(root: Path, tmp_path: Path) -> N
     (place.store.root / "studies" / "weights@mini.json").unlink()
 
     assert Place(root, tmp_path).source.entries == place.source.entries
+
+
+def test_on_other_data_a_search_begins_again_and_knows_the_trials_that_saw_the_same(
+    tmp_path: Path,
+) -> None:
+    root = write_folder_data(tmp_path / "mine")
+    preset = dataclasses.replace(
+        varied().presets["mini"], data=DataConfig(name="mine", family="random", labelled=4)
+    )
+    search = varied(presets={"mini": preset})
+
+    def place() -> tuple[Place, list[str]]:
+        said: list[str] = []
+        return Place(tmp_path, tmp_path / "store", search, say=said.append), said
+
+    first, said = place()
+    first.run(3)
+    keys = [entry.key for entry in first.source.entries]
+    assert said == []
+    assert [entry.key for entry in place()[0].source.entries] == keys, "it goes on"
+
+    unlabelled = first.source.splits.of(preset.data).unlabelled[0]
+    turn_mask(root / f"train/masks/{unlabelled}.png")
+    second, said = place()
+    assert "another search than before (images or masks) begins; it knows 3 of the 3" in said[0]
+    assert [entry.key for entry in second.source.entries] == keys, "which no trial has seen"
+
+    turn_mask(root / "val/masks/val000.png")
+    third, said = place()
+    assert "another search than before (images or masks) begins; it knows 0 of the 3" in said[0]
+    entry = third.next()
+    assert (entry.number, entry.saw) == (0, ())
+    assert entry.key not in keys

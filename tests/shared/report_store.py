@@ -110,6 +110,6 @@ def fill_search(root: Path, data: Path, trials: int = 12, also: bool = False) ->
         entries.append(Suggestion(number=number, params=params, key=key, saw=()))
     more = (Objective(metric="run.seconds", direction="minimize"),) if also else ()
     request = Request(roots=Roots(data), store=str(root))
-    search = declared(dataclasses.replace(study, also=more), request)
+    search = declared(dataclasses.replace(study, also=more), request, Splits(request.roots))
     search = dataclasses.replace(search, trials=tuple(entries))
     store.write_study(study.name, "mini", search)

@@ -83,7 +83,7 @@ def forecast(
             what = name if len(names) == 1 else f"{len(names)} studies"
             say(f"planning {what} at {request.scale} scale")
         if isinstance(study, Search):
-            stored = stored_search(study, request, store)
+            stored = stored_search(study, request, splits, store)
             tables += [stored] if stored else []
             left = max(0, (study.trials or 0) - (len(stored.own) if stored else 0))
             chosen = list(sample_trials(study, request)) * left

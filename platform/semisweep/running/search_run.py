@@ -289,9 +289,9 @@ class Suggestions:
 
     def _resolved(self, lag: int, say: Say) -> ResolvedSearch:
         """Return the search as the store has it, or a new one where it has another or none."""
-        new = declared(self.search, self.request, lag)
+        new = declared(self.search, self.request, self.splits, lag)
         stored = self.store.read_search(new.name, new.scale, new.changes)
-        known = stored_search(self.search, self.request, self.store)
+        known = stored_search(self.search, self.request, self.splits, self.store)
         if known is not None:
             new = dataclasses.replace(new, trials=known.trials, lag=known.lag or lag)
         suggestion_log.begin(self.store.root, new)

@@ -25,7 +25,7 @@ from semisweep.store.study_files import VARIANT_DIGITS
 from semisweep.store.suggestion_log import identity_of
 from semisweep.study.declaration import Search
 from semisweep.study.request import Request
-from semisweep.study.resolve import make_trial, preset_of
+from semisweep.study.resolve import Splits, make_trial, preset_of
 from semisweep.study.scales import at_scale
 from semisweep.training.trial import Trial
 
@@ -38,8 +38,9 @@ def template_of(search: Search, request: Request) -> Trial:
     return make_trial(preset_of(search, request.scale), search.method, fields, request.changes)
 
 
-def declared(search: Search, request: Request, lag: int = 0) -> ResolvedSearch:
-    """Return a search as it is declared now, without any trials."""
+def declared(search: Search, request: Request, splits: Splits, lag: int = 0) -> ResolvedSearch:
+    """Return a search as it is declared now, on the data that are there, without any trials."""
+    template = template_of(search, request)
     halving = search.halving
     found = ResolvedSearch(
         name=search.name,
@@ -51,18 +52,21 @@ def declared(search: Search, request: Request, lag: int = 0) -> ResolvedSearch:
         also=tuple(search.also),
         halving=halving and dataclasses.replace(halving, rungs=tuple(halving.rungs)),
         space=sampling.describe(dict(at_scale(search.space, request.scale, {}))),
-        template=digest(template_of(search, request).encoded()),
+        template=digest(template.encoded()),
+        data=splits.state_of(template.data.name),
         changes=dict(request.changes),
         lag=lag,
     )
     return dataclasses.replace(found, identity=digest(found.identifying()))
 
 
-def stored_search(search: Search, request: Request, store: Store | None) -> ResolvedSearch | None:
+def stored_search(
+    search: Search, request: Request, splits: Splits, store: Store | None
+) -> ResolvedSearch | None:
     """Return what a store has of a search as it is declared now, None where it has nothing."""
     if store is None:
         return None
-    now = declared(search, request)
+    now = declared(search, request, splits)
     stored = store.read_search(now.name, now.scale, now.changes)
     if stored is not None and stored.is_same_as(now):
         return stored
@@ -109,6 +113,7 @@ def difference(old: ResolvedSearch, new: ResolvedSearch) -> str:
     parts = [name for name in SAME if getattr(old, name) != getattr(new, name)]
     told = list(_space_difference(old.space or {}, new.space or {})) if "space" in parts else []
     words = {"template": "what is trained besides", "also": "further objectives"}
+    told += ["images or masks"] if not parts and old.data != new.data else []
     told += [
         f"{words.get(name, name)}{_values(name, old, new)}" for name in parts if name != "space"
     ]

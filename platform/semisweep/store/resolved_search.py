@@ -128,6 +128,7 @@ class ResolvedSearch:
     halving: Halving | None = None
     space: Mapping[str, Dimension] | None = None  # None before it has run
     template: str = ""
+    data: str = ""  # tells the images and masks that it was begun on; "" where that is not known
     changes: Mapping[str, object] = field(default_factory=dict)
     trials: tuple[Suggestion, ...] = ()
     identity: str = ""
@@ -156,12 +157,15 @@ class ResolvedSearch:
 
     def is_same_as(self, other: ResolvedSearch) -> bool:
         """Return whether two are one search, of which one may have gone further."""
-        return all(getattr(self, name) == getattr(other, name) for name in SAME)
+        known = self.data and other.data
+        same = all(getattr(self, name) == getattr(other, name) for name in SAME)
+        return same and (not known or self.data == other.data)
 
     def identifying(self) -> list[object]:
         """Return what its identity is a digest of, as JSON has it."""
         found = self.encoded()
-        return [found[name] for name in ("name", "scale", *SAME)]
+        data = [self.data] if self.data else []
+        return [*(found[name] for name in ("name", "scale", *SAME)), *data]
 
     def encoded(self) -> dict[str, object]:
         """Return the search as JSON has it."""
@@ -172,6 +176,7 @@ class ResolvedSearch:
         found["halving"] = _halving_encoded(self.halving)
         found["space"] = {name: item.encoded() for name, item in (self.space or {}).items()}
         found |= {"template": self.template, "changes": dict(self.changes)}
+        found |= {"data": self.data} if self.data else {}
         found["trials"] = [entry.encoded() for entry in self.trials]
         found["identity"] = self.identity
         found |= {"lag": self.lag} if self.lag else {}
@@ -197,6 +202,7 @@ def decode_search(fields: Fields) -> ResolvedSearch:
         halving=_halving(fields) if fields.values.get("halving") is not None else None,
         space=None if space is None else {name: _dimension(fields, name) for name in space},
         template=fields.text("template", ""),
+        data=fields.text("data", ""),
         changes=fields.mapping("changes", {}),
         trials=tuple(map(decode_suggestion, suggested)),
         identity=fields.text("identity", ""),

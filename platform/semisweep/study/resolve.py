@@ -86,6 +86,11 @@ class Splits:
             )
         return self._fingerprints[place]
 
+    def state_of(self, name: str) -> str:
+        """Return what tells all images and masks of a data set from earlier ones of its name."""
+        split = self.of(DataConfig(name=name))
+        return fingerprint(self.dataset(name), split, uses_unlabelled=True).suffix
+
     def key(self, trial: Trial) -> str:
         """Return the key of a trial, with what tells the data that it sees from earlier ones."""
         key = trial_key(trial, self.of(trial.data))
