@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from semisweep.cli.options import verify_data_option
 from semisweep.cli.splits import splits
 from semisweep.core.errors import DataError
 
@@ -39,13 +40,17 @@ def make_data(name: str, root: Path, seed: int) -> None:
 @click.argument("name")
 @click.option("--root", type=click.Path(path_type=Path), required=True)
 @click.option("--any-count", is_flag=True, help="Accept another number of images than published.")
-def check_data(name: str, root: Path, any_count: bool) -> int:
+@verify_data_option
+def check_data(name: str, root: Path, any_count: bool, verify_data: bool) -> int:
     """Read every image and mask of data set NAME and say what to mend, file by file.
+
+    What was read before is read again only where its size or times have changed.
 
     NAME is voc, cityscapes, lucchi or shapes; any other name is that of a folder of your own with
     a dataset.toml.
     """
     from semisweep.data.check import content_digest, count_problems, inspect
+    from semisweep.data.content import Content
     from semisweep.data.registry import open_dataset
 
     dataset = open_dataset(name, root)
@@ -55,7 +60,7 @@ def check_data(name: str, root: Path, any_count: bool) -> int:
             bar.length = total
             bar.update(done - bar.pos)
 
-        found = inspect(dataset, advance)
+        found = inspect(dataset, advance, content=Content(dataset, verify=verify_data))
     problems = found.problems
     if not any_count and not problems:
         problems = count_problems(dataset)
