@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,6 +34,8 @@ from semisweep.store.trial_records import Result, TrialProgress
 from semisweep.study.plan import plan
 from semisweep.study.request import Request, Roots
 from semisweep.study.resolve import Splits, resolve
+from semisweep.tables.markdown_csv import to_markdown
+from semisweep.tables.rendering import make_table
 from semisweep.training.method_fixtures import tiny_network
 from semisweep_methods.fixmatch import FixMatch
 from semisweep_methods.supervised import Supervised
@@ -372,3 +375,27 @@ def test_a_forecast_tells_the_reasons(root: Path, request_: Request) -> None:
     assert list(again_lines(splits, state)) == [
         "       2 of them score again: their test data have changed"
     ]
+
+
+def test_a_table_says_that_its_data_are_others_now(root: Path, request_: Request) -> None:
+    missing(STUDY, request_)
+    train_all(STUDY, request_)
+    study = Store.open(request_.store).read_table("changed", "mini")
+    assert study is not None
+
+    def notes() -> list[str]:
+        found = to_markdown(make_table(study, request_)).splitlines()
+        return [line for line in found if line.startswith("- Data changed")]
+
+    assert notes() == []
+    turn_mask(root / "test/masks/test001.png")
+    (note,) = notes()
+    assert "images or masks of `mine` are others now" in note
+    train_all(STUDY, request_)
+    assert notes() == [note], "the table is that of its last run"
+    turn_mask(root / "test/masks/test001.png")
+    assert notes() == []
+    (root / "test/masks/test001.png").unlink()
+    assert notes() == [note]
+    shutil.rmtree(root)
+    assert notes() == [], "they are not here"

@@ -16,7 +16,7 @@ from semisweep.core.config import digest
 from semisweep.data.base import DataSet
 from semisweep.data.content import whole_contents
 from semisweep.data.shapes import is_standard
-from semisweep.data.splits import Split
+from semisweep.data.splits import DataConfig, Split, make_split
 
 CHARACTERS = 8  # of each digest in the name of a trial
 
@@ -59,6 +59,15 @@ def fingerprint(dataset: DataSet, split: Split, *, uses_unlabelled: bool) -> Fin
     seen = [f"meaning {digest(dataset.meaning())}", *lines("labelled", split.labelled)]
     seen += [*lines("unlabelled", unlabelled, masks=False), *lines("val", val)]
     return Fingerprint(_digest(seen), _digest(lines("test", test)) if test else "")
+
+
+def whole_state(dataset: DataSet) -> str:
+    """Return what tells all images and masks of a data set from earlier ones of its name.
+
+    Nothing for the standard data set.
+    """
+    split = make_split(dataset, DataConfig(name=dataset.name))
+    return fingerprint(dataset, split, uses_unlabelled=True).suffix
 
 
 def masks_digest(dataset: DataSet, ids: Iterable[str]) -> str:

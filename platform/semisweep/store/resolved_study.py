@@ -111,6 +111,7 @@ class ResolvedStudy:
     look: int = 1
     looks: int = 1
     race: RaceRecord | None = None
+    data: Mapping[str, str] = field(default_factory=dict)  # data set -> what tells its images
 
     @property
     def keys(self) -> list[str]:
@@ -136,6 +137,7 @@ class ResolvedStudy:
         found["elsewhere"] = [cell.encoded() for cell in self.elsewhere]
         if self.looks > 1 or self.race is not None:
             found |= {"look": self.look, "looks": self.looks}
+        found |= {"data": dict(self.data)} if self.data else {}
         return found | ({} if self.race is None else {"race": self.race.encoded()})
 
 
@@ -153,6 +155,7 @@ def decode_study(fields: Fields) -> ResolvedStudy:
         elsewhere=tuple(map(_cell, fields.items("elsewhere", "a cell of a stored study", ()))),
         look=fields.integer("look", 1),
         looks=fields.integer("looks", 1),
+        data=fields.texts_by_name("data") if "data" in fields.values else {},
         race=_race(fields) if fields.values.get("race") is not None else None,
     )
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from semisweep.core.config import decode, replace
 from semisweep.core.errors import ConfigError, unknown
 from semisweep.data.base import DataSet
-from semisweep.data.fingerprint import Fingerprint, fingerprint
+from semisweep.data.fingerprint import Fingerprint, fingerprint, whole_state
 from semisweep.data.registry import open_dataset
 from semisweep.data.splits import DataConfig, Split, make_split
 from semisweep.store.resolved_study import Label, Place, ResolvedCell, ResolvedStudy
@@ -60,6 +60,7 @@ class Splits:
         self.prepared: set[str] = set()  # data sets whose files were looked at
         self._datasets: dict[str, DataSet] = {}
         self._splits: dict[DataConfig, Split] = {}
+        self._states: dict[str, str] = {}
         self._fingerprints: dict[tuple[DataConfig, bool], Fingerprint] = {}
 
     def dataset(self, name: str) -> DataSet:
@@ -88,8 +89,9 @@ class Splits:
 
     def state_of(self, name: str) -> str:
         """Return what tells all images and masks of a data set from earlier ones of its name."""
-        split = self.of(DataConfig(name=name))
-        return fingerprint(self.dataset(name), split, uses_unlabelled=True).suffix
+        if name not in self._states:
+            self._states[name] = whole_state(self.dataset(name))
+        return self._states[name]
 
     def key(self, trial: Trial) -> str:
         """Return the key of a trial, with what tells the data that it sees from earlier ones."""
@@ -159,9 +161,17 @@ def resolve(
         _heading(study, scale, columns),
         changes=changes,
         cells=tuple(cells),
+        data=_states(trials.values(), splits) if splits else {},
         elsewhere=tuple(elsewhere),
     )
     return Resolved(table, trials)
+
+
+def _states(trials: Iterable[Trial], splits: Splits) -> dict[str, str]:
+    """Return for each data set that is not the standard one what tells its images and masks."""
+    names = dict.fromkeys(trial.data.name for trial in trials)
+    states = {name: splits.state_of(name) for name in names}
+    return {name: state for name, state in states.items() if state}
 
 
 def _cell(

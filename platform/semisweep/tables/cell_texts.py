@@ -184,7 +184,7 @@ def notes(table: Table) -> Iterator[str]:
         yield f"Changed with --set, so not the study as it is declared: {changed}."
     yield from _incomplete(table)
     yield from code_notes(table.code, f"{table.name}{_scale(table)}")
-    yield from data_marks.data_notes(table.cells.values(), f"{table.name}{_scale(table)}")
+    yield from data_marks.data_notes(table, f"{table.name}{_scale(table)}")
     yield from mixture_notes(table)
     yield from image_notes(table)
     yield from _elsewhere(table)

@@ -20,7 +20,8 @@ from semisweep.store.store import Store, locate
 from semisweep.store.study_choice import Choice, choose
 from semisweep.store.study_files import variant_of
 from semisweep.study.catalogue import short
-from semisweep.study.request import Request
+from semisweep.study.request import Request, Roots
+from semisweep.tables.data_marks import changed_data
 from semisweep.tables.html_table import to_html
 from semisweep.tables.image_tests import image_tests
 from semisweep.tables.imported_numbers import read_imported, summaries
@@ -59,7 +60,7 @@ class Reading:
         if form in ("csv", "latex", "html"):
             writer = {"csv": to_csv, "latex": to_latex, "html": to_html}[form]
             tables = [study for study in self.studies if isinstance(study, ResolvedStudy)]
-            return writer([tabulate(study, self.stored) for study in tables])
+            return writer([self._tabulated(study) for study in tables])
         return "\n".join(map(self._markdown, self.studies))
 
     def failures(self) -> list[str]:
@@ -79,7 +80,10 @@ class Reading:
     def _markdown(self, study: StudyOrSearch) -> str:
         if isinstance(study, ResolvedSearch):
             return search_to_markdown(study, self.stored)
-        return to_markdown(tabulate(study, self.stored))
+        return to_markdown(self._tabulated(study))
+
+    def _tabulated(self, study: ResolvedStudy) -> Table:
+        return tabulate(study, self.stored, self.request.roots)
 
 
 def render(names: Sequence[str], request: Request, form: str = "markdown") -> str:
@@ -149,11 +153,14 @@ def _resolved_now(name: str, request: Request, store: Store | None) -> StudyOrSe
 
 def make_table(study: ResolvedStudy, request: Request) -> Table:
     """Return the table of a resolved study from what the store has."""
-    return tabulate(study, Snapshot(opened(request), study.keys))
+    return tabulate(study, Snapshot(opened(request), study.keys), request.roots)
 
 
-def tabulate(study: ResolvedStudy, stored: Snapshot) -> Table:
-    """Return the table of a resolved study from what was read of the store."""
+def tabulate(study: ResolvedStudy, stored: Snapshot, roots: Roots | None = None) -> Table:
+    """Return the table of a resolved study from what was read of the store.
+
+    With `roots`, data that are on this machine are compared with those of its last run.
+    """
     store = stored.store
     if store is None:
         return build(study, {}, {})
@@ -166,6 +173,7 @@ def tabulate(study: ResolvedStudy, stored: Snapshot) -> Table:
         imported=summaries(read_imported(store, study.name, study.scale)),
         images=image_tests(study, store, stored.results),
         current=training_code,
+        changed_data=changed_data(study, roots) if roots and study.data else (),
     )
     return build(study, rows, errors, outside)
 

@@ -48,6 +48,7 @@ class Outside:
     imported: Mapping[Place, Imported] = field(default_factory=dict)
     images: Mapping[Place, ImageTest] = field(default_factory=dict)
     current: Callable[[str], str | None] | None = None  # the digest of a method's code, if here
+    changed_data: tuple[str, ...] = ()  # data sets that are others than at the study's last run
 
 
 def build(
@@ -97,6 +98,7 @@ def build(
         replicates=tuple(dict.fromkeys(name for cell in study.cells for name in cell.trials)),
         errors=tuple(_errors(given, results, errors)),
         code=code,
+        changed_data=outside.changed_data,
         margin=margin,
         look=study.look,
         looks=study.looks,

@@ -79,6 +79,7 @@ class Table:
     replicates: tuple[str, ...]  # "draw/seed", all that any cell wants
     errors: tuple[str, ...]  # one line a failed trial
     code: CodeMarks  # of the code that trained the results
+    changed_data: tuple[str, ...]  # data sets whose files are others than at the last run
     margin: float  # percentage points within which rows are equivalent
     look: int  # at the results, of those planned: each costs a share of the level
     looks: int
