@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from semisweep.store.trial_name import DATA_CHANGED, TEST_CHANGED, TrialName, TrialNames, reasons
+from semisweep.store.trial_name import (
+    ASKED,
+    DATA_CHANGED,
+    TEST_CHANGED,
+    TrialName,
+    TrialNames,
+    reasons,
+)
 
 KEY = "f95dd8e9ff6e66ff5102"
 ONE, TWO = "-1e265506-bcf0bc6b", "-1e265506-99999999"
@@ -51,6 +58,8 @@ def test_why_a_trial_is_to_run_again() -> None:
     names = TrialNames([KEY + ONE, "1" * 20 + ONE, "2" * 20])
     wanted = [KEY + TWO, "1" * 20 + OTHER, "3" * 20 + ONE]
     assert reasons(names, wanted) == {TEST_CHANGED: 1, DATA_CHANGED: 1}
+    wanted = [f"{KEY}{ONE}-r2", "2" * 20 + ONE]  # trained anew, the second of unknown data
+    assert reasons(names, wanted) == {ASKED: 2}
 
 
 def test_those_that_saw_the_same_come_first() -> None:

@@ -10,7 +10,7 @@ Whatever has one name is the same trial; equal keys on other data are trials of 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 _NAME = re.compile(r"(.+?)((?:-[0-9a-f]{8}){0,2})(?:-r(\d+))?", re.ASCII)
@@ -90,13 +90,22 @@ def reasons(names: TrialNames, wanted: Iterable[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for text in wanted:
         name = TrialName.parse(text)
-        others = names.of_other_data(name)
-        if others:
-            same = bool(name.seen) and others[0].seen == name.seen
-            why = TEST_CHANGED if same else DATA_CHANGED
+        why = _reason(name, names.of_other_data(name))
+        if why:
             found[why] = found.get(why, 0) + 1
     return found
 
 
+def _reason(name: TrialName, others: Sequence[TrialName]) -> str:
+    if name.repetition > 1:
+        return ASKED
+    if not others:
+        return ""
+    if name.seen and others[0].seen == name.seen:
+        return TEST_CHANGED
+    return DATA_CHANGED if any(other.data for other in others) else ASKED
+
+
+ASKED = "train again: that was asked for"
 DATA_CHANGED = "train again: their training or validation data have changed"
 TEST_CHANGED = "score again: their test data have changed"
