@@ -23,6 +23,7 @@ from semisweep.core.fault_injection import point
 from semisweep.core.provenance import machine, provenance
 from semisweep.core.training_code import training_code
 from semisweep.data.base import DataSet
+from semisweep.data.content import content_of
 from semisweep.data.registry import open_dataset
 from semisweep.data.splits import Split, make_split
 from semisweep.evaluation.scored_again import kept_of, scored, take_over
@@ -277,7 +278,9 @@ def _dataset(name: str, root: str, seen: str, test: str) -> DataSet:
 
     What it has decoded is of the fingerprint that its files had.
     """
-    return open_dataset(name, Path(root))
+    dataset = open_dataset(name, Path(root))
+    content_of(dataset).settled = bool(dataset.generator())  # which counts, and not its files
+    return dataset
 
 
 def _budget(training: Training, rungs: Rungs | None, folder: TrialFolder) -> dict[str, object]:

@@ -67,13 +67,13 @@ class Content:
     """What is known of the files of one data set on this machine.
 
     With `verify`, nothing that was remembered is believed. Once it is `settled`, files that were
-    looked at are not looked at again: for as long as a command takes, and generated ones never.
+    looked at are not looked at again: for as long as a command takes.
     """
 
     def __init__(self, dataset: DataSet, *, verify: bool = False) -> None:
         self.dataset, self.verify = dataset, verify
         self.path = cache_folder() / "data" / f"{dataset.name}-{_place(dataset)}.jsonl"
-        self.settled = bool(dataset.generator())
+        self.settled = False
         self._known: dict[str, _Remembered] = {}
         self._read_until = 0  # bytes of the file
 
