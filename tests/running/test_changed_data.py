@@ -236,6 +236,22 @@ def test_changed_test_data_score_the_kept_weights_again(
     assert missing(STUDY, request_) == []
 
 
+def test_a_scoring_that_was_cut_off_is_begun_again(root: Path, request_: Request) -> None:
+    first = train_all(STUDY, request_)
+    turn_mask(root / "test/masks/test001.png")
+    store = Store.open(request_.store)
+    for key in missing(STUDY, request_):
+        store.trial(key).start_attempt()
+        store.trial(key).append_history([{"step": 3, "val.miou": 0.1}])
+        store.trial(key).write_weights("best", 3, b"half")
+    second = train_all(STUDY, request_)
+    for method in ("Supervised", "FixMatch"):
+        assert second[method]["run.scored_from"] == first[method].key
+        folders = [store.trial(row[method].key) for row in (first, second)]
+        assert history(folders[0]) == history(folders[1])
+        assert folders[0].read_weights("best") == folders[1].read_weights("best")
+
+
 def test_where_the_weights_are_gone_changed_test_data_train_anew(
     root: Path, request_: Request, tmp_path: Path
 ) -> None:

@@ -181,6 +181,11 @@ class TrialFolder:
             logger.warning("a checkpoint is damaged, the one before it is used: %s", file.path)
         return None
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a state to go on from, whole or not."""
+        return bool(checkpoint_file.find(self.states, CHECKPOINT))
+
     def write_weights(self, name: str, step: int, content: Content) -> None:
         """Keep weights under a name such as "last".
 

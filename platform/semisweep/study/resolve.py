@@ -112,7 +112,7 @@ class Splits:
         """
         name = TrialName.parse(key)
         others = [own for own in self.names.of_other_data(name) if own.seen == name.seen]
-        if not name.seen or not others or store.trial(key).attempts:
+        if not name.seen or not others or store.trial(key).has_checkpoint:
             return ""
         return next((str(own) for own in others if store.trial(str(own)).finished), "")
 
