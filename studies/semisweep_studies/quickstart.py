@@ -17,7 +17,7 @@ _AUGMENTATION = dataclasses.replace(SHORT.training.augmentation, cutmix=0.5)
 QUICK = dataclasses.replace(
     SHORT,
     training=dataclasses.replace(
-        SHORT.training, steps=650, evaluations=3, augmentation=_AUGMENTATION
+        SHORT.training, steps=700, evaluations=3, augmentation=_AUGMENTATION
     ),
 )
 
