@@ -1,4 +1,4 @@
-"""Statistics do not take sides: with the arms exchanged, signs and bounds turn, and nothing else."""
+"""Statistics take no side: with the arms exchanged, signs and bounds turn, and nothing else."""
 
 from __future__ import annotations
 
