@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from semisweep.core.config import decode, encode, identity, is_configuration, replace, settings
 from semisweep.core.errors import ConfigError
+from semisweep.networks.network import Network
 from semisweep.training.kept_state import kept_state, load_kept
 from semisweep.training.method import Batch, Method, MethodConfig, Update
 from semisweep.training.method_fixtures import (
@@ -53,6 +54,8 @@ __all__ = [
     "train_on_workers",
     "train_steps",
 ]
+
+Logits = Mapping[str, Sequence[float]]  # by network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,22 +216,22 @@ class MethodContract:
                 missing = {name: found[name] for name in expected if name in found}
                 assert not differences(expected, missing), f"{own} is not {resolved}"
 
-    def test_ten_steps_give_the_recorded_losses(self) -> None:
-        """The record is made where there is none; a change that alters it needs a new `version`."""
+    def test_ten_steps_give_the_recorded_losses_and_logits(self) -> None:
+        """Records are made where there are none; a change that alters one needs a new `version`."""
         if self.golden is None:
             return
-        losses = train_steps(self.build().double(), 10)
-        if not self.golden.exists():
-            made = Recorded(config=identity(self.config), losses=losses)
-            self.golden.write_text(json.dumps(vars(made), indent=1) + "\n")
-            raise AssertionError(f"there was no record; {self.golden.name} is written, look at it")
-        record = Recorded(**json.loads(self.golden.read_text()))
-
-        assert record.config == identity(self.config), "the record is of other settings"
-        for step, (expected, found) in enumerate(zip(record.losses, losses, strict=True)):
-            assert expected.keys() == found.keys()
-            for name, loss in expected.items():
-                assert abs(found[name] - loss) <= 1e-4 * abs(loss), f"{name} at step {step}"
+        method = self.build().double()
+        losses = Recorded(config=identity(self.config), losses=train_steps(method, 10))
+        logits = evaluated_logits(method)
+        beside = self.golden.with_name(f"logits_{self.golden.name.removeprefix('trace_')}")
+        made = {self.golden: vars(losses), beside: logits}
+        missing = [file for file in made if not file.exists()]
+        for file in missing:
+            file.write_text(json.dumps(made[file], indent=1) + "\n")
+        names = " and ".join(file.name for file in missing)
+        assert not missing, f"there was no record; {names} is written, look at it"
+        check_losses(losses, Recorded(**json.loads(self.golden.read_text())))
+        check_logits(logits, json.loads(beside.read_text()))
 
     def parts(self, batch: Batch) -> list[tuple[str, bool]]:
         """Return the group of each part of a first step's updates, and whether it is the last."""
@@ -259,6 +262,43 @@ def check_finite(kind: str, method: Method, batch: Batch) -> None:
         gradients = torch.autograd.grad(update.loss, own, retain_graph=True, allow_unused=True)
         finite = all(bool(found.isfinite().all()) for found in gradients if found is not None)
         assert finite, f"{update.group}'s gradient is not finite when {kind}"
+
+
+def evaluated_logits(method: Method) -> Logits:
+    """Return logits of two images in evaluation mode, of `predict` and of each network by its name.
+
+    Means [2, C, 2, 2] over quarters of the images, flat. They depend on batch statistics, which
+    losses of training mode do not see.
+    """
+    some = next(method.parameters())
+    made = torch.Generator().manual_seed(0)
+    image = torch.randn(2, 3, 32, 48, generator=made).to(some.device, some.dtype)
+    method.eval()
+    with torch.inference_mode():
+        found = {"predict": method.predict(image)}
+        for name, module in method.named_modules():
+            if isinstance(module, Network):
+                found[name] = module(image).logits
+    quarters = {name: nn.functional.adaptive_avg_pool2d(own, 2) for name, own in found.items()}
+    return {name: own.flatten().tolist() for name, own in quarters.items()}
+
+
+def check_losses(found: Recorded, record: Recorded) -> None:
+    """Assert that losses are the recorded ones, up to the rounding of other CPUs."""
+    assert record.config == found.config, "the record is of other settings"
+    for step, (expected, own) in enumerate(zip(record.losses, found.losses, strict=True)):
+        assert expected.keys() == own.keys()
+        for name, loss in expected.items():
+            assert abs(own[name] - loss) <= 1e-4 * abs(loss), f"{name} at step {step}"
+
+
+def check_logits(found: Logits, record: Logits) -> None:
+    """Assert that logits are the recorded ones, up to the same share of a network's largest."""
+    assert record.keys() == found.keys(), f"networks must be {', '.join(record)}"
+    for name, expected in record.items():
+        most = 1e-4 * max(map(abs, expected))
+        apart = max(abs(a - b) for a, b in zip(expected, found[name], strict=True))
+        assert apart <= most, f"logits of {name} in evaluation mode: {apart} apart, {most} allowed"
 
 
 def differences(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> list[str]:

@@ -226,6 +226,14 @@ def test_the_sampler_is_told_of_stopped_trials_what_they_reached(whole: Place) -
             assert trial.intermediate_values[stopped[key].step] == stopped[key].value
 
 
+def test_a_suggestion_records_that_it_knew_of_stopped_trials_too(whole: Place) -> None:
+    stopped = stopped_of(whole)
+
+    assert any(own.key in stopped for own in whole.search().trials[:-1])
+    for entry in whole.search().trials:  # one at a time: all before it have ended
+        assert entry.saw == tuple(range(entry.number))
+
+
 def test_the_report_tells_of_rungs_and_of_what_was_stopped(whole: Place) -> None:
     shown = render(["rates"], whole.request)
 

@@ -190,3 +190,36 @@ def test_an_error_that_ends_the_renewing_is_raised_where_the_right_is_checked(
         first._thread.join(10)
         with pytest.raises(ZeroDivisionError):
             first.check()
+
+
+def test_a_holder_looks_who_has_the_right_once_its_time_has_passed(place: files.Location) -> None:
+    """By its own clock; before that it need not look, and nobody can have taken over."""
+    clock = Hands()
+    held = lease.Lease(place, 1, 50, clock)
+    assert held.acquire()
+    stop_renewing(held)
+    other = lease.Lease(place, 2, 50, clock)
+    assert other.acquire()
+
+    for passed in (0, 30, 20):  # 50 in all, and no more
+        clock.time += passed
+        held.check()
+    clock.time += 0.1
+    with pytest.raises(LeaseError, match="gave no sign for 50 s"):
+        held.check()
+    other.release()
+    clock.time -= 50
+    with pytest.raises(LeaseError):  # what is lost stays so, whatever the clock says
+        held.check()
+
+
+def test_a_right_that_nobody_took_over_stays_however_late_it_is(place: files.Location) -> None:
+    """Time alone takes nothing away: a machine that slept goes on where nobody else has begun."""
+    clock = Hands()
+    held = lease.Lease(place, 1, 50, clock)
+    assert held.acquire()
+    stop_renewing(held)
+    clock.time += 1000
+
+    held.check()
+    held.confirm()

@@ -89,6 +89,39 @@ def test_a_late_writer_disturbs_nothing_and_loses(store: Store) -> None:
     assert trial.attempts == 2
 
 
+def test_whoever_wakes_up_late_finds_out_at_its_first_write(store: Store) -> None:
+    """Its clock has gone on while it slept, so that it looks; each way of writing does."""
+    late, next_one = store.trial("aa"), store.trial("aa")
+    assert isinstance(late, LeasedFolder)
+    with late.lock():
+        begin(late)
+        train(late, 1, 2)
+        assert late.held.lease is not None
+        late.held.lease._ended.set()
+        late.held.lease._thread.join()
+        with next_one.lock():
+            begin(next_one)
+            before = files.below(late.path)
+            for write in (
+                lambda: late.append_history([{"step": 3}]),
+                lambda: late.cut_history(1),
+                lambda: late.write_checkpoint(3, b"state 3"),
+                lambda: late.write_weights("last", 3, b"last 3"),
+                lambda: late.share_weights("last", "best", 2),
+                lambda: late.write_confusion("last-val", np.ones(3, dtype=int)),
+                lambda: late.complete({"winner": "late"}),
+            ):
+                late.held.lease._lost = False  # as if each were the first
+                with pytest.raises(LeaseError, match="another one took over"):
+                    write()
+            late.fail({"error": "late"})
+
+            assert {n for n in files.below(late.path) if not n.startswith("lease")} == {
+                n for n in before if not n.startswith("lease")
+            }
+            assert next_one.complete({"winner": "next"})
+
+
 def test_who_finishes_before_it_is_found_dead_has_finished(store: Store) -> None:
     late, next_one = store.trial("aa"), store.trial("aa")
     with late.lock():

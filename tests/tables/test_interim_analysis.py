@@ -117,6 +117,15 @@ def test_a_run_keeps_the_look_and_its_replicates() -> None:
     assert kept_look(None, 2) == InterimAnalysis(looks=2)
 
 
+@pytest.mark.parametrize("looks", [2, 3, 4])
+def test_any_number_of_looks_above_one_was_planned(looks: int) -> None:
+    kept = kept_look(stored(VALUES, look=2, looks=looks), None)
+
+    assert (kept.look, kept.looks) == (2, looks)
+    with pytest.raises(ConfigError, match=f"got looks=9, planned={looks}"):
+        kept_look(stored(VALUES, look=2, looks=looks), 9)
+
+
 def test_a_table_says_which_look_it_is_and_judges_at_its_share() -> None:
     single, second = table(VALUES), table(VALUES, look=2, looks=3)
     once, again = (shown.cells["clear", "one"] for shown in (single, second))

@@ -43,7 +43,7 @@ def _in_order(search: ResolvedSearch, found: Mapping[str, Observation]) -> list[
         if outcome.state == "finished":
             return (0, 0, sign * outcome.values[0])
         step, value = max(outcome.on_the_way.items())
-        return (1, -step, sign * (math.inf if math.isnan(value) else value))
+        return (1, -step, math.inf if math.isnan(value) else sign * value)
 
     return sorted(search.trials, key=place)
 
