@@ -377,6 +377,18 @@ def test_a_row_is_trained_anew_where_that_is_asked_for_and_both_are_kept(
     assert TrialName.parse(third).repetition == 3
 
 
+def test_a_row_that_is_trained_anew_is_not_scored_again(root: Path, request_: Request) -> None:
+    """Also where a trial with the same weights was tested on other images."""
+    train_all(STUDY, request_)
+    turn_mask(root / "test/masks/test001.png")
+    train_all(STUDY, request_)
+    again = dataclasses.replace(request_, retrain=("sup",))
+    (key,) = missing(STUDY, again)
+    supervised, *_ = trials_of(STUDY, request_).values()
+    train(key, supervised, request_)
+    assert "run.scored_from" not in result(Store.open(request_.store).trial(key))
+
+
 def test_a_row_to_train_anew_must_be_there(request_: Request, root: Path) -> None:
     with pytest.raises(ConfigError, match="trained row of changed") as caught:
         missing(STUDY, dataclasses.replace(request_, retrain=("fixx",)))

@@ -27,6 +27,7 @@ OTHER = "-b7587dab-f9a5ea75"
         (f"{KEY}{ONE}", TrialName(KEY, ONE)),
         (f"{KEY}{ONE}-r12", TrialName(KEY, ONE, 12)),
         ("some-other-name", TrialName("some-other-name")),
+        ("a\nfolder", TrialName("a\nfolder")),
     ],
 )
 def test_a_name_is_read_as_it_is_written(text: str, expected: TrialName) -> None:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-_NAME = re.compile(r"(.+?)((?:-[0-9a-f]{8}){0,2})(?:-r(\d+))?", re.ASCII)
+_NAME = re.compile(r"(.+?)((?:-[0-9a-f]{8}){0,2})(?:-r(\d+))?", re.ASCII | re.DOTALL)
 
 
 @dataclass(frozen=True)

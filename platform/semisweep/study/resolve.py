@@ -108,11 +108,13 @@ class Splits:
     def same_weights(self, key: str, store: Store) -> str:
         """Return the finished trial that has the weights of one that waits, tested on other images.
 
-        Nothing where there is none, or the trial has a checkpoint to go on from.
+        Nothing where there is none, the trial has a checkpoint to go on from, or it is one that is
+        trained anew because that was asked for.
         """
         name = TrialName.parse(key)
         others = [own for own in self.names.of_other_data(name) if own.seen == name.seen]
-        if not name.seen or not others or store.trial(key).has_checkpoint:
+        asked = name.repetition > 1
+        if asked or not name.seen or not others or store.trial(key).has_checkpoint:
             return ""
         return next((str(own) for own in others if store.trial(str(own)).finished), "")
 
