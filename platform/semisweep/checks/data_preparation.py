@@ -55,8 +55,9 @@ def read_data(dataset: DataSet, *, verify: bool = False) -> None:
     unread = content.unread(listed_images(dataset))
     say = Reading(dataset, len(unread))
     refuse(header_problems(dataset, unread))
-    refuse(inspect(dataset, say.progress, content=content).problems)
+    problems = inspect(dataset, say.progress, content=content).problems
     say.done()
+    refuse(problems)
 
 
 def refuse(problems: Sequence[str]) -> None:
