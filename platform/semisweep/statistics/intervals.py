@@ -12,24 +12,27 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+FEWEST = 3  # values of which an interval is given: of two it is twelve standard deviations wide
+WHOLE = 100.0  # numbers are percentages, as far as they lie between 0 and this
+
 
 class Difference(NamedTuple):
-    """The mean of a paired difference, its interval, and the pairs it rests on and their spread."""
+    """The mean of a paired difference, the pairs it rests on, and their spread."""
 
     mean: float
-    low: float
-    high: float
     n: int
     std: float
+    units: Mapping[str, float]  # the difference of each unit of replication
 
 
 class Noise(NamedTuple):
-    """The spread of equal trainings: by how much they differ with nothing changed."""
+    """By how much equal trainings differ with nothing changed, pooled over the rows of a column."""
 
-    std: float  # between units of replication; NaN for fewer than two
+    std: float  # of one unit of replication
     low: float
     high: float
-    n: int
+    freedom: int  # degrees of freedom
+    paired: float  # of the paired difference of two rows
     within: float  # between the seeds of a draw where draws are the unit, else NaN
 
 
@@ -45,15 +48,22 @@ def mean_std(values: Sequence[float]) -> tuple[float, float]:
 
 
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Return Student's confidence interval of the mean, NaN for fewer than two values."""
-    if len(values) < 2:
+    """Return Student's confidence interval of the mean, NaN for fewer than three values.
+
+    That of percentages is made on the scale of logits (delta method), so that it stays between 0
+    and 100.
+    """
+    if len(values) < FEWEST:
         return math.nan, math.nan
-    from scipy.special import stdtrit  # scipy.stats takes four times as long to import
+    from scipy.special import expit, logit, stdtrit  # scipy.stats takes four times as long
 
     mean, std = mean_std(values)
-    quantile = float(stdtrit(len(values) - 1, (1 + level) / 2))
-    half = quantile * std / math.sqrt(len(values))
-    return mean - half, mean + half
+    half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * std / math.sqrt(len(values))
+    if not (0 < mean < WHOLE and all(0 <= value <= WHOLE for value in values)):
+        return mean - half, mean + half
+    share = mean / WHOLE
+    step = half / WHOLE / (share * (1 - share))
+    return tuple(float(WHOLE * expit(logit(share) + sign * step)) for sign in (-1, 1))  # type: ignore[return-value]
 
 
 def several_draws(replicates: Iterable[str]) -> bool:
@@ -72,52 +82,50 @@ def by_unit(values: Mapping[str, float], *, draws: bool) -> dict[str, float]:
 
 
 def paired_difference(
-    a: Mapping[str, float],
-    b: Mapping[str, float],
-    *,
-    level: float = 0.95,
-    planned: Collection[str] = (),
+    a: Mapping[str, float], b: Mapping[str, float], *, planned: Collection[str] = ()
 ) -> Difference:
-    """Return the mean of `a` minus `b` over the replicates that both have, with its interval.
+    """Return the mean of `a` minus `b` over the replicates that both have.
 
     Draws are the unit if the replicates of `a`, `b` and `planned`, which are yet to come, are of
-    several draws. The mean is NaN without a pair, the interval with fewer than two units.
+    several draws. The mean is NaN without a pair, the deviation with fewer than two units.
     """
     pairs = {replicate: a[replicate] - b[replicate] for replicate in a if replicate in b}
-    draws = several_draws([*a, *b, *planned])
-    units = list(by_unit(pairs, draws=draws).values())
-    mean, std = mean_std(units)
-    return Difference(mean, *interval(units, level), len(units), std)
+    units = by_unit(pairs, draws=several_draws([*a, *b, *planned]))
+    mean, std = mean_std(list(units.values()))
+    return Difference(mean, len(units), std, units)
 
 
-def noise(values: Mapping[str, float], *, draws: bool, level: float = 0.95) -> Noise:
-    """Return the standard deviation of a cell's units with its chi-squared interval.
+def noise(
+    std: float, freedom: int, rows: Iterable[Mapping[str, float]], *, draws: bool, level: float
+) -> Noise:
+    """Return a pooled standard deviation with its chi-squared interval.
 
     Where draws are the unit it holds what the seeds add to the mean of a draw; what they add on
-    their own is pooled over the draws that have several.
+    their own is pooled over the draws of the `rows` that have several.
     """
-    units = list(by_unit(values, draws=draws).values())
-    std, within = mean_std(units)[1], _within(values) if draws else math.nan
-    if len(units) < 2:
-        return Noise(std, math.nan, math.nan, len(units), within)
     from scipy.special import chdtri  # of the upper tail
 
-    freedom = len(units) - 1
-    low, high = (float(chdtri(freedom, tail)) for tail in ((1 - level) / 2, (1 + level) / 2))
-    return Noise(
-        std, std * math.sqrt(freedom / low), std * math.sqrt(freedom / high), len(units), within
+    within = _within(rows) if draws else math.nan
+    if freedom < 1:
+        return Noise(math.nan, math.nan, math.nan, 0, math.nan, within)
+    low, high = (
+        std * math.sqrt(freedom / float(chdtri(freedom, tail)))
+        for tail in ((1 - level) / 2, (1 + level) / 2)
     )
+    return Noise(std, low, high, freedom, std * math.sqrt(2), within)
 
 
-def _within(values: Mapping[str, float]) -> float:
+def _within(rows: Iterable[Mapping[str, float]]) -> float:
     """Return the pooled standard deviation of seeds about the mean of their draw; NaN if none."""
-    groups: dict[str, list[float]] = {}
-    for replicate, value in values.items():
-        groups.setdefault(_draw(replicate), []).append(value)
-    squares = math.fsum(
-        (value - mean_std(group)[0]) ** 2 for group in groups.values() for value in group
-    )
-    freedom = len(values) - len(groups)
+    squares, freedom = 0.0, 0
+    for values in rows:
+        groups: dict[str, list[float]] = {}
+        for replicate, value in values.items():
+            groups.setdefault(_draw(replicate), []).append(value)
+        squares += math.fsum(
+            (value - mean_std(group)[0]) ** 2 for group in groups.values() for value in group
+        )
+        freedom += len(values) - len(groups)
     return math.sqrt(squares / freedom) if freedom else math.nan
 
 

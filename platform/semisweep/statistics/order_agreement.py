@@ -8,6 +8,7 @@ close, and its interval would miss the truth far more often than it says.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,8 @@ class Agreement(NamedTuple):
     high: float
     kept: int  # pairs of rows that stand as published
     pairs: int
+    settled: int  # pairs of which it is known which row is higher, or that they are equal
+    settled_kept: int  # of those, the ones that stand as published
 
 
 def agreement(
@@ -48,6 +51,8 @@ def agreement(
         high=(certain + open_pairs) / len(mean),
         kept=int((signs > 0).sum()),
         pairs=len(mean),
+        settled=int(settled.sum()),
+        settled_kept=int(((signs > 0) & settled).sum()),
     )
 
 
@@ -67,4 +72,4 @@ def _steps(published: Numbers, ours: Numbers) -> tuple[Numbers, Numbers, Numbers
         return differences.sum(axis=0), unknown, np.zeros(len(first))
     mean, std = differences.mean(axis=0), differences.std(axis=0, ddof=1)
     equal = (differences == 0).all(axis=0).astype(np.float64)
-    return mean, difference_p(mean, std, np.full(len(first), float(units))), equal
+    return mean, difference_p(mean, std / math.sqrt(units), np.full(len(first), units - 1.0)), equal

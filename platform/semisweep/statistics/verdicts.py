@@ -1,105 +1,79 @@
 """Verdicts on paired differences: better, worse, equivalent or inconclusive, over a whole table.
 
-Two families of hypotheses, each corrected after Holm over all comparisons of a table, the missing
-ones included: "there is no difference" (Student's t test of the paired differences) and "the
-difference is as large as the margin" (two one-sided t tests). Rejecting the first says better or
-worse, rejecting the second equivalent. Each family errs in at most `alpha` of tables, whatever the
-comparisons share, such as their base row. Arrays end in the comparisons of a table.
+A verdict on a row takes three t tests. The first takes the noise from all rows of the column
+(`semisweep.statistics.row_spread`) and is corrected after Holm over the comparisons of its family:
+it finds far more than a row's own three differences. It would err where spreads disagree, so the
+row's own differences, and the base row about all others, have to confirm it, each at an uncorrected
+level that falls with the number of replicates to that of the correction. Simulations of tables with
+spreads of 1:5, of long tails and of skewed numbers hold it to its level (tests/statistics).
+
+Two families of hypotheses are tested so: "there is no difference" and "the difference is as large
+as the margin" (two one-sided tests: D. J. Schuirmann, J. Pharmacokinetics and Biopharmaceutics 15,
+1987). Rejecting the first says better or worse, rejecting the second equivalent. Each errs in at
+most `alpha` of tables, whatever the comparisons share, such as their base row. Arrays end in the
+comparisons of a family; differences are percentage points.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from semisweep.core.errors import ConfigError
-from semisweep.statistics.intervals import Difference
 
 Numbers = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
 
-POWER = 0.8
-MOST_REPLICATES = 1000  # beyond which nobody would go, and the count is given as "more than"
+FEWEST = 3  # units of replication of a comparison that is judged
+CONFIRMING = 0.04  # the level at which three differences of a row on their own have to confirm
+BASE_SHARE = 0.7  # of that level, for the base row: it is in all comparisons at once
+WHOLE = 100.0  # the largest difference of two numbers in percent
+
+
+class Evidence(NamedTuple):
+    """What is known of some comparisons: arrays [..., M], or what broadcasts to that."""
+
+    mean: Numbers  # of the paired differences
+    n: Numbers  # their number
+    own: Numbers  # their standard deviation
+    pooled: Numbers  # the noise of one replicate, from all rows of the column
+    freedom: Numbers  # its degrees of freedom
+    base: Numbers  # the noise of the base row about the mean of the others
+    base_n: Numbers
 
 
 class Judgement(NamedTuple):
-    """Corrected p-values and what follows from them, an entry a comparison; NaN: no test yet."""
+    """What follows for each comparison; NaN: no test."""
 
-    p: Numbers  # of "there is no difference"
-    p_equivalent: Numbers  # of "the difference is as large as the margin"
+    p: Numbers  # of "there is no difference", the largest of the three tests', corrected
+    p_equivalent: Numbers  # of "the difference is as large as the margin", likewise
     better: Flags
     worse: Flags
     equivalent: Flags  # may hold beside better or worse: a difference that is there, but small
+    low: Numbers  # of the interval that holds for all comparisons of the family at once
+    high: Numbers
 
 
-class Decision(NamedTuple):
-    """What is said of one comparison."""
+def judge(found: Evidence, *, margin: float, alpha: float) -> Judgement:
+    """Return the verdicts on a family of comparisons; higher means are better.
 
-    verdict: Verdict  # a proven difference goes before equivalence
-    p: float  # of "there is no difference", corrected over the table; NaN for a single pair
-    within_margin: bool  # shown to be smaller than the margin, whatever the verdict
-    further: int | None  # units of replication that a verdict would take, if inconclusive
-
-
-def decide(
-    differences: Sequence[Difference | None], *, margin: float, alpha: float
-) -> list[Decision | None]:
-    """Return the decision on each comparison of a table; None is one that has to wait, but counts.
-
-    Raises `ConfigError` unless the margin is positive and alpha between 0 and 1.
-    """
-    known = [item or Difference(math.nan, math.nan, math.nan, 0, math.nan) for item in differences]
-    means, stds = [item.mean for item in known], [item.std for item in known]
-    found = judge(means, stds, [item.n for item in known], margin=margin, alpha=alpha)
-    differs = found.better | found.worse
-    # The correction divides by what is still open.
-    level = alpha / max(1, int((~differs).sum()))
-    level_equivalent = alpha / max(1, int((~found.equivalent).sum()))
-    decisions: list[Decision | None] = []
-    for index, item in enumerate(known):
-        verdict: Verdict = "inconclusive"
-        if differs[index]:
-            verdict = "better" if found.better[index] else "worse"
-        elif found.equivalent[index]:
-            verdict = "equivalent"
-        more = None
-        if verdict == "inconclusive":
-            more = further_replicates(
-                item.mean,
-                item.std,
-                item.n,
-                margin=margin,
-                alpha=level,
-                alpha_equivalent=level_equivalent,
-            )
-        decision = Decision(verdict, float(found.p[index]), bool(found.equivalent[index]), more)
-        decisions.append(decision if item.n else None)
-    return decisions
-
-
-def judge(
-    mean: npt.ArrayLike, std: npt.ArrayLike, n: npt.ArrayLike, *, margin: float, alpha: float
-) -> Judgement:
-    """Return the verdicts on paired differences by their mean, standard deviation and count.
-
-    The arrays broadcast to [..., comparisons]; higher means are better. A comparison without a
-    standard deviation (NaN) decides nothing but counts in the correction. Raises `ConfigError`
+    A comparison without a standard deviation (NaN), or of fewer than three units, decides nothing
+    but counts in the correction. Intervals are corrected after Bonferroni. Raises `ConfigError`
     unless the margin is positive and alpha between 0 and 1.
     """
     check(margin, alpha)
-    mean, std, n = np.broadcast_arrays(
-        np.asarray(mean, float), np.asarray(std, float), np.asarray(n, float)
-    )
-    p = holm(difference_p(mean, std, n))
-    p_equivalent = holm(equivalence_p(mean, std, n, margin))
+    found = Evidence(*np.broadcast_arrays(*(np.asarray(part, float) for part in found)))
+    effect = stretched(found.mean)
+    p = _combined(found, np.abs(effect), alpha, sides=2)
+    p_equivalent = _combined(found, margin - np.abs(found.mean), alpha, sides=1)
+    half = half_width(found, alpha)
+    low, high = bounds(found.mean, half)
     differs = p <= alpha
-    return Judgement(p, p_equivalent, differs & (mean > 0), differs & (mean < 0),
-                     p_equivalent <= alpha)  # fmt: skip
+    return Judgement(p, p_equivalent, differs & (effect > 0), differs & (effect < 0),
+                     p_equivalent <= alpha, low, high)  # fmt: skip
 
 
 def check(margin: float, alpha: float) -> None:
@@ -113,23 +87,61 @@ def check(margin: float, alpha: float) -> None:
         raise ConfigError(f"a significance level must lie between 0 and 1, got alpha={alpha}")
 
 
-def difference_p(mean: Numbers, std: Numbers, n: Numbers) -> Numbers:
-    """Return the two-sided p-value of Student's paired t test; NaN where there is no spread yet."""
+def half_width(found: Evidence, alpha: float) -> Numbers:
+    """Return half the width of each interval: the widest of the three tests'."""
+    from scipy.special import stdtrit
+
+    size = found.mean.shape[-1]
+    own, base = confirming(found.n, size, alpha)
+    errors, freedoms = _errors(found), _freedoms(found)
+    levels = (np.full_like(own, alpha / max(size, 1)), own, base)
+    with np.errstate(invalid="ignore"):
+        halves = [
+            error * stdtrit(freedom, 1 - level / 2)
+            for error, freedom, level in zip(errors, freedoms, levels, strict=True)
+        ]
+    return _judged(np.max(halves, axis=0), found)
+
+
+def confirming(n: Numbers, size: int, alpha: float) -> tuple[Numbers, Numbers]:
+    """Return the levels at which a row's own differences, and the base row, have to confirm.
+
+    They fall as 2 / (n - 1) to the corrected level of a family of `size`, which is enough alone.
+    """
+    with np.errstate(divide="ignore"):
+        level = min(alpha, CONFIRMING) * 2 / np.maximum(n - 1, 1)
+    least = alpha / max(size, 1)
+    return np.maximum(level, least), np.maximum(BASE_SHARE * level, least)
+
+
+def stretched(difference: Numbers) -> Numbers:
+    """Return differences of percentages as they count against standard errors.
+
+    Intervals are made on the scale of the inverse hyperbolic tangent, so that they cannot leave
+    [-100, 100]; a test has to agree with them. Small differences are what they were.
+    """
+    share = np.clip(difference / WHOLE, -0.999999, 0.999999)
+    inside = np.abs(difference) < WHOLE
+    return np.where(inside, WHOLE * np.arctanh(share) * (1 - share**2), difference)
+
+
+def bounds(difference: Numbers, half: Numbers) -> tuple[Numbers, Numbers]:
+    """Return the interval of differences of percentages; see `stretched`."""
+    inside = np.abs(difference) < WHOLE
+    share = np.clip(difference / WHOLE, -0.999999, 0.999999)
+    step = half / WHOLE / (1 - share**2)
+    middle = np.arctanh(share)
+    low, high = WHOLE * np.tanh(middle - step), WHOLE * np.tanh(middle + step)
+    return np.where(inside, low, difference - half), np.where(inside, high, difference + half)
+
+
+def difference_p(mean: Numbers, error: Numbers, freedom: Numbers) -> Numbers:
+    """Return the two-sided p-value of Student's t test; NaN where there is no standard error."""
     from scipy.special import stdtr  # scipy.stats takes four times as long to import
 
-    return np.minimum(1.0, 2 * _known(stdtr(n - 1, -np.abs(_ratio(mean, std, n))), std, n))
-
-
-def equivalence_p(mean: Numbers, std: Numbers, n: Numbers, margin: float) -> Numbers:
-    """Return the p-value of two one-sided t tests that the difference is within the margin.
-
-    It is the larger of the two. Source: D. J. Schuirmann, J. Pharmacokinetics and Biopharmaceutics
-    15, 1987.
-    """
-    from scipy.special import stdtr
-
-    nearer = margin - np.abs(mean)  # the bound that is nearer has the larger p-value
-    return _known(stdtr(n - 1, -_ratio(nearer, std, n)), std, n)
+    known = ~np.isnan(error) & (freedom > 0)
+    p = np.minimum(1.0, 2 * stdtr(np.maximum(freedom, 1), -np.abs(_ratio(mean, error))))
+    return np.where(known, p, math.nan)
 
 
 def holm(p: npt.ArrayLike) -> Numbers:
@@ -147,71 +159,43 @@ def holm(p: npt.ArrayLike) -> Numbers:
     return np.where(np.isnan(raw), np.nan, corrected)
 
 
-def further_replicates(
-    mean: float,
-    std: float,
-    n: int,
-    *,
-    margin: float,
-    alpha: float,
-    alpha_equivalent: float,
-    most: int = MOST_REPLICATES,
-) -> int | None:
-    """Return about how many more replicates a verdict takes; None where the spread tells nothing.
+def _combined(found: Evidence, effect: Numbers, alpha: float, *, sides: int) -> Numbers:
+    """Return the largest p-value of the three tests, scaled so that all are judged at alpha."""
+    from scipy.special import stdtr
 
-    It is the least count at which, should this mean and spread be the true ones, one of the two
-    tests succeeds with a probability of 0.8. The levels are those left to this comparison by the
-    correction. `most` stands for that many or more.
-    """
-    if n < 2 or not (math.isfinite(mean) and std > 0):
-        return None
-
-    def enough(count: int) -> bool:
-        by_difference = power_of_difference(mean, std, count, alpha)
-        return max(by_difference, power_of_equivalence(
-            mean, std, count, margin, alpha_equivalent)) >= POWER  # fmt: skip
-
-    few, many = n, n + most
-    if not enough(many):
-        return most
-    while many - few > 1:  # power grows with the count
-        middle = (few + many) // 2
-        few, many = (few, middle) if enough(middle) else (middle, many)
-    return many - n
+    errors, freedoms = _errors(found), _freedoms(found)
+    with np.errstate(invalid="ignore"):
+        pooled, own, base = (
+            np.minimum(1.0, sides * stdtr(freedom, -_ratio(effect, error)))
+            for error, freedom in zip(errors, freedoms, strict=True)
+        )
+    own_level, base_level = confirming(found.n, effect.shape[-1], alpha)
+    corrected = holm(_judged(pooled, found))
+    confirmed = np.minimum(1.0, np.maximum(own * alpha / own_level, base * alpha / base_level))
+    return _judged(np.maximum(corrected, confirmed), found)
 
 
-def power_of_difference(mean: float, std: float, n: int, alpha: float) -> float:
-    """Return how probable it is that a t test of n differences finds this true mean."""
-    from scipy.special import stdtrit
-
-    return _beyond(n, abs(mean) * math.sqrt(n) / std, float(stdtrit(n - 1, 1 - alpha / 2)))
-
-
-def power_of_equivalence(mean: float, std: float, n: int, margin: float, alpha: float) -> float:
-    """Return a lower bound of the probability that both one-sided tests reject; it is close."""
-    from scipy.special import stdtrit
-
-    scale, quantile = math.sqrt(n) / std, float(stdtrit(n - 1, 1 - alpha))
-    if abs(mean) >= margin:
-        return 0.0
-    near = _beyond(n, (margin - abs(mean)) * scale, quantile)
-    return max(0.0, near + _beyond(n, (margin + abs(mean)) * scale, quantile) - 1)
+def _errors(found: Evidence) -> tuple[Numbers, Numbers, Numbers]:
+    """Return the standard errors of the mean difference: by all rows, its own, the base row's."""
+    root = np.sqrt(np.maximum(found.n, 1))
+    return found.pooled * math.sqrt(2) / root, found.own / root, found.base / root
 
 
-def _beyond(n: int, noncentrality: float, quantile: float) -> float:
-    """Return the probability that a noncentral t of n - 1 degrees of freedom exceeds a quantile."""
-    from scipy.special import nctdtr
+def _freedoms(found: Evidence) -> tuple[Numbers, Numbers, Numbers]:
+    least = 1.0  # what has none is not judged
+    parts = (found.freedom, found.n - 1, found.base_n - 1)
+    pooled, own, base = (np.maximum(part, least) for part in parts)
+    return pooled, own, base
 
-    below = float(nctdtr(n - 1, noncentrality, quantile))
-    return 1.0 if math.isnan(below) else 1 - below  # it is NaN where it is too small to represent
 
-
-def _ratio(mean: Numbers, std: Numbers, n: Numbers) -> Numbers:
-    """Return mean over standard error: infinite where nothing varies, and 0 for 0 over 0."""
-    error = std / np.sqrt(np.maximum(n, 1))
+def _ratio(effect: Numbers, error: Numbers) -> Numbers:
+    """Return effect over standard error: infinite where nothing varies, and 0 for 0 over 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where((mean == 0) & (error == 0), 0.0, mean / error)
+        return np.where((effect == 0) & (error == 0), 0.0, effect / error)
 
 
-def _known(p: npt.ArrayLike, std: Numbers, n: Numbers) -> Numbers:
-    return np.where(np.isnan(std) | (n < 2), np.nan, np.asarray(p, dtype=np.float64))
+def _judged(values: Numbers, found: Evidence) -> Numbers:
+    """Return values with NaN where there are too few units, or no spread."""
+    missing = np.isnan(found.own) | np.isnan(found.pooled) | np.isnan(found.base)
+    few = (found.n < FEWEST) | (found.base_n < FEWEST) | (found.freedom < 1)
+    return np.where(missing | few | np.isnan(found.mean), math.nan, values)

@@ -108,8 +108,9 @@ class ResolvedStudy:
     margin: float | None = None  # percentage points, where the study states its own
     changes: Mapping[str, object] = field(default_factory=dict)  # by the user, with --set
     elsewhere: tuple[ResolvedCell, ...] = ()  # published cells of columns of other scales
+    confirmatory: tuple[str, ...] | None = None  # rows that were to be judged; None: all
     look: int = 1
-    looks: int = 1
+    looks: int = 0  # that were planned; 0: any number
     race: RaceRecord | None = None
     data: Mapping[str, str] = field(default_factory=dict)  # data set -> what tells its images
 
@@ -135,7 +136,9 @@ class ResolvedStudy:
         found["changes"] = dict(self.changes)
         found["cells"] = [cell.encoded() for cell in self.cells]
         found["elsewhere"] = [cell.encoded() for cell in self.elsewhere]
-        if self.looks > 1 or self.race is not None:
+        if self.confirmatory is not None:
+            found["confirmatory"] = list(self.confirmatory)
+        if self.look > 1 or self.looks or self.race is not None:
             found |= {"look": self.look, "looks": self.looks}
         found |= {"data": dict(self.data)} if self.data else {}
         return found | ({} if self.race is None else {"race": self.race.encoded()})
@@ -153,8 +156,9 @@ def decode_study(fields: Fields) -> ResolvedStudy:
         changes=fields.mapping("changes", {}),
         cells=tuple(map(_cell, fields.items("cells", "a cell of a stored study"))),
         elsewhere=tuple(map(_cell, fields.items("elsewhere", "a cell of a stored study", ()))),
+        confirmatory=(fields.texts("confirmatory") if "confirmatory" in fields.values else None),
         look=fields.integer("look", 1),
-        looks=fields.integer("looks", 1),
+        looks=fields.integer("looks", 0),
         data=fields.texts_by_name("data") if "data" in fields.values else {},
         race=_race(fields) if fields.values.get("race") is not None else None,
     )

@@ -221,6 +221,7 @@ def _heading(study: Study, scale: str, columns: Sequence[Column]) -> ResolvedStu
             for column in columns
         ),
         margin=study.margin,
+        confirmatory=None if study.confirmatory is None else tuple(study.confirmatory),
         cells=(),
     )
 

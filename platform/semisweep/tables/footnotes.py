@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from semisweep.statistics.alpha_spending import level_at_look
 from semisweep.statistics.intervals import several_draws
-from semisweep.statistics.verdicts import MOST_REPLICATES, POWER
+from semisweep.statistics.power import MOST_REPLICATES, POWER, Further
 from semisweep.tables.table_values import Cell, Table
 
 NO_VERDICT = "–"
@@ -83,10 +83,11 @@ def image_notes(table: Table) -> Iterator[str]:
         )
 
 
-def _further(count: int | None) -> str:
-    if count is None:
+def _further(more: Further | None) -> str:
+    if more is None:
         return ""
-    return f", > {MOST_REPLICATES}" if count >= MOST_REPLICATES else f", +{count}"
+    high = f"> {MOST_REPLICATES}" if more.high >= MOST_REPLICATES else f"{more.high}"
+    return f", +{more.low} to {high}"
 
 
 def _method(table: Table, counted: bool) -> str:

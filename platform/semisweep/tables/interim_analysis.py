@@ -112,7 +112,7 @@ def added(table: Table) -> dict[Place, int]:
         if cell.decision is None and _has_one_unit(cell, table)
     }
     return {
-        place: MOST_ADDED if further is None else min(further, MOST_ADDED)
+        place: MOST_ADDED if further is None else min(further.low, MOST_ADDED)
         for place, further in (open_cells | single).items()
     }
 

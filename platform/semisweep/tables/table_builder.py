@@ -15,30 +15,19 @@ import numpy as np
 
 from semisweep.core.errors import ConfigError
 from semisweep.evaluation.pseudo_label_results import MEASURED
-from semisweep.statistics.alpha_spending import level_at_look
 from semisweep.statistics.image_bootstrap import ImageTest
-from semisweep.statistics.intervals import (
-    Difference,
-    Noise,
-    by_unit,
-    interval,
-    mean_std,
-    noise,
-    paired_difference,
-    several_draws,
-)
+from semisweep.statistics.intervals import by_unit, interval, mean_std, several_draws
 from semisweep.statistics.order_agreement import agreement
-from semisweep.statistics.verdicts import Numbers, decide
+from semisweep.statistics.verdicts import Numbers
 from semisweep.store.resolved_study import Place, ResolvedCell, ResolvedStudy
 from semisweep.store.trial_records import Result
 from semisweep.tables.code_marks import compare
 from semisweep.tables.data_marks import count_unknown
 from semisweep.tables.labelled_images import differing_cells, mixed
+from semisweep.tables.row_comparisons import Values, compare_rows, levels_of
 from semisweep.tables.table_values import Cell, Imported, Table
 
 MARGIN = 1.0  # percentage points; a study may state its own
-
-Values = Mapping[Place, Mapping[str, float]]  # of each cell its replicates' numbers, in percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +52,7 @@ def build(
     """
     outside = outside or Outside()
     base, given = study.base, study.at
-    alpha = level_at_look(study.look, study.looks)
+    alpha = levels_of(study).now
     margin = MARGIN if study.margin is None else float(study.margin)
     values = {place: _values(cell, results, study.metric) for place, cell in given.items()}
     used = [results[key] for key in study.keys if key in results]
@@ -80,7 +69,7 @@ def build(
     }
     mixes, others = mixed(given, results), differing_cells(given, base, results)
     alike = {place: cell for place, cell in given.items() if place not in others}
-    compared = _compared(cells, alike, base, values, margin=margin, alpha=alpha)
+    compared = compare_rows(study, cells, alike, values, margin=margin)
     return Table(
         name=study.name,
         title=study.title,
@@ -94,20 +83,24 @@ def build(
         notes=study.notes,
         rows=study.rows,
         columns=study.columns,
-        cells=cells | compared,
+        cells=cells | compared.cells,
         replicates=tuple(dict.fromkeys(name for cell in study.cells for name in cell.trials)),
         errors=tuple(_errors(given, results, errors)),
         code=code,
         changed_data=outside.changed_data,
         margin=margin,
+        level=alpha,
         look=study.look,
         looks=study.looks,
-        comparisons=sum(not cell.same_as_base for cell in compared.values()),
-        noise=_noise(given, base, values),
+        comparisons=compared.confirmatory,
+        exploratory=compared.exploratory,
+        noise=compared.noise,
+        detectable=compared.detectable,
+        best={column: rows for column, rows in compared.best.items() if column not in mixes},
         order=agreement(_orders(_unmixed(cells, mixes), given, values), alpha),
         mixed=mixes,
         elsewhere=tuple(_cell(cell, {}, {}, {}, alpha) for cell in study.elsewhere),
-        images={place: test for place, test in outside.images.items() if place in compared},
+        images={place: test for place, test in outside.images.items() if place in compared.cells},
     )
 
 
@@ -161,58 +154,6 @@ def _cell(
         low=low,
         high=high,
     )
-
-
-def _compared(
-    cells: Mapping[Place, Cell],
-    given: Mapping[Place, ResolvedCell],
-    base: str,
-    values: Values,
-    *,
-    margin: float,
-    alpha: float,
-) -> dict[Place, Cell]:
-    """Return the trained cells that have one in the base row, with difference and decision.
-
-    Only complete rows get a decision: to look while results come in is to look again, and what is
-    left after failures is a selection. The others count in the correction nevertheless.
-    """
-    compared: dict[Place, Cell] = {}
-    tested: dict[Place, Difference | None] = {}
-    for (row, column), cell in given.items():
-        origin = given.get((base, column))
-        if row == base or not cell.trials or origin is None or not origin.trials:
-            continue
-        place = (row, column)
-        same = cell.trials == origin.trials and cell.metric == origin.metric
-        ours, theirs = values[place], values[base, column]
-        found = paired_difference(
-            ours, theirs, level=1 - alpha, planned=[*cell.trials, *origin.trials]
-        )
-        compared[place] = replace(
-            cells[place],
-            same_as_base=same,
-            delta=found.mean,
-            delta_low=found.low,
-            delta_high=found.high,
-        )
-        if not same:
-            ready = compared[place].complete and cells[base, column].complete
-            tested[place] = found if ready else None
-    decisions = decide(list(tested.values()), margin=margin, alpha=alpha)
-    for place, decision in zip(tested, decisions, strict=True):
-        compared[place] = replace(compared[place], decision=decision)
-    return compared
-
-
-def _noise(given: Mapping[Place, ResolvedCell], base: str, values: Values) -> dict[str, Noise]:
-    """Return the spread of the base row in each column in which it has several units."""
-    found = {}
-    for (row, column), cell in given.items():
-        if row == base:
-            draws = several_draws(cell.trials)
-            found[column] = noise(values[row, column], draws=draws)
-    return {column: spread for column, spread in found.items() if not math.isnan(spread.std)}
 
 
 def _unmixed(cells: Mapping[Place, Cell], mixes: Container[str]) -> dict[Place, Cell]:

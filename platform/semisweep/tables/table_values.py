@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from semisweep.statistics.decisions import Decision
 from semisweep.statistics.image_bootstrap import ImageTest
 from semisweep.statistics.intervals import Noise
 from semisweep.statistics.order_agreement import Agreement
-from semisweep.statistics.verdicts import Decision
 from semisweep.store.resolved_study import Label, Place
 from semisweep.tables.code_marks import CodeMarks
 
@@ -51,6 +51,7 @@ class Cell:
     delta: float = math.nan
     delta_low: float = math.nan
     delta_high: float = math.nan
+    differences: Mapping[str, float] = field(default_factory=dict)  # of each unit of replication
     decision: Decision | None = None  # none before this row and the base row are complete
 
     @property
@@ -81,10 +82,14 @@ class Table:
     code: CodeMarks  # of the code that trained the results
     changed_data: tuple[str, ...]  # data sets whose files are others than at the last run
     margin: float  # percentage points within which rows are equivalent
-    look: int  # at the results, of those planned: each costs a share of the level
-    looks: int
-    comparisons: int  # over which verdicts are corrected
-    noise: Mapping[str, Noise]  # column -> spread of the base row
+    level: float  # of significance, at this look
+    look: int  # at the results: each costs a share of the level
+    looks: int  # that were planned; 0: any number
+    comparisons: int  # that are confirmatory, over which verdicts are corrected
+    exploratory: int  # other comparisons
+    noise: Mapping[str, Noise]  # column -> noise of one unit of replication, pooled over rows
+    detectable: Mapping[str, float]  # column -> the smallest difference found with power 0.8
+    best: Mapping[str, frozenset[str]]  # column -> rows not separated from the best; empty: all
     order: Agreement | None  # of our rows with the published ones
     mixed: Mapping[str, tuple[str, ...]]  # column -> its several lists of labelled images
     elsewhere: tuple[Cell, ...]  # published cells of columns that this scale does not have
