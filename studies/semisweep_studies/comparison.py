@@ -8,6 +8,8 @@ as it is nothing else; for one at a time thresholds, how quickly teachers follow
 
 from __future__ import annotations
 
+import dataclasses
+
 from semisweep import Column, Row, Study
 from semisweep_methods.cps import CPS
 from semisweep_methods.css import CSS
@@ -35,9 +37,8 @@ QUICK = {"config.momentum": 0.97}
 compared = Study(
     name="methods_compared",
     title="All methods on the embedded data set",
-    presets={"mini": SHORT},
+    presets={"mini": dataclasses.replace(SHORT, draws=1, seeds=5)},
     base="supervised",
-    seeds=5,
     rows=[
         Row(name="supervised", label="Supervised", method=Supervised),
         Row(name="mean_teacher", label="Mean Teacher", method=MeanTeacher, set=QUICK),

@@ -55,6 +55,8 @@ MINI = Preset(
     metric="last.test.miou",
     metric_note="mIoU on the test part, last checkpoint",
     notes=(MINI_NOTE,),
+    draws=3,
+    seeds=1,
 )
 
 # Shorter, for studies that are to end in minutes (quickstart) or have many arms (methods_compared).

@@ -28,7 +28,6 @@ quickstart = Study(
     table="1",
     presets={**PRESETS, "mini": QUICK},
     base="Sup.-only",
-    seeds=3,
     rows=[
         Row(name="Sup.-only", label="Supervised", method=Supervised),
         Row(name="UniMatch", method=UniMatch),

@@ -19,6 +19,7 @@ learning_rate = Study(
             metric="last.val.miou",
             metric_note="mIoU on the val part, last checkpoint",
             notes=(),
+            draws=1,
         )
     },
     base="supervised",

@@ -241,13 +241,21 @@ def replicates(
     """
     if row.method is None or column.unit:
         return
-    draws = (units or study.draws) if study.draws > 1 else 1
-    each = seeds or study.seeds if study.draws > 1 else units or seeds or study.seeds
+    preset = preset_of(study, scale)
+    planned, own_seeds = preset.draws or study.draws, preset.seeds or study.seeds
+    draws = (units or planned) if planned > 1 else 1
+    each = seeds or own_seeds if planned > 1 else units or seeds or own_seeds
     trial = cell_trial(study, scale, row, column, changes)
     for draw in range(draws):
         for seed in range(each):
-            data = dataclasses.replace(trial.data, draw=draw) if study.draws > 1 else trial.data
-            yield f"{data.draw}/{seed}", dataclasses.replace(trial, data=data, seed=seed)
+            if planned == 1:
+                yield f"{trial.data.draw}/{seed}", dataclasses.replace(trial, seed=seed)
+            elif trial.data.labelled is None:  # every draw has all images: only seeds can differ
+                other = dataclasses.replace(trial, seed=draw * each + seed)
+                yield f"{draw}/{seed}", other
+            else:
+                data = dataclasses.replace(trial.data, draw=draw)
+                yield f"{draw}/{seed}", dataclasses.replace(trial, data=data, seed=seed)
 
 
 def cell_trial(study: Study, scale: str, row: Row, column: Column, changes: Fields) -> Trial:

@@ -28,7 +28,7 @@ class Preset:
 
     `sources`: where values come from, by dotted field or the section it is in: a place in the
     paper, released code, or that it was chosen, and why. `proxy_share`: how much of the schedule
-    the proxy keeps.
+    the proxy keeps. `draws` and `seeds`: of a cell, where the scale has others than the study.
     """
 
     data: DataConfig
@@ -39,6 +39,8 @@ class Preset:
     notes: Sequence[str] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     proxy_share: float = 0.1
+    draws: int | None = None
+    seeds: int | None = None
 
     def source(self, path: str) -> str:
         """Return where the value of a dotted field comes from, "" where nothing says it."""
