@@ -108,7 +108,7 @@ class ResolvedStudy:
     margin: float | None = None  # percentage points, where the study states its own
     changes: Mapping[str, object] = field(default_factory=dict)  # by the user, with --set
     elsewhere: tuple[ResolvedCell, ...] = ()  # published cells of columns of other scales
-    confirmatory: tuple[str, ...] | None = None  # rows that were to be judged; None: all
+    confirmatory: tuple[Place, ...] | None = None  # cells to be judged; None: all
     look: int = 1
     looks: int = 0  # that were planned; 0: any number
     race: RaceRecord | None = None
@@ -137,7 +137,8 @@ class ResolvedStudy:
         found["cells"] = [cell.encoded() for cell in self.cells]
         found["elsewhere"] = [cell.encoded() for cell in self.elsewhere]
         if self.confirmatory is not None:
-            found["confirmatory"] = list(self.confirmatory)
+            places = [{"row": row, "column": column} for row, column in self.confirmatory]
+            found["confirmatory"] = places
         if self.look > 1 or self.looks or self.race is not None:
             found |= {"look": self.look, "looks": self.looks}
         found |= {"data": dict(self.data)} if self.data else {}
@@ -156,7 +157,7 @@ def decode_study(fields: Fields) -> ResolvedStudy:
         changes=fields.mapping("changes", {}),
         cells=tuple(map(_cell, fields.items("cells", "a cell of a stored study"))),
         elsewhere=tuple(map(_cell, fields.items("elsewhere", "a cell of a stored study", ()))),
-        confirmatory=(fields.texts("confirmatory") if "confirmatory" in fields.values else None),
+        confirmatory=_places(fields) if "confirmatory" in fields.values else None,
         look=fields.integer("look", 1),
         looks=fields.integer("looks", 0),
         data=fields.texts_by_name("data") if "data" in fields.values else {},
@@ -195,6 +196,11 @@ def _cell(fields: Fields) -> ResolvedCell:
         metric=fields.maybe_text("metric"),
         value=fields.maybe_number("value"),
     )
+
+
+def _places(fields: Fields) -> tuple[Place, ...]:
+    own = fields.items("confirmatory", "a confirmatory cell of a stored study")
+    return tuple((place.text("row"), place.text("column")) for place in own)
 
 
 def _race(fields: Fields) -> RaceRecord:

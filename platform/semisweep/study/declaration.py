@@ -72,8 +72,9 @@ class Study:
 
     `computed` gives the values of columns with a unit, by row and column, for a study and a scale.
     `margin`: percentage points within which rows are equivalent, where that is not the usual 1.
-    `confirmatory`: the few rows whose comparison with the base row is to be judged; the others are
-    exploratory, shown without a verdict. None: all rows are judged, and corrected for.
+    `confirmatory`: the few rows, or cells as (row, column), whose comparison with the base row is to
+    be judged; the others are exploratory, shown without a verdict. None: all are judged, and
+    corrected for.
     """
 
     name: str
@@ -91,7 +92,7 @@ class Study:
     published_note: str = ""
     computed: Callable[[Study, str], Mapping[Place, float]] | None = None
     margin: float | None = None
-    confirmatory: Sequence[str] | None = None
+    confirmatory: Sequence[str | Place] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

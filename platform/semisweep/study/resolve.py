@@ -221,9 +221,28 @@ def _heading(study: Study, scale: str, columns: Sequence[Column]) -> ResolvedStu
             for column in columns
         ),
         margin=study.margin,
-        confirmatory=None if study.confirmatory is None else tuple(study.confirmatory),
+        confirmatory=_confirmatory(study, columns),
         cells=(),
     )
+
+
+def _confirmatory(study: Study, columns: Sequence[Column]) -> tuple[Place, ...] | None:
+    """Return the cells whose comparison with the base row is to be judged; None for all.
+
+    Raises `ConfigError` for a row or column that the study does not have.
+    """
+    if study.confirmatory is None:
+        return None
+    rows, names = [row.name for row in study.rows], [column.name for column in study.columns]
+    found: list[Place] = []
+    for item in study.confirmatory:
+        row, column = (item, None) if isinstance(item, str) else item
+        if row not in rows:
+            raise unknown(f"confirmatory row of {study.name}", row, rows)
+        if column is not None and column not in names:
+            raise unknown(f"confirmatory column of {study.name}", column, names)
+        found += [(row, own.name) for own in columns if column in (None, own.name)]
+    return tuple(found)
 
 
 def replicates(

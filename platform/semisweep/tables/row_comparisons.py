@@ -111,11 +111,11 @@ def compare_rows(
                 continue
             ready = row in complete and study.base in complete and place not in stopped
             tested[place] = (
-                comparison(row, study.base, by_row, found, confirmatory=_is_named(study, row))
+                comparison(row, study.base, by_row, found, confirmatory=_is_named(study, place))
                 if ready
                 else None
             )
-    flags = [_is_named(study, row) for row, _ in tested]
+    flags = [_is_named(study, place) for place in tested]
     decisions = decide(
         list(tested.values()),
         margin=margin,
@@ -139,8 +139,8 @@ def compare_rows(
     )
 
 
-def _is_named(study: ResolvedStudy, row: str) -> bool:
-    return study.confirmatory is None or row in study.confirmatory
+def _is_named(study: ResolvedStudy, place: Place) -> bool:
+    return study.confirmatory is None or place in study.confirmatory
 
 
 def _with_difference(
