@@ -72,7 +72,7 @@ class Study:
 
     `computed` gives the values of columns with a unit, by row and column, for a study and a scale.
     `margin`: percentage points within which rows are equivalent, where that is not the usual 1.
-    `confirmatory`: the few rows, or cells as (row, column), whose comparison with the base row is to
+    `confirmatory`: the few rows, or cells (row, column), whose comparison with the base row is to
     be judged; the others are exploratory, shown without a verdict. None: all are judged, and
     corrected for.
     """
