@@ -39,6 +39,7 @@ compared = Study(
     title="All methods on the embedded data set",
     presets={"mini": dataclasses.replace(SHORT, draws=1, seeds=5)},
     base="supervised",
+    confirmatory=("rankmatch", "css", "gps", "stpg", "segkc"),
     rows=[
         Row(name="supervised", label="Supervised", method=Supervised),
         Row(name="mean_teacher", label="Mean Teacher", method=MeanTeacher, set=QUICK),

@@ -121,6 +121,7 @@ sources = Study(
     table="5",
     presets=PRESETS,
     base="logit",
+    confirmatory=("mix", "cross"),
     rows=[
         arm("logit", "logits", "confidence", "logit space"),
         arm("representation", "representations", "similarity", "representation space"),
@@ -165,6 +166,7 @@ indicators = Study(
     table="6",
     presets=PRESETS,
     base="confidence",
+    confirmatory=("mix",),
     rows=[
         Row(name=name, label=label, method=CSS, set=indicated(bundle), scaled=SMALL)
         for name, label, bundle in (
@@ -194,6 +196,7 @@ components = Study(
     table="7",
     presets=PRESETS,
     base="baseline",
+    confirmatory=("mix+ind", "cross+ind"),
     rows=[
         arm("baseline", "logits", "confidence"),
         arm("mix", "mix", "confidence", "+ mix"),
@@ -243,6 +246,7 @@ classic = Study(
     table="1",
     presets=PRESETS,
     base="Baseline",
+    confirmatory=("CSS(crs.)", "CSS(mix)"),
     seeds=1,
     draws=3,
     rows=[

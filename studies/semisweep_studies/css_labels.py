@@ -46,6 +46,7 @@ labels = Study(
         for scale, preset in PRESETS.items()
     },
     base="logit",
+    confirmatory=(("mix", "mIoU"),),
     rows=[
         dataclasses.replace(row, words={"source": _SOURCES[row.name]})
         for row in sources.rows

@@ -126,6 +126,7 @@ losses = Study(
     table="4",
     presets=PRESETS,
     base="gps+cps+fps",
+    confirmatory=("gps+fps", "cps+fps", "gps+cps"),
     rows=[
         Row(
             name=name,

@@ -57,6 +57,7 @@ comparison_cityscapes = Study(
     table="2",
     presets=PRESETS,
     base="SupOnly",
+    confirmatory=("GPS",),
     rows=[
         Row(name="SupOnly", label="Supervised", method=Supervised),
         Row(name="MT", label="Mean Teacher", method=MeanTeacher),
@@ -107,6 +108,7 @@ comparison_pascal = Study(
     table="3",
     presets=PRESETS,
     base="SupOnly",
+    confirmatory=("GPS",),
     rows=[
         Row(name="SupOnly", label="Supervised", method=Supervised),
         Row(name="MT", label="Mean Teacher", method=MeanTeacher),

@@ -33,6 +33,7 @@ components = Study(
     table="4",
     presets=PRESETS,
     base="baseline",
+    confirmatory=("correlation+rank",),
     rows=[
         Row(name="supervised", label="Supervised", method=Supervised),
         Row(name="baseline", label="UniMatch (baseline)", method=UniMatch),
@@ -81,6 +82,7 @@ selection = Study(
     table="5",
     presets=PRESETS,
     base="orthogonal",
+    confirmatory=("random",),
     rows=[
         Row(
             name=name,
@@ -113,6 +115,7 @@ consistency = Study(
     table="6",
     presets=PRESETS,
     base="rank_aware",
+    confirmatory=("kl",),
     rows=[
         Row(
             name=name,
@@ -146,6 +149,7 @@ agents = Study(
     table="7",
     presets=PRESETS,
     base="agents=128",
+    confirmatory=("agents=64",),
     rows=[
         Row(
             name=f"agents={count}",
@@ -173,6 +177,7 @@ weight = Study(
     table="8",
     presets=PRESETS,
     base="lambda=0.1",
+    confirmatory=("lambda=0.5",),
     rows=[
         Row(
             name=f"lambda={value}",

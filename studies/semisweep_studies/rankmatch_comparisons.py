@@ -110,6 +110,7 @@ classic = Study(
     table="1",
     presets=PRESETS,
     base="UniMatch",
+    confirmatory=("RankMatch",),
     rows=[
         Row(name="Sup.-only", label="Supervised", method=Supervised),
         Row(name="FixMatch", method=FixMatch),
@@ -156,6 +157,7 @@ blender = Study(
     table="2",
     presets={"mini": MINI, "paper": RANKMATCH_BLENDER},
     base="UniMatch",
+    confirmatory=("RankMatch",),
     rows=[
         Row(name="Sup.-only", label="Supervised", method=Supervised),
         Row(name="FixMatch", method=FixMatch),
@@ -199,6 +201,7 @@ cityscapes = Study(
     table="3",
     presets={"mini": MINI, "paper": RANKMATCH_CITYSCAPES},
     base="UniMatch",
+    confirmatory=("RankMatch",),
     rows=[
         Row(name="Sup.-only", label="Supervised", method=Supervised),
         Row(name="FixMatch", method=FixMatch, scaled={"paper": _ANY_PIXEL}),
@@ -245,6 +248,7 @@ lucchi = Study(
     table="9",
     presets={"paper": LUCCHI_PAPER},
     base="Sup.-only",
+    confirmatory=("RankMatch",),
     seeds=1,
     draws=3,
     rows=[

@@ -101,6 +101,7 @@ losses = Study(
     table="4",
     presets=PRESETS,
     base="sup+con+kd",
+    confirmatory=("sup+con",),
     rows=[
         Row(
             name="sup",

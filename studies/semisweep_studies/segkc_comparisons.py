@@ -84,6 +84,7 @@ classic = Study(
     table="1",
     presets=PRESETS,
     base="UniMatch V2",
+    confirmatory=("SegKC",),
     rows=rows(
         _CLASSIC_ROWS,
         RANKMATCH_PAPER,
@@ -154,6 +155,7 @@ blender = Study(
     table="2",
     presets=PRESETS,
     base="UniMatch V1",
+    confirmatory=("SegKC",),
     rows=rows(
         _BLENDER_ROWS,
         RANKMATCH_PAPER,
@@ -199,6 +201,7 @@ cityscapes = Study(
     table="3",
     presets={**PRESETS, "paper": SEGKC_CITYSCAPES},
     base="UniMatch V2",
+    confirmatory=("SegKC",),
     rows=rows(
         _CITYSCAPES_ROWS,
         RANKMATCH_CITYSCAPES,

@@ -128,6 +128,7 @@ components = Study(
     table="4",
     presets=PRESETS,
     base="Ls+Lu+DM+PS+DCL",
+    confirmatory=("Ls+Lu+DM+PS", "Ls+Lu+DM+DCL"),
     rows=[
         arm("Ls", "supervised", {"config.unlabelled_weight": 0.0}, NO_CONTRAST),
         arm("Ls+Lu", "one mean teacher", {"config.teachers": "single"}, NO_CONTRAST),
@@ -159,6 +160,7 @@ selection = Study(
     table="5",
     presets=CITYSCAPES_PRESETS,
     base="cons+hmis",
+    confirmatory=("cons", "cons+lmis+hmis"),
     rows=[
         arm("cons", "consistent", {"config.select_highly_mismatched": False}),
         arm(
@@ -190,6 +192,7 @@ memory = Study(
     table="fig8a",
     presets=CITYSCAPES_PRESETS,
     base="N=256",
+    confirmatory=("N=0",),
     rows=[
         Row(
             name=f"N={size}",
@@ -210,6 +213,7 @@ weight = Study(
     table="fig8b",
     presets=CITYSCAPES_PRESETS,
     base="lambda_u=1.0",
+    confirmatory=("lambda_u=0.0",),
     rows=[
         arm(f"lambda_u={value}", "", {"config.unlabelled_weight": value})
         for value in (0.0, 0.5, 1.0, 1.5)
@@ -238,6 +242,7 @@ tail = Study(
         for scale, preset in CITYSCAPES_PRESETS.items()
     },
     base="baseline",
+    confirmatory=("STPG",),
     rows=[
         Row(name="baseline", label="Supervised", method=Supervised),
         Row(name="FixMatch", method=FixMatch),

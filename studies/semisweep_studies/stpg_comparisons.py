@@ -59,6 +59,7 @@ cityscapes = Study(
     table="1",
     presets=CITYSCAPES_PRESETS,
     base="Sup. baseline",
+    confirmatory=("STPG",),
     rows=rows("Sup. baseline, CAC, PC2Seg, ELN, ST++, PGCL, MT, CCT, GCT, MMFA, STPG"),
     columns=_CITYSCAPES,
     published=numbers(
@@ -89,6 +90,7 @@ blender = Study(
     table="2",
     presets=PRESETS,
     base="Sup. baseline",
+    confirmatory=("STPG",),
     rows=rows(
         "Sup. baseline, CutMix-Seg, ADS-SemiSeg, ELN, CPS, ST++, U2PL, CPCL, PGCL, MMFA, VC ^c, "
         "STPG"
@@ -124,6 +126,7 @@ classic = Study(
     table="3",
     presets={"mini": MINI, "paper": STPG_CLASSIC},
     base="Sup. baseline",
+    confirmatory=("STPG",),
     rows=rows(
         "Sup. baseline, CutMix-Seg, PseudoSeg, PC2Seg, CPS, CTT, ST++, U2PL, PS-MT, FPL, PRCL, STPG"
     ),

@@ -23,6 +23,7 @@ learning_rate = Study(
         )
     },
     base="supervised",
+    confirmatory=(),
     seeds=1,
     rows=compared.rows,
     columns=[
