@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from semisweep.core.errors import ConfigError
-from semisweep.statistics.alpha_spending import Spending, level_at_look, spent
+from semisweep.statistics.alpha_spending import (
+    ALPHA,
+    OPEN,
+    RACE_SHARE,
+    Spending,
+    level_at_look,
+    spent,
+)
 
 KINDS: list[Spending] = ["pocock", "obrien-fleming"]
 
@@ -49,7 +56,7 @@ def test_nothing_is_spent_before_the_first_replicate_and_all_at_the_last(
     assert spent(1.0, 0.05, spending) == 0.05
 
 
-@pytest.mark.parametrize(("look", "planned"), [(0, 3), (4, 3), (1, 0)])
+@pytest.mark.parametrize(("look", "planned"), [(0, 3), (4, 3), (0, 0)])
 def test_a_look_that_was_not_planned_is_refused(look: int, planned: int) -> None:
     with pytest.raises(ConfigError, match=f"look={look}, planned={planned}"):
         level_at_look(look, planned)
@@ -58,3 +65,19 @@ def test_a_look_that_was_not_planned_is_refused(look: int, planned: int) -> None
 def test_a_level_that_is_no_probability_is_refused() -> None:
     with pytest.raises(ConfigError, match="alpha=5"):
         spent(0.5, 5)
+
+
+def test_any_number_of_looks_spends_no_more_than_the_whole() -> None:
+    levels = [level_at_look(look) for look in range(1, 2000)]
+
+    assert levels[:3] == pytest.approx([0.04, 0.005, 0.01 / 6])
+    assert sum(levels) < ALPHA
+    assert sum(levels) == pytest.approx(ALPHA, rel=1e-3)
+    assert level_at_look(1, OPEN) == level_at_look(1)
+
+
+def test_a_race_takes_its_share_from_later_looks() -> None:
+    levels = [level_at_look(look, raced=True) for look in range(1, 2000)]
+
+    assert levels[0] == level_at_look(1)
+    assert ALPHA * RACE_SHARE + sum(levels) < ALPHA

@@ -36,11 +36,11 @@ def test_no_value_has_neither() -> None:
 
 @pytest.mark.parametrize(
     ("n", "level", "quantile"),
-    [(2, 0.95, 12.7062), (3, 0.95, 4.30265), (5, 0.95, 2.77645), (3, 0.99, 9.92484)],
+    [(3, 0.95, 4.30265), (5, 0.95, 2.77645), (3, 0.99, 9.92484)],
 )
 def test_the_interval_uses_students_quantiles(n: int, level: float, quantile: float) -> None:
-    """The quantiles are those of printed tables."""
-    values = [float(index) for index in range(n)]
+    """The quantiles are those of printed tables. These numbers are no percentages."""
+    values = [float(index) - 1 for index in range(n)]
     mean, std = mean_std(values)
 
     low, high = interval(values, level)
@@ -49,12 +49,32 @@ def test_the_interval_uses_students_quantiles(n: int, level: float, quantile: fl
     assert (high + low) / 2 == pytest.approx(mean)
 
 
-def test_fewer_than_two_values_have_no_interval() -> None:
-    assert all(math.isnan(bound) for values in ([], [1.0]) for bound in interval(values))
+def test_fewer_than_three_values_have_no_interval() -> None:
+    """That of two is 25 standard errors wide, and has been read as one."""
+    few: tuple[list[float], ...] = ([], [1.0], [60.0, 70.0])
+    assert all(math.isnan(bound) for values in few for bound in interval(values))
+
+
+@pytest.mark.parametrize(
+    "values", [[69.0, 71.0, 71.9], [99.0, 99.9, 94.0], [0.5, 4.0, 0.1], [20.0, 80.0, 95.0]]
+)
+def test_the_interval_of_percentages_stays_among_them(values: list[float]) -> None:
+    low, high = interval(values, 0.999)
+
+    assert 0 < low < mean_std(values)[0] < high < 100
+
+
+def test_the_interval_of_percentages_is_that_of_students_where_it_is_narrow() -> None:
+    values = [70.1, 70.4, 69.9, 70.2]
+    mean, std = mean_std(values)
+
+    low, high = interval(values)
+
+    assert (low, high) == pytest.approx((mean - 1.5912 * std, mean + 1.5912 * std), abs=0.005)
 
 
 def test_equal_values_have_an_interval_of_no_width() -> None:
-    assert interval([0.5, 0.5, 0.5]) == (0.5, 0.5)
+    assert interval([0.5, 0.5, 0.5]) == pytest.approx((0.5, 0.5))
 
 
 def test_a_difference_pairs_the_replicates_that_both_have() -> None:
@@ -64,16 +84,14 @@ def test_a_difference_pairs_the_replicates_that_both_have() -> None:
     difference = paired_difference(a, b)
 
     assert difference.mean == pytest.approx(2)
-    assert (difference.low, difference.high) == pytest.approx(interval([3.0, 2.0, 1.0]))
-    assert difference.n == 3
+    assert difference.units == {"0/0": 3.0, "0/1": 2.0, "0/2": 1.0}
+    assert (difference.n, difference.std) == (3, 1)
 
 
 def test_without_a_common_replicate_there_is_no_difference() -> None:
     difference = paired_difference({"0/0": 1.0}, {"0/1": 1.0})
 
     assert math.isnan(difference.mean)
-    assert math.isnan(difference.low)
-    assert math.isnan(difference.high)
     assert math.isnan(difference.std)
     assert difference.n == 0
 
@@ -84,7 +102,7 @@ def test_seeds_are_averaged_within_their_draw_where_there_are_several() -> None:
 
     difference = paired_difference(a, b)
 
-    assert difference == pytest.approx(Difference(4, *interval([2.0, 4.0, 6.0]), 3, 2))
+    assert difference == Difference(4, 3, 2, {"0": 2.0, "1": 4.0, "2": 6.0})
 
 
 def test_a_draw_weighs_the_same_with_one_seed_as_with_many() -> None:
@@ -118,57 +136,54 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
 
 
 def test_draws_as_units_keep_the_promise_that_seeds_as_units_break() -> None:
-    """Three draws of five seeds with nothing between the arms: how often is zero left out?"""
+    """Three draws of five seeds with nothing between the arms: how often is 50 left out?"""
     numbers = np.random.default_rng(1)
     false, naive = 0, 0
     for _ in range(1000):
-        effect = numbers.normal(0, 1, (3, 1)) + numbers.normal(0, 1, (3, 5))
+        effect = 50 + numbers.normal(0, 1, (3, 1)) + numbers.normal(0, 1, (3, 5))
         a = {f"{draw}/{seed}": effect[draw, seed] for draw in range(3) for seed in range(5)}
         difference = paired_difference(a, dict.fromkeys(a, 0.0))
-        false += not difference.low <= 0 <= difference.high
+        low, high = interval(list(difference.units.values()))
+        false += not low <= 50 <= high
         low, high = interval(list(a.values()))
-        naive += not low <= 0 <= high
+        naive += not low <= 50 <= high
 
     assert abs(false / 1000 - 0.05) < 4 * math.sqrt(0.05 * 0.95 / 1000)
     assert naive / 1000 > 0.2
 
 
-def test_the_noise_of_seeds_is_their_standard_deviation_with_its_interval() -> None:
-    """Ten values: the limits are 9 s squared over the printed quantiles 19.0228 and 2.70039."""
-    values = {f"0/{seed}": float(seed) for seed in range(10)}
-    std = math.sqrt(55 / 6)
+def test_the_noise_has_its_chi_squared_interval() -> None:
+    """Nine degrees of freedom: 9 s squared over the printed quantiles 19.0228 and 2.70039."""
+    found = noise(1.7, 9, [], draws=False, level=0.95)
 
-    found = noise(values, draws=False)
-
-    low, high = (std * math.sqrt(9 / quantile) for quantile in (19.0228, 2.70039))
-    assert found[:4] == pytest.approx((std, low, high, 10), rel=1e-5)
+    low, high = (1.7 * math.sqrt(9 / quantile) for quantile in (19.0228, 2.70039))
+    assert found[:5] == pytest.approx((1.7, low, high, 9, 1.7 * math.sqrt(2)), rel=1e-5)
     assert math.isnan(found.within)
 
 
 def test_the_noise_of_draws_stands_beside_that_of_their_seeds() -> None:
-    values = {"0/0": 1.0, "0/1": 3.0, "1/0": 7.0, "1/1": 7.0, "2/0": 4.5}
+    """Pooled over rows: squares 2 + 0 + 0.5 with three degrees of freedom."""
+    rows = [
+        {"0/0": 1.0, "0/1": 3.0, "1/0": 7.0, "1/1": 7.0, "2/0": 4.5},
+        {"0/0": 1.0, "0/1": 2.0, "1/0": 5.0},
+    ]
 
-    found = noise(values, draws=True)
+    found = noise(1.0, 2, rows, draws=True, level=0.95)
 
-    assert found.std == pytest.approx(mean_std([2.0, 7.0, 4.5])[1])
-    assert found.within == pytest.approx(math.sqrt((1 + 1 + 0 + 0) / 2))
-    assert math.isnan(noise({"0/0": 1.0, "1/0": 2.0}, draws=True).within)
+    assert found.within == pytest.approx(math.sqrt(2.5 / 3))
+    assert math.isnan(noise(1.0, 2, [{"0/0": 1.0, "1/0": 2.0}], draws=True, level=0.95).within)
 
 
-def test_one_training_says_nothing_of_noise() -> None:
-    assert noise({"0/0": 1.0}, draws=False) == pytest.approx(
-        Noise(math.nan, math.nan, math.nan, 1, math.nan), nan_ok=True
+def test_no_degree_of_freedom_says_nothing_of_noise() -> None:
+    assert noise(math.nan, 0, [], draws=False, level=0.95) == pytest.approx(
+        Noise(math.nan, math.nan, math.nan, 0, math.nan, math.nan), nan_ok=True
     )
 
 
 def test_the_interval_of_the_noise_covers_the_true_one_as_often_as_it_says() -> None:
     numbers = np.random.default_rng(2)
-    found = [
-        noise(
-            {f"0/{seed}": value for seed, value in enumerate(numbers.normal(0, 2, 4))}, draws=False
-        )
-        for _ in range(2000)
-    ]
+    samples = numbers.normal(0, 2, (2000, 4)).std(axis=1, ddof=1)
+    found = [noise(float(std), 3, [], draws=False, level=0.95) for std in samples]
 
     covered = sum(item.low <= 2 <= item.high for item in found) / len(found)
 

@@ -33,32 +33,32 @@ def test_tau_is_that_of_scipy() -> None:
 def test_clear_rows_leave_no_doubt_in_either_direction() -> None:
     ours = noisy([0.0, 10.0, 20.0, 30.0], 5, 0, spread=0.1)
 
-    assert agreement([(PUBLISHED, ours)]) == Agreement(1, 1, 1, 6, 6)
-    assert agreement([(PUBLISHED[::-1], ours)]) == Agreement(-1, -1, -1, 0, 6)
+    assert agreement([(PUBLISHED, ours)]) == Agreement(1, 1, 1, 6, 6, 6, 6)
+    assert agreement([(PUBLISHED[::-1], ours)]) == Agreement(-1, -1, -1, 0, 6, 6, 0)
 
 
 def test_one_replicate_leaves_everything_open() -> None:
     assert agreement([(PUBLISHED, noisy([0.0, 9.0, 18.0, 27.0], 1, 0))]) == Agreement(
-        1, -1, 1, 6, 6
+        1, -1, 1, 6, 6, 0, 0
     )
 
 
 def test_pairs_of_all_columns_count_together() -> None:
     up = noisy([0.0, 10.0], 5, 0, spread=0.1)
 
-    assert agreement([([1.0, 2.0], up), ([2.0, 1.0], up)]) == Agreement(0, 0, 0, 1, 2)
+    assert agreement([([1.0, 2.0], up), ([2.0, 1.0], up)]) == Agreement(0, 0, 0, 1, 2, 2, 1)
 
 
 def test_rows_published_as_equal_have_no_order() -> None:
     found = agreement([([1.0, 1.0, 2.0], noisy([0.0, 5.0, 10.0], 5, 0, spread=0.1))])
 
-    assert found == Agreement(1, 1, 1, 2, 2)
+    assert found == Agreement(1, 1, 1, 2, 2, 2, 2)
 
 
 def test_rows_that_are_the_same_trials_are_known_to_be_equal() -> None:
     ours = np.array([[1.0, 1.0], [2.0, 2.0], [5.0, 5.0]])
 
-    assert agreement([([1.0, 2.0], ours)]) == Agreement(0, 0, 0, 0, 1)
+    assert agreement([([1.0, 2.0], ours)]) == Agreement(0, 0, 0, 0, 1, 1, 0)
 
 
 def test_without_a_pair_there_is_no_order() -> None:
