@@ -4,19 +4,23 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: quickstart test test-ray test-gpu test-cluster test-crash test-faults test-once test-slurm smoke lint format benchmark encoder clean
+.PHONY: quickstart test test-ray test-statistics test-gpu test-cluster test-crash test-faults test-once test-slurm smoke lint format benchmark encoder clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/semisweep run quickstart
 
 # Whatever starts Ray has the machine to itself: the rest shares it.
 test: $(VENV)/installed
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "not ray and not gpu" --numprocesses 2 --dist loadfile
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not ray and not gpu and not statistics" --numprocesses 2 --dist loadfile
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "ray and not slow and not cluster and not gpu and not faults"
 
 # The tests of Ray that `make test` leaves out: each kind of kill, loss and cluster once. Minutes.
 test-ray: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "ray and slow and not cluster and not gpu and not faults"
+
+# How often random tables, races and searches claim what is not there, in every way of use. Minutes.
+test-statistics: $(VENV)/installed
+	$(ONE_THREAD) $(BIN)/python -m pytest -m statistics -s --numprocesses 0
 
 # On one GPU, five minutes; skipped where there is none. PYTHON=python3 takes that interpreter as it
 # is and installs nothing: what it lacks may lie on PYTHONPATH. SEMISWEEP_TEST_DEVICE=cpu runs what a
