@@ -205,7 +205,8 @@ def report(title: str, lines: Sequence[str]) -> None:
 @pytest.mark.statistics
 @pytest.mark.parametrize("n", [2, 3, 5, 10])
 def test_no_way_of_use_errs_more_often_than_promised(n: int) -> None:
-    tables, few = 10_000, 1500
+    tables, few = 10_000, 600
+    failed: list[str] = []
     lines, worst = [], {"planned": 0.0, "one look": 0.0, "raised": 0.0, "topped up": 0.0}
     for setting in everything():
         found = {
@@ -219,10 +220,12 @@ def test_no_way_of_use_errs_more_often_than_promised(n: int) -> None:
         before = ", ".join(f"{name} {100 * found[name][1]:.1f}" for name in ("planned", "raised"))
         place = f"{setting.rows:2} rows {setting.kind:7} wide {setting.wide:5}"
         lines.append(f"{place} {told}; before: {before}")
-        assert all(now <= most(tables if name != "topped up" else few)
-                   for name, (now, _) in found.items()), lines[-1]  # fmt: skip
+        sizes = {name: few if name == "topped up" else tables for name in found}
+        if any(now > most(sizes[name]) for name, (now, _) in found.items()):
+            failed.append(lines[-1])
     told = ", ".join(f"{name} {100 * own:.1f}" for name, own in worst.items())
     report(f"n = {n}: false claims, % of tables", [*lines, f"   worst: {told}"])
+    assert not failed
 
 
 @pytest.mark.statistics

@@ -29,7 +29,7 @@ Flags = npt.NDArray[np.bool_]
 
 FEWEST = 3  # units of replication of a comparison that is judged
 CONFIRMING = 0.04  # the level at which three differences of a row on their own have to confirm
-BASE_SHARE = 0.7  # of that level, for the base row: it is in all comparisons at once
+BASE_SHARE = 0.6  # of that level, for the base row: it is in all comparisons at once
 WHOLE = 100.0  # the largest difference of two numbers in percent
 
 
