@@ -18,6 +18,7 @@ from semisweep.study.resolve import (
     has,
     make_trial,
     preset_of,
+    replication,
 )
 from semisweep.study.scales import Fields, Preset, at_scale
 from semisweep.study.search_space import Bundle, leaf_text, unfold
@@ -133,9 +134,12 @@ def _cell(study: Study, scale: str, row: Row, column: Column, changes: Fields) -
     metric = at_scale(column.metric, scale, "").format(**row.words)
     values["metric"] = metric or preset.metric
     sources["metric"] = COLUMN if metric else preset.source("metric") or PRESET
-    if study.draws > 1:
-        values["data.draw"], sources["data.draw"] = list(range(study.draws)), "draws of the study"
-    values["seed"], sources["seed"] = list(range(study.seeds)), "seeds of the study"
+    draws, seeds = replication(study, scale)
+    if draws > 1 and trial.data.labelled is None:  # all images are: only seeds differ
+        draws, seeds = 1, draws * seeds
+    if draws > 1:
+        values["data.draw"], sources["data.draw"] = list(range(draws)), "draws of the study"
+    values["seed"], sources["seed"] = list(range(seeds)), "seeds of the study"
     return Cell((row.name, column.name), trial.method, values, sources)
 
 

@@ -260,8 +260,7 @@ def replicates(
     """
     if row.method is None or column.unit:
         return
-    preset = preset_of(study, scale)
-    planned, own_seeds = preset.draws or study.draws, preset.seeds or study.seeds
+    planned, own_seeds = replication(study, scale)
     draws = (units or planned) if planned > 1 else 1
     each = seeds or own_seeds if planned > 1 else units or seeds or own_seeds
     trial = cell_trial(study, scale, row, column, changes)
@@ -275,6 +274,12 @@ def replicates(
             else:
                 data = dataclasses.replace(trial.data, draw=draw)
                 yield f"{draw}/{seed}", dataclasses.replace(trial, data=data, seed=seed)
+
+
+def replication(study: Study, scale: str) -> tuple[int, int]:
+    """Return the draws of the labelled images and the seeds of each, of a cell at a scale."""
+    preset = preset_of(study, scale)
+    return preset.draws or study.draws, preset.seeds or study.seeds
 
 
 def cell_trial(study: Study, scale: str, row: Row, column: Column, changes: Fields) -> Trial:

@@ -33,7 +33,13 @@ def smoke_roots(request: Request) -> Roots:
 def reduced(study: Study, scale: str) -> Study:
     """Return a study of the first trained column at a scale, with one replicate."""
     trained = [column for column in study.columns if scale in column.set and not column.unit]
-    return dataclasses.replace(study, columns=trained[:1], seeds=1, draws=1)
+    presets = {
+        name: dataclasses.replace(preset, draws=None, seeds=None)
+        for name, preset in study.presets.items()
+    }
+    return dataclasses.replace(
+        study, columns=trained[:1], presets=presets, seeds=1, draws=1, confirmatory=None
+    )
 
 
 def shortened(trial: Trial) -> Trial:
