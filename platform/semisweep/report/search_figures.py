@@ -9,7 +9,8 @@ from typing import NamedTuple
 from semisweep.report.axes import Axis, number, setting_axis, value_axis
 from semisweep.report.figure import Figure
 from semisweep.report.svg import Plot, bars, swatch
-from semisweep.search import sampling
+from semisweep.search import importance, sampling
+from semisweep.search.importance import Importances
 from semisweep.search.trial_outcome import Observation
 from semisweep.store.resolved_search import ResolvedSearch, Value
 from semisweep.store.snapshot import Snapshot
@@ -44,26 +45,26 @@ def front(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> list[SearchT
     return [trial for trial in trials if trial.number in numbers]
 
 
-def importances(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> dict[str, float]:
-    """Return the share of each parameter, the most important first; see `sampling.importances`."""
-    return sampling.importances(search, _outcomes(trials))
+def importances(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> Importances:
+    """Return what each parameter explains; see `semisweep.search.importance`."""
+    return importance.importances(search, _outcomes(trials))
 
 
 def _outcomes(trials: Sequence[SearchTrial]) -> dict[str, Observation]:
     return {trial.key: Observation("finished", trial.values) for trial in trials}
 
 
-def figures(search: ResolvedSearch, stored: Snapshot) -> Iterator[Figure]:
+def figures(
+    search: ResolvedSearch, trials: Sequence[SearchTrial], mattered: Importances
+) -> Iterator[Figure]:
     """Yield the plots of a search: its course, the front, importances, and each parameter."""
-    trials = search_trials(search, stored)
     if not trials:
         return
     yield _course(search, trials)
     if search.also:
         yield _front(search, trials)
-    shares = importances(search, trials)
-    if shares:
-        yield _importance_figure(shares)
+    if mattered.standing_out:
+        yield _importance_figure(mattered)
     for name in dict.fromkeys(name for trial in trials for name in trial.params):
         figure = _slice(search, name, [trial for trial in trials if name in trial.params])
         if figure:
@@ -122,13 +123,18 @@ def _front(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> Figure:
     return Figure(caption=f"The Pareto front: {title}.", svg=plot.svg(), legend=entries)
 
 
-def _importance_figure(shares: Mapping[str, float]) -> Figure:
-    axis = value_axis("share of the importance (%)", [0.0, *(100 * s for s in shares.values())], zero=True)  # fmt: skip  # noqa: E501
+def _importance_figure(found: Importances) -> Figure:
+    shares = {name: 100 * own.share for name, own in found.standing_out.items()}
+    axis = value_axis("share of the variance (%)", [0.0, *shares.values()], zero=True)
     groups = [
-        (name.rpartition(".")[2], [(0, 100 * s, math.nan, math.nan, f"{name}: {100 * s:.0f} %")])
-        for name, s in shares.items()
+        (name.rpartition(".")[2], [(0, share, math.nan, math.nan, f"{name}: {share:.0f} %")])
+        for name, share in shares.items()
     ]
-    caption = "Importance of the parameters (PED-ANOVA, over the finished trials)."
+    rest = len(found.of) - len(shares)
+    caption = (
+        f"Importance of the parameters that stand out; {rest} others do not. "
+        f"{found.trials} finished trials; {importance.METHOD}."
+    )
     return Figure(caption=caption, svg=bars(groups, axis, caption, thick=16))
 
 

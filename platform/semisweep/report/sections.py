@@ -243,17 +243,21 @@ def _search(study: ResolvedSearch, stored: Snapshot, store_path: str) -> Section
             for metric, value in zip(metrics, trial.values, strict=True))], trial.key)
         for trial in ordered
     ]  # fmt: skip
+    mattered = search_figures.importances(study, found)
     best = f"best {body[0][0][1 + len(names)]}" if body else "no trial has finished"
     made = _begun(study, stored)(
         summary=best,
         head=head,
         body=body[:TRIALS_SHOWN],
         more=max(0, len(body) - TRIALS_SHOWN),
-        notes=[Markup("{}, {}: the best first.").format(", ".join(metrics), study.direction)],
+        notes=[
+            Markup("{}, {}: the best first.").format(", ".join(metrics), study.direction),
+            Markup("Importance: {}.").format(mattered.text),
+        ],
         facts=facts([stored.results[key] for key in keys if key in stored.results]),
         run=_run(study, store_path, ()),
     )
-    figures = list(search_figures.figures(study, stored))
+    figures = list(search_figures.figures(study, found, mattered))
     if figures:
         made.parts.append(FigureGroup(title="The search", figures=figures))
     return made

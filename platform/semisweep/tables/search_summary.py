@@ -12,7 +12,6 @@ from semisweep.store.resolved_search import ResolvedSearch, Suggestion, Value
 from semisweep.store.snapshot import Snapshot
 
 NOTHING = "–"
-IMPORTANT = 0.005  # shares below it are not told
 AIMS = {"maximize": "high", "minimize": "low"}
 
 
@@ -95,15 +94,12 @@ def _notes(
         told = ", ".join(f"{own.metric} {AIMS[own.direction]}" for own in search.objectives)
         yield f"Pareto front ({told}): {best}."
     yield from _rung_notes(search)
-    from semisweep.search.sampling import importances
+    from semisweep.search.importance import METHOD, importances
 
-    shares = importances(search, found)
-    if shares:
-        told = ", ".join(
-            f"{name} {100 * share:.0f} %" for name, share in shares.items() if share >= IMPORTANT
-        )
-        count = sum(outcome.state == "finished" for outcome in found.values())
-        yield f"Importance (PED-ANOVA over {count} finished trials): {told}."
+    known = importances(search, found)
+    of = f" of {search.metric}" if search.also else ""
+    method = f" ({METHOD})" if known.standing_out else ""
+    yield f"Importance{of}: {known.text}{method}."
 
 
 def _rung_notes(search: ResolvedSearch) -> Iterator[str]:
