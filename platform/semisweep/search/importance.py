@@ -5,8 +5,8 @@ term of a functional ANOVA (F. Hutter, H. Hoos, K. Leyton-Brown, ICML 2014), her
 or a parabola in a number and of the means of a choice, less what chance explains. Shares are not
 made to add up to 1: what is left is noise, and what parameters do together.
 
-A parameter stands out where the scores, permuted over the trials, seldom explain as much (A. Altmann
-et al., Bioinformatics 2010), after Holm's correction over the parameters.
+A parameter stands out where it seldom explains as much of scores that were permuted over the trials
+(A. Altmann et al., Bioinformatics 2010), after Holm's correction over the parameters.
 """
 
 from __future__ import annotations

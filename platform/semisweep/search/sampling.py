@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STARTUP_TRIALS = 5  # of TPE, drawn at random
+NUMBERS = {int, float}
 GRID_POINTS = 100_000
 
 Described = Mapping[str, Dimension]
@@ -148,9 +149,9 @@ def positions(dimension: Dimension, values: Sequence[Value]) -> list[float] | No
 
     found = optuna.distributions.json_to_distribution(dimension.distribution)
     if isinstance(found, optuna.distributions.CategoricalDistribution):
-        numbers = [own for own in found.choices if type(own) in (int, float)]
-        order = sorted(numbers) if len(numbers) == len(found.choices) else None
-        return None if order is None else [float(order.index(value)) for value in values]
+        kinds = {type(choice) for choice in found.choices}
+        order = sorted(float(choice or 0) for choice in found.choices) if kinds <= NUMBERS else None
+        return order and [float(order.index(float(value or 0))) for value in values]
     own = _range(found)
     given = [float(value) for value in values if isinstance(value, int | float)]
     return [math.log(value) for value in given] if own.log else given
