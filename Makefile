@@ -11,7 +11,7 @@ quickstart: $(VENV)/installed
 
 # Whatever starts Ray has the machine to itself: the rest shares it.
 test: $(VENV)/installed
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "not ray and not gpu" --numprocesses 2 --dist loadfile
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not ray and not gpu and not statistics" --numprocesses 2 --dist loadfile
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "ray and not slow and not cluster and not gpu and not faults"
 
 # The tests of Ray that `make test` leaves out: each kind of kill, loss and cluster once. Minutes.

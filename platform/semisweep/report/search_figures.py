@@ -41,16 +41,17 @@ def search_trials(search: ResolvedSearch, stored: Snapshot) -> list[SearchTrial]
 
 def front(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> list[SearchTrial]:
     """Return the trials that no other one beats in every objective (the Pareto front)."""
-    numbers = set(sampling.front(search, _outcomes(trials)))
+    numbers = set(sampling.front(search, ends(trials)))
     return [trial for trial in trials if trial.number in numbers]
 
 
 def importances(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> Importances:
     """Return what each parameter explains; see `semisweep.search.importance`."""
-    return importance.importances(search, _outcomes(trials))
+    return importance.importances(search, ends(trials))
 
 
-def _outcomes(trials: Sequence[SearchTrial]) -> dict[str, Observation]:
+def ends(trials: Sequence[SearchTrial]) -> dict[str, Observation]:
+    """Return how finished trials ended, by key."""
     return {trial.key: Observation("finished", trial.values) for trial in trials}
 
 
@@ -100,7 +101,9 @@ def _course(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> Figure:
         value = shown(metric, trial.values[0])
         plot.mark((trial.number, value), 0, _told(trial, value))
     entries = ((swatch(0, kind="none"), "a trial"), (swatch(FRONT), "the best so far"))
-    return Figure(caption="The course of the search.", svg=plot.svg(), legend=entries)
+    return Figure(
+        caption="The course of the search, scores as found.", svg=plot.svg(), legend=entries
+    )
 
 
 def _front(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> Figure:

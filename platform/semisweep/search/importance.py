@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from typing import TYPE_CHECKING, NamedTuple
 
 from semisweep.search.sampling import positions
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.05  # of the chance that anything stands out where nothing matters
 PERMUTATIONS = 9999
-SAME = 1e-9  # statistics that differ by less are equal
+SAME = 1e-9  # numbers that differ by less are equal
 METHOD = (
     "share of the variance that each explains alone: first-order functional ANOVA, "
     "Hutter et al. 2014; what stands out does so against permuted scores, Altmann et al. 2010, "
@@ -44,7 +45,7 @@ class Importance(NamedTuple):
     @property
     def stands_out(self) -> bool:
         """Whether it explains more than chance does."""
-        return self.p <= LEVEL
+        return self.p <= LEVEL + SAME
 
 
 class Importances(NamedTuple):
@@ -109,7 +110,9 @@ def fewest_trials(parameters: int) -> int:
 
     Of n! orders of different scores the two that a number sorts are as extreme as one of them.
     """
-    return next(n for n in range(2, 99) if 2 * max(1, parameters) <= LEVEL * math.factorial(n))
+    return next(
+        n for n in range(2, 99) if 2 * max(1, parameters) <= LEVEL * math.factorial(n) + SAME
+    )
 
 
 def _judged(
@@ -129,14 +132,24 @@ def _judged(
         return Importance(0.0, 1.0)
     centred = own - own.mean()
     bases = _bases(search, name, [entries[key].params[name] for key in having])
-    rng = np.random.default_rng(len(having))  # the same at every look
-    permuted = rng.permuted(np.tile(centred, (PERMUTATIONS, 1)), axis=1)
-    tests = [_surprise(basis, np.vstack([centred, permuted])) for basis in bases]
+    permuted = _permuted(centred)
+    tests = [_surprise(basis, permuted) for basis in bases]
     surprise = np.max(tests, axis=0)
-    p = (1 + int((surprise[1:] >= surprise[0] - SAME).sum())) / (PERMUTATIONS + 1)
+    p = float((surprise >= surprise[0] - SAME).mean())
     best = max(zip(bases, tests, strict=True), key=lambda pair: pair[1][0])[0]
     explained = _explained(best, centred[None])[0] * float((centred**2).sum()) / total
     return Importance(float(explained), p)
+
+
+def _permuted(scores: Floats) -> Floats:
+    """Return scores [n] as they are and permuted [m, n]: in every order, or in many at random."""
+    import numpy as np
+
+    count = len(scores)
+    if math.factorial(count) <= PERMUTATIONS:
+        return np.array(list(permutations(scores)))
+    rng = np.random.default_rng(count)  # the same at every look
+    return np.vstack([scores, rng.permuted(np.tile(scores, (PERMUTATIONS, 1)), axis=1)])
 
 
 def _bases(search: ResolvedSearch, name: str, values: Sequence[Value]) -> list[Floats]:
