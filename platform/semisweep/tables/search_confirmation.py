@@ -95,8 +95,8 @@ def confirmation_notes(
     if not search.confirmations:
         if finished:
             yield (
-                "Not confirmed: the best score is as found, which is too high, as the best of many "
-                "noisy ones is chosen for its luck, too."
+                f"Not confirmed: the best score is as found, which is too {_far(search)}, as the "
+                "best of many noisy ones is chosen for its luck, too."
             )
         return
     newest = search.confirmations[-1]
@@ -157,9 +157,14 @@ def _fall_note(search: ResolvedSearch, found: Outcomes, again: list[Again]) -> I
         falls = [sign * (_found(search, found, own) - own.mean_std[0]) for own in whole]
         lost = _signed(search.metric, mean_std(falls)[0])
         yield (
-            "Scores as found are too high, as the best of many noisy ones are chosen for their "
-            f"luck, too: here by {lost} on average over {len(falls)} trained again."
+            f"Scores as found are too {_far(search)}, as the best of many noisy ones are chosen for "
+            f"their luck, too: here by {lost} on average over {len(falls)} trained again."
         )
+
+
+def _far(search: ResolvedSearch) -> str:
+    """Return in which direction the best of many scores is off."""
+    return "high" if search.direction == "maximize" else "low"
 
 
 def _found(search: ResolvedSearch, found: Outcomes, own: Again) -> float:
