@@ -333,9 +333,9 @@ def test_a_report_tells_what_mattered(root: Path, tmp_path: Path) -> None:
     shown = render(["weights"], place.request)
     told = next(line for line in shown.splitlines() if line.startswith("- Importance"))
 
-    assert "- Importance: needs 5 finished trials, there are 4." in early
+    assert "- Importance: needs 10 finished trials, there are 4." in early
     assert re.match(r"- Importance: config\.\w+ \d\d % \(p = 0\.00", told)
-    assert "(40 trials) (share of the variance that each explains alone: first-order fun" in told
+    assert ", of 2 parameters (40 trials); share of the variance that each explains alone" in told
 
 
 def test_a_search_may_be_given_another_number_of_trials(root: Path, tmp_path: Path) -> None:

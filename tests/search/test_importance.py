@@ -14,7 +14,7 @@ from simulated_search import SPACE, Simulated, simulated
 
 from semisweep import When
 from semisweep.search import sampling
-from semisweep.search.importance import LEVEL, Importances, fewest_trials, importances
+from semisweep.search.importance import FEWEST, Importances, importances
 from semisweep.search.trial_outcome import Observation
 from semisweep.store.resolved_search import Suggestion, Value
 from semisweep.study.search_space import Space
@@ -65,22 +65,19 @@ def test_where_nothing_matters_hardly_anything_stands_out(sampler: str) -> None:
     assert sum(shown) <= 8
 
 
-@pytest.mark.parametrize("parameters", [1, 3, 4, 6])
-def test_fewer_trials_than_can_tell_say_so_and_the_fewest_can(parameters: int) -> None:
-    """A score that its number sorts without an error stands out from the fewest trials on."""
-    space = {f"p{n}": FloatDistribution(0, 1) for n in range(parameters)}
-    fewest, numbers = fewest_trials(parameters), np.random.default_rng(1)
-    params = [
-        {name: float(numbers.uniform()) for name in space} | {"p0": trial / fewest}
-        for trial in range(fewest)
+def test_fewer_trials_than_can_tell_say_so_and_the_fewest_can() -> None:
+    """A score that a number sorts without an error stands out from the fewest trials on."""
+    space = {f"p{n}": FloatDistribution(0, 1) for n in range(6)}
+    numbers = np.random.default_rng(1)
+    params: list[dict[str, Value]] = [
+        {name: float(numbers.uniform()) for name in space} | {"p0": trial / FEWEST}
+        for trial in range(FEWEST)
     ]
-    whole = made(space, params, [values["p0"] for values in params])
-    less = importances(*whole.cut(fewest - 1))
+    whole = made(space, params, [trial / FEWEST for trial in range(FEWEST)])
+    less = importances(*whole.cut(FEWEST - 1))
 
-    assert 2 * parameters / math.factorial(fewest) <= LEVEL
-    assert 2 * parameters / math.factorial(fewest - 1) > LEVEL
     assert less.of == {}
-    assert less.text == f"needs {fewest} finished trials, there are {fewest - 1}"
+    assert less.text == "needs 10 finished trials, there are 9"
     assert first(importances(*whole)) == "p0"
 
 
@@ -130,6 +127,8 @@ def test_a_parameter_of_some_trials_is_judged_among_those() -> None:
 
     assert list(importances(*made(space, params, apart)).standing_out) == ["kind"]
     assert list(importances(*made(space, params, within)).standing_out) == ["x"]
+    few = importances(*made(space, params[:18], within[:18]))
+    assert few.text == "no parameter stands out; not judged: 1 of fewer than 10 trials (18 trials)"
 
 
 def test_a_trial_that_was_suggested_repeatedly_counts_once() -> None:
@@ -143,17 +142,17 @@ def test_a_trial_that_was_suggested_repeatedly_counts_once() -> None:
     found = dataclasses.replace(search([], space=sampling.describe(space)), trials=trials)
     ends = {"low": Observation("finished", (0.1,)), "high": Observation("finished", (0.2,))}
 
-    assert importances(found, ends).text == "needs 5 finished trials, there are 2"
+    assert importances(found, ends).text == "needs 10 finished trials, there are 2"
 
 
 def test_scores_that_are_all_equal_and_parameters_that_never_vary_say_nothing() -> None:
     space = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
-    params: list[dict[str, Value]] = [{"x": trial / 9, "y": 0.5} for trial in range(9)]
+    params: list[dict[str, Value]] = [{"x": trial / 12, "y": 0.5} for trial in range(12)]
 
-    equal = importances(*made(space, params, [0.5] * 9))
-    sorted_by_x = importances(*made(space, params, [own["x"] for own in params]))  # type: ignore[misc]
+    equal = importances(*made(space, params, [0.5] * 12))
+    sorted_by_x = importances(*made(space, params, [trial / 12 for trial in range(12)]))
 
-    assert equal.text == "no parameter stands out (9 trials)"
+    assert equal.text == "no parameter stands out (12 trials)"
     assert list(sorted_by_x.standing_out) == ["x"]
     assert sorted_by_x.of["y"] == (0.0, 1.0)
 

@@ -133,10 +133,9 @@ def _importance_figure(found: Importances) -> Figure:
         (name.rpartition(".")[2], [(0, share, math.nan, math.nan, f"{name}: {share:.0f} %")])
         for name, share in shares.items()
     ]
-    rest = len(found.of) - len(shares)
     caption = (
-        f"Importance of the parameters that stand out; {rest} others do not. "
-        f"{found.trials} finished trials; {importance.METHOD}."
+        f"Importance of the parameters that stand out, of {len(found.of)}; {found.trials} finished "
+        f"trials; {importance.METHOD}."
     )
     return Figure(caption=caption, svg=bars(groups, axis, caption, thick=16))
 

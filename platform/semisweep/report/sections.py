@@ -21,9 +21,9 @@ from semisweep.store.snapshot import Snapshot
 from semisweep.store.study_choice import options, set_options
 from semisweep.tables.cell_texts import EMPTY, NOTHING, CellText, heading, lines
 from semisweep.tables.cell_texts import notes as table_notes
+from semisweep.tables.confirmation_notes import confirmation_notes, trained_again
 from semisweep.tables.footnotes import NO_VERDICT
 from semisweep.tables.rendering import tabulate
-from semisweep.tables.search_confirmation import confirmation_notes, trained_again
 from semisweep.tables.table_values import Cell, Table
 
 TRIALS_SHOWN = 60  # of a search

@@ -10,7 +10,7 @@ from semisweep.core.safe_text import one_line
 from semisweep.search.trial_outcome import Observation, outcomes
 from semisweep.store.resolved_search import ResolvedSearch, Suggestion, Value
 from semisweep.store.snapshot import Snapshot
-from semisweep.tables.search_confirmation import as_text, confirmation_notes, trained_again
+from semisweep.tables.confirmation_notes import as_text, confirmation_notes, trained_again
 
 NOTHING = "–"
 AIMS = {"maximize": "high", "minimize": "low"}
@@ -110,7 +110,7 @@ def _notes(
 
     known = importances(search, found)
     of = f" of {search.metric}" if search.also else ""
-    method = f" ({METHOD})" if known.standing_out else ""
+    method = f"; {METHOD}" if known.standing_out else ""
     yield f"Importance{of}: {known.text}{method}."
 
 

@@ -12,7 +12,7 @@ import resolved
 from semisweep.search.trial_outcome import Observation
 from semisweep.store.resolved_search import Confirmation, Direction, ResolvedSearch
 from semisweep.store.trial_records import Result
-from semisweep.tables.search_confirmation import Again, confirmation_notes, trained_again
+from semisweep.tables.confirmation_notes import Again, confirmation_notes, trained_again
 
 METRIC = "last.val.miou"
 Scores = Mapping[int, Sequence[float]]  # of each of the best, the new ones; one short: it failed

@@ -157,8 +157,8 @@ def _fall_note(search: ResolvedSearch, found: Outcomes, again: list[Again]) -> I
         falls = [sign * (_found(search, found, own) - own.mean_std[0]) for own in whole]
         lost = _signed(search.metric, mean_std(falls)[0])
         yield (
-            f"Scores as found are too {_far(search)}, as the best of many noisy ones are chosen for "
-            f"their luck, too: here by {lost} on average over {len(falls)} trained again."
+            f"Scores as found are too {_far(search)}, as the best of many noisy ones are chosen "
+            f"for their luck, too: here by {lost} on average over {len(falls)} trained again."
         )
 
 
