@@ -9,20 +9,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from formula_search import SEARCH, Place, varied
+from optuna.distributions import FloatDistribution
 
 from semisweep import Halving, Objective, Store
 from semisweep.checks.validation import check_study
-from semisweep.cluster.job import WAIT, Outcome
+from semisweep.cluster.job import WAIT, Job, Outcome
+from semisweep.cluster.trial_execution import execute
 from semisweep.core.errors import ConfigError, StoreError
 from semisweep.data.shapes import make
+from semisweep.report.sections import section
+from semisweep.report.tensorboard_events import _places
+from semisweep.running.search_run import Suggestions
+from semisweep.search.optuna_export import export_search
 from semisweep.store import suggestion_log
 from semisweep.store.resolved_search import Confirmation
+from semisweep.store.snapshot import Snapshot
+from semisweep.store.trial_records import TrialProgress
 from semisweep.study.plan import plan, trial_names
 from semisweep.study.request import Request, Roots
 from semisweep.study.resolve import Splits
 from semisweep.tables.rendering import render
+from semisweep_methods.supervised import Supervised
 
 AGAIN = varied(confirm=3, confirm_seeds=3)
 
@@ -312,3 +322,81 @@ def test_a_confirmation_on_no_seed_is_refused(
 
     with pytest.raises(ConfigError, match=f"confirm={confirm}, confirm_seeds={seeds}"):
         check_study(varied(confirm=confirm, confirm_seeds=seeds), request, Splits(request.roots))
+
+
+class Died(BaseException):
+    """Stands for the end of a process in mid-training: nothing catches it."""
+
+
+def trained(root: Path, folder: Path, die_at_job: int | None = None) -> Store:
+    """Train a search and its confirmation here; the process dies within a job of that number."""
+    store = Store.open(folder, create=True)
+    search = varied(
+        method=Supervised,
+        space={"mini": {"training.optimizer.learning_rate": FloatDistribution(1e-3, 0.1)}},
+        trials=2,
+        confirm=1,
+        confirm_seeds=2,
+    )
+    request = Request(roots=Roots(root, {"shapes": root}), store=str(folder))
+    source, count = Suggestions(search, request, store), 0
+
+    def report(told: TrialProgress) -> None:
+        if count == die_at_job and told.step:
+            raise Died
+
+    while (job := source.next()) is not None:
+        assert isinstance(job, Job)
+        source.done(execute(job, report))
+        count += 1
+    return store
+
+
+def test_new_trials_that_are_killed_in_mid_training_end_with_the_same_numbers(
+    root: Path, tmp_path: Path
+) -> None:
+    whole = trained(root, tmp_path / "whole")
+    with pytest.raises(Died):
+        trained(root, tmp_path / "killed", die_at_job=3)
+    killed = trained(root, tmp_path / "killed")
+    search = killed.read_search("weights", "mini")
+
+    assert search == whole.read_search("weights", "mini")
+    assert search is not None
+    assert len(search.keys) == 4
+    for key in search.keys:
+        one, other = ((own.trial(key).result() or {}) for own in (whole, killed))
+        assert one["last.val.miou"] == other["last.val.miou"]
+    seeds = [(killed.trial(key).result() or {})["seed"] for key in search.keys]
+    assert seeds == [0, 0, 1, 2]
+
+
+def test_exports_know_the_new_trials(place: Place, tmp_path: Path) -> None:
+    place.run()
+    resolved = place.store.read_search("weights", "mini")
+    assert resolved is not None
+    export_search(place.store, "weights", "mini", tmp_path / "out.db")
+    study = optuna.load_study(study_name="weights@mini", storage=f"sqlite:///{tmp_path}/out.db")
+    chosen = resolved.confirmations[0].chosen
+    folders = dict(_places(resolved))
+
+    for number, trials in chosen.items():
+        rows = {replicate: place.store.trial(key).result() for replicate, key in trials.items()}
+        scores = {replicate: (row or {})["last.val.miou"] for replicate, row in rows.items()}
+        assert study.user_attrs[f"again #{number}"] == scores
+        assert folders[trials["1/1"]] == f"trial {number:04d} again/replicate 1-1"
+    assert len(study.trials) == 12
+
+
+def test_the_page_shows_the_new_trials(place: Place) -> None:
+    place.run()
+    resolved = place.store.read_search("weights", "mini")
+    assert resolved is not None
+    made = section(resolved, Snapshot(place.store, resolved.keys), place.request.store)
+    (own,) = resolved.confirmations
+
+    assert made.head[-3:] == ["last.val.miou again", "last.val.miou as found", "key"]
+    assert made.summary.endswith("(3), trained again")
+    assert {row[0][0] for row in made.body[:3]} == {f"#{number}" for number in own.chosen}
+    assert any(note.startswith("Best of the search: #") for note in made.notes)
+    assert (made.finished, made.wanted) == (21, 21)
