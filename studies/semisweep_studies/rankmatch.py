@@ -215,6 +215,7 @@ search = Search(
         },
     },
     trials=12,
+    confirm=2,
     metric="last.val.miou",
     set={"paper": {"data.labelled": 92}},
 )

@@ -30,6 +30,7 @@ gps = Search(
     method=GPS,
     space={"mini": _GPS, "paper": _GPS},
     trials=12,
+    confirm=2,
     set={"mini": MINI_LABELLED, "paper": pascal("1/8")},
 )
 
@@ -96,6 +97,7 @@ segkc_sizes = Search(
         },
     },
     sampler="grid",
+    confirm_seeds=2,
     also=[Objective(metric="parameters", direction="minimize")],
     set={"mini": MINI_LABELLED, "paper": {"data.labelled": 92}},
 )

@@ -258,6 +258,7 @@ search = Search(
         },
     },
     trials=12,
+    confirm=2,
     metric="last.val.miou",
     set={"mini": MINI_LABELLED, "paper": {"data.labelled": 92}},
 )

@@ -274,6 +274,7 @@ search = Search(
         "paper": {**_SPACE, MEMORY: IntDistribution(32, 512, log=True)},
     },
     trials=12,
+    confirm=2,
     metric="last.val.miou",
     set={
         "mini": {**MINI_LABELLED, "config.contrast.width": 64},

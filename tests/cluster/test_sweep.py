@@ -120,6 +120,8 @@ rates = Search(
         "mini": {"training.optimizer.learning_rate": FloatDistribution(1e-4, 0.1, log=True)}
     },
     trials=7,
+    confirm=2,
+    confirm_seeds=2,
     set={"mini": {"training.steps": 2, "training.evaluations": 1}},
 )
 
@@ -142,6 +144,8 @@ halved = Search(
     },
     trials=8,
     halving=Halving(rungs=(0.5,), reduction=2, peers=1),
+    confirm=1,
+    confirm_seeds=2,
     set={"mini": {"training.steps": 4, "training.evaluations": 4}},
 )
 '''
@@ -366,6 +370,7 @@ def test_an_interrupted_search_suggests_what_an_undisturbed_one_does(
     expected = store.read_search("rates", "mini")
     assert expected is not None
     assert len(expected.trials) == 7
+    assert len(expected.confirmations[0].keys) == 4
     assert place.store("search").read_study("rates", "mini") == expected
 
 
@@ -375,7 +380,7 @@ def test_no_trial_of_the_search_was_finished_twice(place: Place, searched: tuple
     search = place.store("search").read_search("rates", "mini")
     assert search is not None
 
-    assert [finished[entry.key] for entry in search.trials] == [1] * 7
+    assert [finished[key] for key in search.keys] == [1] * (7 + 4)
 
 
 @pytest.mark.slow
@@ -399,7 +404,7 @@ def test_a_search_that_waits_for_its_turn_has_no_workers_and_then_goes_on(place:
 
     assert code == 0, driver.errors
     assert "waits, as another process goes on with it" in driver.errors
-    assert len(store.finished()) == 7
+    assert len(store.finished()) == 7 + 4
 
 
 @pytest.mark.slow

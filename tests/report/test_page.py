@@ -254,8 +254,9 @@ def test_a_search_shows_its_course_front_importances_and_slices(
     best = max(trials, key=lambda trial: trial.values[0])
     assert sections[0].body[0][1] == best.key
     shares = search_figures.importances(study, trials)
-    assert sum(shares.values()) == pytest.approx(1.0)
-    assert max(shares, key=lambda name: shares[name]) == "config.threshold"  # which makes the score
+    assert list(shares.standing_out) == ["config.threshold"]  # which makes the score
+    assert "Not confirmed" in sections[0].notes[1]
+    assert sections[0].notes[2].startswith("Importance: config.threshold ")
 
 
 def test_a_report_of_results_imports_neither_torch_nor_ray(root: Path, tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ SEARCH = Search(
     space={"mini": {RATE: FloatDistribution(1e-4, 0.5, log=True)}},
     trials=9,
     halving=Halving(rungs=(1 / 3, 2 / 3), reduction=2, peers=2),
+    confirm=0,
 )
 
 

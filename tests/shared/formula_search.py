@@ -38,6 +38,7 @@ SEARCH = Search(
     method=RankMatch,
     space={"mini": SPACE},
     trials=12,
+    confirm=0,
 )
 
 
@@ -47,7 +48,7 @@ def varied(**changes: Any) -> Search:
 
 
 class Place:
-    """A search in a store; its trials are not trained, their scores are a formula."""
+    """A search in a store; its trials are not trained, their scores are a formula and `luck`."""
 
     def __init__(
         self,
@@ -56,8 +57,10 @@ class Place:
         search: Search = SEARCH,
         lag: int = 0,
         say: Callable[[str], object] = print,
+        luck: Callable[[str], float] = lambda key: 0.0,
         **more: Any,
     ) -> None:
+        self.luck = luck
         self.store = Store.open(folder, create=True)
         roots = Roots(root, {"shapes": root})
         self.request = Request(roots=roots, store=str(folder), **more)
@@ -68,8 +71,18 @@ class Place:
         job = self.source.next()
         if isinstance(job, Wait) or job is None:
             return job
-        (entry,) = [entry for entry in self.source.entries if entry.key == job.key]
-        return entry
+        entries = {entry.key: entry for entry in reversed(self.source.entries)}
+        return entries[job.key] if job.key in entries else self.again(job.key)
+
+    def again(self, key: str) -> Suggestion:
+        """Return a suggestion that is trained again under a key."""
+        (number,) = {
+            number
+            for own in self.source.resolved.confirmations
+            for number, trials in own.chosen.items()
+            if key in trials.values()
+        }
+        return dataclasses.replace(self.source.entries[number], key=key)
 
     def finish(self, entry: Suggestion) -> None:
         """Complete a trial with a score that has a maximum inside the space."""
@@ -77,6 +90,7 @@ class Place:
         score = 1 - (values.get("config.threshold", 0.5) - 0.8) ** 2
         score -= (math.log(values.get("config.rank_weight", 0.5) / 0.1) / 10) ** 2
         score -= (math.log(values.get("config.agents", 4) / 20) / 10) ** 2
+        score += self.luck(entry.key)
         size = 1000 + 10 * values.get("config.agents", 4)
         row = {"last.val.miou": score, "parameters": size, "run.seconds": 1.0}
         self.store.trial(entry.key).complete(row)

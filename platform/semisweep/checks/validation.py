@@ -123,6 +123,11 @@ def check_search(search: Search, request: Request) -> None:
     (template,) = sample_trials(search, request)
     for fields in samples(space):
         replace(template, fields)
+    if search.confirm < 0 or search.confirm_seeds < 1:
+        raise ConfigError(
+            "the best must be confirmed on at least 1 seed, or not at all with confirm=0, got "
+            f"confirm={search.confirm}, confirm_seeds={search.confirm_seeds}"
+        )
     if search.sampler not in SAMPLERS:
         raise unknown("sampler", search.sampler, SAMPLERS)
     for direction in (search.direction, *(item.direction for item in search.also)):

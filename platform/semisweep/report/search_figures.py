@@ -9,7 +9,8 @@ from typing import NamedTuple
 from semisweep.report.axes import Axis, number, setting_axis, value_axis
 from semisweep.report.figure import Figure
 from semisweep.report.svg import Plot, bars, swatch
-from semisweep.search import sampling
+from semisweep.search import importance, sampling
+from semisweep.search.importance import Importances
 from semisweep.search.trial_outcome import Observation
 from semisweep.store.resolved_search import ResolvedSearch, Value
 from semisweep.store.snapshot import Snapshot
@@ -40,30 +41,31 @@ def search_trials(search: ResolvedSearch, stored: Snapshot) -> list[SearchTrial]
 
 def front(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> list[SearchTrial]:
     """Return the trials that no other one beats in every objective (the Pareto front)."""
-    numbers = set(sampling.front(search, _outcomes(trials)))
+    numbers = set(sampling.front(search, ends(trials)))
     return [trial for trial in trials if trial.number in numbers]
 
 
-def importances(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> dict[str, float]:
-    """Return the share of each parameter, the most important first; see `sampling.importances`."""
-    return sampling.importances(search, _outcomes(trials))
+def importances(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> Importances:
+    """Return what each parameter explains; see `semisweep.search.importance`."""
+    return importance.importances(search, ends(trials))
 
 
-def _outcomes(trials: Sequence[SearchTrial]) -> dict[str, Observation]:
+def ends(trials: Sequence[SearchTrial]) -> dict[str, Observation]:
+    """Return how finished trials ended, by key."""
     return {trial.key: Observation("finished", trial.values) for trial in trials}
 
 
-def figures(search: ResolvedSearch, stored: Snapshot) -> Iterator[Figure]:
+def figures(
+    search: ResolvedSearch, trials: Sequence[SearchTrial], mattered: Importances
+) -> Iterator[Figure]:
     """Yield the plots of a search: its course, the front, importances, and each parameter."""
-    trials = search_trials(search, stored)
     if not trials:
         return
     yield _course(search, trials)
     if search.also:
         yield _front(search, trials)
-    shares = importances(search, trials)
-    if shares:
-        yield _importance_figure(shares)
+    if mattered.standing_out:
+        yield _importance_figure(mattered)
     for name in dict.fromkeys(name for trial in trials for name in trial.params):
         figure = _slice(search, name, [trial for trial in trials if name in trial.params])
         if figure:
@@ -99,7 +101,9 @@ def _course(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> Figure:
         value = shown(metric, trial.values[0])
         plot.mark((trial.number, value), 0, _told(trial, value))
     entries = ((swatch(0, kind="none"), "a trial"), (swatch(FRONT), "the best so far"))
-    return Figure(caption="The course of the search.", svg=plot.svg(), legend=entries)
+    return Figure(
+        caption="The course of the search, scores as found.", svg=plot.svg(), legend=entries
+    )
 
 
 def _front(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> Figure:
@@ -122,13 +126,17 @@ def _front(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> Figure:
     return Figure(caption=f"The Pareto front: {title}.", svg=plot.svg(), legend=entries)
 
 
-def _importance_figure(shares: Mapping[str, float]) -> Figure:
-    axis = value_axis("share of the importance (%)", [0.0, *(100 * s for s in shares.values())], zero=True)  # fmt: skip  # noqa: E501
+def _importance_figure(found: Importances) -> Figure:
+    shares = {name: 100 * own.share for name, own in found.standing_out.items()}
+    axis = value_axis("share of the variance (%)", [0.0, *shares.values()], zero=True)
     groups = [
-        (name.rpartition(".")[2], [(0, 100 * s, math.nan, math.nan, f"{name}: {100 * s:.0f} %")])
-        for name, s in shares.items()
+        (name.rpartition(".")[2], [(0, share, math.nan, math.nan, f"{name}: {share:.0f} %")])
+        for name, share in shares.items()
     ]
-    caption = "Importance of the parameters (PED-ANOVA, over the finished trials)."
+    caption = (
+        f"Importance of the parameters that stand out, of {len(found.of)}; {found.trials} finished "
+        f"trials; {importance.METHOD}."
+    )
     return Figure(caption=caption, svg=bars(groups, axis, caption, thick=16))
 
 

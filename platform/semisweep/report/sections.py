@@ -21,6 +21,7 @@ from semisweep.store.snapshot import Snapshot
 from semisweep.store.study_choice import options, set_options
 from semisweep.tables.cell_texts import EMPTY, NOTHING, CellText, heading, lines
 from semisweep.tables.cell_texts import notes as table_notes
+from semisweep.tables.confirmation_notes import confirmation_notes, trained_again
 from semisweep.tables.footnotes import NO_VERDICT
 from semisweep.tables.rendering import tabulate
 from semisweep.tables.table_values import Cell, Table
@@ -232,28 +233,48 @@ def notes(table: Table) -> list[Markup]:
 
 def _search(study: ResolvedSearch, stored: Snapshot, store_path: str) -> Section:
     found = search_figures.search_trials(study, stored)
-    sign = -1 if study.direction == "maximize" else 1
-    ordered = sorted(found, key=lambda trial: sign * trial.values[0])
+    again = {own.number: own for own in trained_again(study, stored.results, stored.errors)}
+    order, sign = list(again), -1 if study.direction == "maximize" else 1
+
+    def place(trial: search_figures.SearchTrial) -> tuple[int, float]:
+        known = order.index(trial.number) if trial.number in again else len(order)
+        return known, sign * trial.values[0]
+
+    ordered = sorted(found, key=place)
     names = list(dict.fromkeys(name for trial in ordered for name in trial.params))
     keys, metrics = study.keys, study.metrics
-    head = ["trial", *(name.rpartition(".")[2] for name in names), *metrics, "key"]
+    heads = [f"{study.metric} again", *(f"{own} as found" for own in metrics)] if again else metrics
+    head = ["trial", *(name.rpartition(".")[2] for name in names), *heads, "key"]
     body = [
         ([f"#{trial.number}", *(_text(trial.params.get(name)) for name in names),
+          *([again[trial.number].text(study.metric) if trial.number in again else NOTHING]
+            if again else []),
           *(f"{search_figures.shown(metric, value):.2f}"
             for metric, value in zip(metrics, trial.values, strict=True))], trial.key)
         for trial in ordered
     ]  # fmt: skip
-    best = f"best {body[0][0][1 + len(names)]}" if body else "no trial has finished"
+    mattered, ends = search_figures.importances(study, found), search_figures.ends(found)
+    whole = next((own for own in again.values() if own.whole), None)
+    best = "no trial has finished"
+    if body:
+        best = f"best as found {body[0][0][1 + len(names) + bool(again)]}, not confirmed"
+    if whole and not any(own.open for own in again.values()):
+        best = f"best {whole.text(study.metric)}, trained again"
+    notes = [*confirmation_notes(study, ends, list(again.values()))]
+    notes.append(f"Importance: {mattered.text}.")
     made = _begun(study, stored)(
         summary=best,
         head=head,
         body=body[:TRIALS_SHOWN],
         more=max(0, len(body) - TRIALS_SHOWN),
-        notes=[Markup("{}, {}: the best first.").format(", ".join(metrics), study.direction)],
+        notes=[
+            Markup("{}, {}: the best first.").format(", ".join(metrics), study.direction),
+            *(escape(note) for note in notes),
+        ],
         facts=facts([stored.results[key] for key in keys if key in stored.results]),
         run=_run(study, store_path, ()),
     )
-    figures = list(search_figures.figures(study, stored))
+    figures = list(search_figures.figures(study, found, mattered))
     if figures:
         made.parts.append(FigureGroup(title="The search", figures=figures))
     return made

@@ -54,6 +54,10 @@ def export(store: Store, name: str, scale: str, output: Path) -> int:
 def _places(study: StudyOrSearch) -> Iterator[tuple[str, str]]:
     """Yield key and folder of each trial: row, column and replicate, or a search's number."""
     if isinstance(study, ResolvedSearch):
+        for own in study.confirmations:
+            for number, trials in own.chosen.items():
+                for replicate, key in trials.items():
+                    yield key, f"trial {number:04d} again/replicate {_plain(replicate)}"
         yield from ((entry.key, f"trial {entry.number:04d}") for entry in study.trials)
         return
     for cell in study.cells:

@@ -72,7 +72,8 @@ def forecast(
     store = Store.open(request.store) if Store.exists(request.store) else None
     tables: list[StudyOrSearch] = []
     trials: dict[str, Trial] = {}
-    further: list[Trial] = []
+    further: list[Trial] = []  # of searches, for what it costs any of its trials
+    suggested = 0
     read: dict[str, set[str]] = {}
     read_further: list[Reads] = []
     splits = Splits(request.roots, store.keys() if store else ())
@@ -86,9 +87,13 @@ def forecast(
             stored = stored_search(study, request, splits, store)
             tables += [stored] if stored else []
             left = max(0, (study.trials or 0) - (len(stored.own) if stored else 0))
-            chosen = list(sample_trials(study, request)) * left
-            further += chosen
-            read_further += [reads_of([study.metric])] * len(chosen)
+            if left or not (stored and stored.confirmations):
+                left += study.confirm * study.confirm_seeds  # of the best, on new seeds
+            begun = len(plan([stored], store).missing) if stored else 0
+            open_trials = list(sample_trials(study, request)) * (left + begun)
+            further += open_trials
+            suggested += left
+            read_further += [reads_of([study.metric])] * len(open_trials)
         else:
             found = resolve(study, request.scale, splits, request.changes, request.seeds)
             tables.append(found.table)
@@ -115,7 +120,7 @@ def forecast(
         plan=state,
         studies=len(names),
         between=between(tables),
-        suggested=len(further),
+        suggested=suggested,
         estimate=guess,
         problems=tuple(problems(guess, request, device, sizes)),
         device=device,

@@ -7,7 +7,8 @@ a `lag`: suggestion k then sees the results up to k - lag, waits for them, and s
 
 The search in the store holds the space, every suggestion with what it saw, what was decided
 at its rungs, and the Pareto front where there are several objectives. Each suggestion is noted in
-the search's log before it is trained (`semisweep.store.suggestion_log`).
+the search's log before it is trained (`semisweep.store.suggestion_log`). When all have ended, the
+best are trained again on new seeds (`semisweep.running.search_confirmation`).
 
 A search whose space, or what else it must agree in, is another than in the store is another search,
 with as many trials of its own as are asked for. It knows from the first what earlier ones of its
@@ -29,6 +30,7 @@ from semisweep.cluster.sweep import sweep
 from semisweep.core.config import digest, replace
 from semisweep.running.job_sources import job_for, keep_failure, outcome_note
 from semisweep.running.preparation import Say
+from semisweep.running.search_confirmation import Confirmations
 from semisweep.search import sampling
 from semisweep.search.earlier_trials import (
     declared,
@@ -44,6 +46,7 @@ from semisweep.store import stopped_trial, suggestion_log
 from semisweep.store.resolved_search import ResolvedSearch, Suggestion, Value
 from semisweep.store.store import Store
 from semisweep.study.declaration import Search
+from semisweep.study.plan import trial_names
 from semisweep.study.request import Request
 from semisweep.study.resolve import Splits
 from semisweep.study.scales import at_scale
@@ -140,7 +143,9 @@ class Suggestions:
         self.outcomes = outcomes(store, self.resolved)
         self.waiting = self._unfinished()
         self.pending = {entry.key for entry in self.waiting}
+        self.confirmations = Confirmations(search, store, self.splits, self.template, request)
         self.total = len(self.waiting) + max(0, self.limit - len(self.entries))
+        self.total += self.confirmations.expected(self.resolved, self.outcomes, self.total)
         self.progress: SweepProgress | None = None
         self._keep()
 
@@ -161,11 +166,12 @@ class Suggestions:
     def next(self) -> Job | Wait | None:
         """Return the next job: first what an earlier run left, then new suggestions.
 
-        `WAIT` while a suggestion must see a trial that has not ended yet.
+        The best are trained again at last. `WAIT` while a suggestion must see a trial that has not
+        ended yet, or the best are not known for that reason.
         """
         entry = self.waiting.pop(0) if self.waiting else self._suggest()
         if entry is None:
-            return WAIT if self._must_wait() else None
+            return WAIT if self._must_wait() else self._confirm()
         key, label = entry.key, f"{self.search.name}: {self.name(entry)}"
         job = job_for(
             key,
@@ -183,6 +189,11 @@ class Suggestions:
         key, status = outcome.key, outcome.status
         if status == "failed":
             keep_failure(self.store, outcome, self.trials[key].encoded())
+        if key in self.confirmations.trials:
+            if self.progress:
+                note = outcome_note(self.store, outcome, self.search.metric)
+                self.progress.finished(key, status, note)
+            return
         self.pending.discard(key)
         self.outcomes[key] = outcome_of(self.resolved, self.store.trial(key))
         if self.search.halving or self.search.also:
@@ -191,6 +202,27 @@ class Suggestions:
             stopped = stopped_trial.stopped(self.store.trial(key)) if status == "stopped" else None
             note = outcome_note(self.store, outcome, self.search.metric)
             self.progress.finished(key, status, stopped.stopped_because if stopped else note)
+
+    def _confirm(self) -> Job | Wait | None:
+        """Return the next trial of the best on a new seed; None where there is none left."""
+        if self.confirmations.jobs is None:
+            if self.pending and self.confirmations.wanted(self.resolved):
+                return WAIT
+            self._begin_confirmation()
+        return next(self.confirmations.jobs or iter(()), None)
+
+    def _begin_confirmation(self) -> None:
+        """Note which are the best now that all have ended, unless that was done."""
+        new = self.confirmations.due(self.resolved, self.outcomes)
+        if new is not None:
+            self.confirm()
+            suggestion_log.append_confirmation(self.store.root, self.resolved, new)
+            known = self.resolved.confirmations
+            self.resolved = dataclasses.replace(self.resolved, confirmations=(*known, new))
+            self._write()
+        self.confirmations.begin(self.resolved)
+        self.trials |= self.confirmations.trials
+        self.names |= trial_names(self.resolved)
 
     def _suggest(self) -> Suggestion | None:
         """Return a new suggestion; None where there is none, or one must see further ends first."""
@@ -293,7 +325,8 @@ class Suggestions:
         stored = self.store.read_search(new.name, new.scale, new.changes)
         known = stored_search(self.search, self.request, self.splits, self.store)
         if known is not None:
-            new = dataclasses.replace(new, trials=known.trials, lag=known.lag or lag)
+            known_lag, again = known.lag or lag, known.confirmations
+            new = dataclasses.replace(new, trials=known.trials, lag=known_lag, confirmations=again)
         suggestion_log.begin(self.store.root, new)
         if stored is None or stored.is_same_as(new):
             return new
@@ -345,8 +378,8 @@ def _told_change(old: ResolvedSearch, new: ResolvedSearch, taken: int) -> str:
     begun = f"goes on after its {len(new.own)} trials" if new.own else "begins"
     return (
         f"{new.name}: another search than before ({difference(old, new)}) {begun}; it knows "
-        f"{taken} of the {len(old.keys)} earlier trials, and suggests as many of its own as asked "
-        f"for; the earlier search stays as {old.name}@{short_identity(old)}"
+        f"{taken} of the {len(old.suggested_keys)} earlier trials, and suggests as many of its own "
+        f"as asked for; the earlier search stays as {old.name}@{short_identity(old)}"
     )
 
 

@@ -81,7 +81,7 @@ def taken_over(
     `key_of`: the key of the trial that some values make here. A grid takes over none, as it comes
     to each of its points by itself.
     """
-    known = set(search.keys)
+    known = set(search.suggested_keys)
     found: list[Suggestion] = []
     for other in others if search.sampler != "grid" else ():
         if other.objectives != search.objectives:

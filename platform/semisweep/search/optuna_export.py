@@ -14,6 +14,7 @@ from semisweep.core.errors import ConfigError
 from semisweep.search.sampling import as_study
 from semisweep.search.trial_outcome import outcomes
 from semisweep.store import files
+from semisweep.store.query import results
 from semisweep.store.resolved_search import ResolvedSearch
 from semisweep.store.store import Store
 from semisweep.store.study_choice import choose
@@ -31,7 +32,8 @@ JOURNAL = (".log", ".jsonl")
 def export_search(store: Store, name: str, scale: str, output: Path) -> tuple[int, str, str]:
     """Write a search into a new file; return its number of trials, its name and Optuna's URL.
 
-    Trials have their keys as attributes, the study its title and the names of its metrics.
+    Trials have their keys as attributes, the study its title, the names of its metrics, and the
+    scores of the best that were trained again: "again #7" -> replicate -> score.
     The file is whole or absent. Raises `ConfigError` for a study that is no search or was never
     run, and for a file that exists or has another ending.
     """
@@ -60,9 +62,25 @@ def export_search(store: Store, name: str, scale: str, output: Path) -> tuple[in
             warnings.simplefilter("ignore")  # of what Optuna calls experimental
             study.set_metric_names(search.metrics)
         study.set_user_attr("title", search.title)
+        for number, scores in _again(store, search).items():
+            study.set_user_attr(f"again #{number}", scores)
         storage.remove_session()
         temporary.rename(output)
     return len(search.trials), named, _opened(output)
+
+
+def _again(store: Store, search: ResolvedSearch) -> dict[int, dict[str, float]]:
+    """Return the scores of the trials that confirm the best, by number and replicate."""
+    chosen = {number: own for each in search.confirmations for number, own in each.chosen.items()}
+    rows = results(store, [key for trials in chosen.values() for key in trials.values()])
+    return {
+        number: {
+            replicate: rows[key].needed(search.metric)
+            for replicate, key in trials.items()
+            if key in rows
+        }
+        for number, trials in chosen.items()
+    }
 
 
 def _storage(path: Path, ending: str) -> BaseStorage:

@@ -1,4 +1,4 @@
-"""What Optuna is asked: the next values of a search, the best trade-offs, what mattered.
+"""What Optuna is asked: the next values of a search, and the best trade-offs.
 
 A search (see `semisweep.running.search_run`) and the outcomes of its trials are all that is known:
 the sampler is made anew for every suggestion, from a seed that depends on the study, the scale and
@@ -13,7 +13,7 @@ import itertools
 import json
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from semisweep.core.config import encode
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STARTUP_TRIALS = 5  # of TPE, drawn at random
-IMPORTANCE_TRIALS = 4  # the fewest finished ones that say anything
+NUMBERS = {int, float}
 GRID_POINTS = 100_000
 
 Described = Mapping[str, Dimension]
@@ -140,22 +140,21 @@ def front(search: ResolvedSearch, outcomes: Outcomes) -> list[int]:
     return sorted(trial.number for trial in as_study(search, outcomes).best_trials)
 
 
-def importances(search: ResolvedSearch, outcomes: Outcomes) -> dict[str, float]:
-    """Return how much each name of the space mattered, as shares, the most important first.
+def positions(dimension: Dimension, values: Sequence[Value]) -> list[float] | None:
+    """Return where values lie in a dimension of a space: logarithms where it is drawn by them.
 
-    By PED-ANOVA: S. Watanabe, A. Bansal, F. Hutter, IJCAI 2023. Empty before there are enough
-    finished trials, and where none of them is better than another.
+    Choices between numbers lie in their order, others nowhere: None.
     """
     import optuna
 
-    study = as_study(search, outcomes)
-    finished = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
-    if len(finished) < IMPORTANCE_TRIALS or len({tuple(trial.values) for trial in finished}) < 2:
-        return {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = optuna.importance.get_param_importances(study)
-    return {name: float(value) for name, value in found.items() if math.isfinite(value)}
+    found = optuna.distributions.json_to_distribution(dimension.distribution)
+    if isinstance(found, optuna.distributions.CategoricalDistribution):
+        kinds = {type(choice) for choice in found.choices}
+        order = sorted(float(choice or 0) for choice in found.choices) if kinds <= NUMBERS else None
+        return order and [float(order.index(float(value or 0))) for value in values]
+    own = _range(found)
+    given = [float(value) for value in values if isinstance(value, int | float)]
+    return [math.log(value) for value in given] if own.log else given
 
 
 def as_study(

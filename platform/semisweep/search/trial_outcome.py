@@ -31,12 +31,12 @@ def outcomes(
 
     `finished`: the results of the trials, where they have been read.
     """
-    finished = results(store, search.keys) if finished is None else finished
+    finished = results(store, search.suggested_keys) if finished is None else finished
     found = {
         key: of_row(search, key, finished[key])
         if key in finished
         else of_unfinished(search, store.trial(key))
-        for key in search.keys
+        for key in search.suggested_keys
     }
     return {key: outcome for key, outcome in found.items() if outcome.state != "running"}
 

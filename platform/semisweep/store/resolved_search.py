@@ -1,4 +1,4 @@
-"""A search, as a store keeps it: its space, what was suggested, and what was decided at rungs."""
+"""A search, as a store keeps it: its space, what was suggested, decided at rungs, and confirmed."""
 
 from __future__ import annotations
 
@@ -115,6 +115,28 @@ class Suggestion:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Confirmation:
+    """The best few of a search as found, which are trained again on seeds that it has not used.
+
+    `chosen`: by the number of a suggestion, the best first, its new trials: replicate -> key.
+    """
+
+    number: int  # of the confirmation, from 0
+    after: int  # trials that the search had finished by then
+    chosen: Mapping[int, Mapping[str, str]]
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the new trials."""
+        return [key for trials in self.chosen.values() for key in trials.values()]
+
+    def encoded(self) -> dict[str, object]:
+        """Return the confirmation as JSON has it."""
+        chosen = [{"number": own, "trials": dict(trials)} for own, trials in self.chosen.items()]
+        return {"number": self.number, "after": self.after, "chosen": chosen}
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResolvedSearch:
     """A search as it ran: all that its next suggestion depends on, beside its trials' ends."""
 
@@ -134,10 +156,17 @@ class ResolvedSearch:
     identity: str = ""
     lag: int = 0  # of one that repeats itself: how many of the last trials it does not know
     front: tuple[int, ...] | None = None  # of several objectives: the best trade-offs' numbers
+    confirmations: tuple[Confirmation, ...] = ()  # the newest last
 
     @property
     def keys(self) -> list[str]:
-        """The distinct keys of its trials, in order."""
+        """The distinct keys of its trials and of those that confirm the best, in order."""
+        again = (key for own in self.confirmations for key in own.keys)
+        return list(dict.fromkeys((*self.suggested_keys, *again)))
+
+    @property
+    def suggested_keys(self) -> list[str]:
+        """The distinct keys of what was suggested, in order."""
         return list(dict.fromkeys(entry.key for entry in self.trials))
 
     @property
@@ -180,7 +209,9 @@ class ResolvedSearch:
         found["trials"] = [entry.encoded() for entry in self.trials]
         found["identity"] = self.identity
         found |= {"lag": self.lag} if self.lag else {}
-        return found | ({} if self.front is None else {"front": list(self.front)})
+        found |= {} if self.front is None else {"front": list(self.front)}
+        again = [own.encoded() for own in self.confirmations]
+        return found | ({"confirmations": again} if again else {})
 
 
 StudyOrSearch = ResolvedStudy | ResolvedSearch
@@ -208,6 +239,9 @@ def decode_search(fields: Fields) -> ResolvedSearch:
         identity=fields.text("identity", ""),
         lag=fields.integer("lag", 0),
         front=fields.integers("front") if fields.values.get("front") is not None else None,
+        confirmations=tuple(
+            map(decode_confirmation, fields.items("confirmations", "a confirmation", ()))
+        ),
     )
 
 
@@ -243,6 +277,16 @@ def decode_suggestion(fields: Fields) -> Suggestion:
         saw=fields.integers("saw") if fields.values.get("saw") is not None else None,
         rungs=rungs,
         origin=fields.text("origin", ""),
+    )
+
+
+def decode_confirmation(fields: Fields) -> Confirmation:
+    """Return the confirmation that a file holds; raise `StoreError` for one of another shape."""
+    chosen = fields.items("chosen", "a trial that is confirmed")
+    return Confirmation(
+        number=fields.integer("number"),
+        after=fields.integer("after"),
+        chosen={own.integer("number"): own.texts_by_name("trials") for own in chosen},
     )
 
 

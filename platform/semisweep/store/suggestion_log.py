@@ -1,7 +1,8 @@
-"""What a search has suggested, a file a suggestion: made once, never replaced.
+"""What a search has suggested and confirmed, a file each: made once, never replaced.
 
 <root>/searches/<identity>/search.json         the search as it began, if need be with suggestions
 <root>/searches/<identity>/trial-000007.json   the suggestion of that number
+<root>/searches/<identity>/confirmation-0000.json  which were the best, and their new trials
 
 The identity is a digest of the search's name, scale, space, and whatever else it must agree in to
 go on. A study's own file says the same with what was decided since, and may be made again.
@@ -19,8 +20,10 @@ from semisweep.store import files
 from semisweep.store.files import Location
 from semisweep.store.json_fields import Fields
 from semisweep.store.resolved_search import (
+    Confirmation,
     ResolvedSearch,
     Suggestion,
+    decode_confirmation,
     decode_search,
     decode_suggestion,
 )
@@ -29,6 +32,7 @@ FOLDER = "searches"
 BEGINNING = "search.json"
 
 _NAME = re.compile(r"trial-(\d{6,})\.json")
+_CONFIRMATION = re.compile(r"confirmation-(\d{4,})\.json")
 
 
 def identity_of(search: ResolvedSearch) -> str:
@@ -53,22 +57,39 @@ def append(root: Location, search: ResolvedSearch, entry: Suggestion) -> None:
     Raises `StoreError` where another process has made one of that number.
     """
     path = _folder(root, identity_of(search)) / f"trial-{entry.number:06d}.json"
-    data = _encoded(entry.encoded())
+    _append(path, entry.encoded(), f"suggestion number={entry.number}")
+
+
+def append_confirmation(root: Location, search: ResolvedSearch, own: Confirmation) -> None:
+    """Note which of a search were the best, before they are trained again; see `append`."""
+    path = _folder(root, identity_of(search)) / f"confirmation-{own.number:04d}.json"
+    _append(path, own.encoded(), f"confirmation number={own.number}")
+
+
+def _append(path: Location, value: dict[str, object], what: str) -> None:
+    data = _encoded(value)
     if not files.create(path, data) and path.read_bytes() != data:
         raise StoreError(
-            "a search must be suggested to by one process at a time, got another suggestion "
-            f"number={entry.number}, path={path}; the other process goes on with it"
+            f"a search must be suggested to by one process at a time, got another {what}, "
+            f"path={path}; the other process goes on with it"
         )
 
 
 def completed(root: Location, search: ResolvedSearch) -> ResolvedSearch:
-    """Return a search with those suggestions of its log that it does not have."""
+    """Return a search with those suggestions and confirmations of its log that it does not have."""
     folder = _folder(root, identity_of(search))
     begun, known = _beginning(folder), len(search.trials)
     if begun is None:
         return search
     further = [*begun.trials[known:], *_suggestions(folder, max(known, len(begun.trials)))]
-    return dataclasses.replace(search, trials=(*search.trials, *further)) if further else search
+    again = _confirmations(folder, len(search.confirmations))
+    if not further and not again:
+        return search
+    return dataclasses.replace(
+        search,
+        trials=(*search.trials, *further),
+        confirmations=(*search.confirmations, *again),
+    )
 
 
 def read(root: Location, identity: str) -> ResolvedSearch | None:
@@ -93,11 +114,23 @@ def _beginning(folder: Location) -> ResolvedSearch | None:
 
 def _suggestions(folder: Location, start: int) -> Iterator[Suggestion]:
     """Yield the suggestions from a number on, in order."""
-    numbers = (_NAME.fullmatch(entry.name) for entry in files.scan(folder))
+    yield from map(decode_suggestion, _numbered(folder, _NAME, start, "a suggestion of a search"))
+
+
+def _confirmations(folder: Location, start: int) -> list[Confirmation]:
+    """Return the confirmations from a number on, in order."""
+    found = _numbered(folder, _CONFIRMATION, start, "a confirmation of a search")
+    return list(map(decode_confirmation, found))
+
+
+def _numbered(
+    folder: Location, pattern: re.Pattern[str], start: int, what: str
+) -> Iterator[Fields]:
+    numbers = (pattern.fullmatch(entry.name) for entry in files.scan(folder))
     for name in sorted(match[0] for match in numbers if match and int(match[1]) >= start):
         found = files.read_json(folder / name)
         if found is not None:
-            yield decode_suggestion(Fields(found, "a suggestion of a search", folder / name))
+            yield Fields(found, what, folder / name)
 
 
 def _folder(root: Location, identity: str) -> Location:

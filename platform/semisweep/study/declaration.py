@@ -102,6 +102,10 @@ class Search:
     `sampler`: "tpe", "random", or "grid", which tries every point once; only a grid needs no number
     of trials. `also`: further objectives, such as few parameters; what is looked for is then the
     Pareto front. `halving`: where trials that fall behind are stopped, if anywhere.
+
+    `confirm`: so many of the best as found, of a front its best, are trained again to their end on
+    `confirm_seeds` new seeds, and on other draws of the labelled images where they are drawn. The
+    best of many noisy scores is too high; what is said of the best rests on the new trials alone.
     """
 
     name: str
@@ -116,3 +120,5 @@ class Search:
     sampler: str = "tpe"
     halving: Halving | None = None
     set: Mapping[str, Fields] = field(default_factory=dict)  # scale -> fields
+    confirm: int = 3
+    confirm_seeds: int = 3

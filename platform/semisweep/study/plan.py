@@ -53,7 +53,9 @@ def plan_after(studies: Iterable[StudyOrSearch], ends: Ends) -> Plan:
             wanted += sum(len(cell.trials) for cell in study.cells)
             in_full.update(study.keys)
         else:
-            wanted += len(study.trials)
+            again = [key for own in study.confirmations for key in own.keys]
+            wanted += len(study.trials) + len(again)
+            in_full.update(again)
             behind |= {entry.key for entry in study.trials if entry.was_stopped}
     stopped = behind - in_full - ends.finished - ends.failures.keys()
     ended = ends.finished | ends.failures.keys() | stopped
@@ -67,9 +69,18 @@ def plan_after(studies: Iterable[StudyOrSearch], ends: Ends) -> Plan:
 
 
 def trial_names(study: StudyOrSearch) -> dict[str, str]:
-    """Return "row, column, replicate" for each key of a resolved table, "#number" of a search."""
+    """Return "row, column, replicate" for each key of a resolved table, "#number" of a search.
+
+    A search's trial that confirms another one is "#number again, replicate".
+    """
     if isinstance(study, ResolvedSearch):
-        return {entry.key: f"#{entry.number}" for entry in study.trials}
+        again = {
+            key: f"#{number} again, {replicate}"
+            for own in study.confirmations
+            for number, trials in own.chosen.items()
+            for replicate, key in trials.items()
+        }
+        return again | {entry.key: f"#{entry.number}" for entry in study.trials}
     several = len(study.columns) > 1
     return {
         key: ", ".join([cell.row, *([cell.column] if several else []), replicate])

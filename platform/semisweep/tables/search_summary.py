@@ -10,24 +10,35 @@ from semisweep.core.safe_text import one_line
 from semisweep.search.trial_outcome import Observation, outcomes
 from semisweep.store.resolved_search import ResolvedSearch, Suggestion, Value
 from semisweep.store.snapshot import Snapshot
+from semisweep.tables.confirmation_notes import as_text, confirmation_notes, trained_again
 
 NOTHING = "–"
-IMPORTANT = 0.005  # shares below it are not told
 AIMS = {"maximize": "high", "minimize": "low"}
 
 
 def search_to_markdown(search: ResolvedSearch, stored: Snapshot) -> str:
-    """Return a search's trials as Markdown, the best first; without a store it has none."""
+    """Return a search's trials as Markdown, the best first; without a store it has none.
+
+    Those that were trained again stand first, in the order of their new scores.
+    """
     found = outcomes(stored.store, search, stored.results) if stored.store else {}
     entries = _in_order(search, found)
+    again = trained_again(search, stored.results, stored.errors)
+    confirmed = {own.number: own.text(search.metric) for own in again}
+    order = list(confirmed)
+    entries.sort(key=lambda own: order.index(own.number) if own.number in order else len(order))
     names = list(dict.fromkeys(name for entry in entries for name in entry.params))
     columns = search.metrics
-    lines = [["trial", *(name.rpartition(".")[2] for name in names), *columns, "key"]]
+    heads = [f"{own} as found" for own in columns] if again else columns
+    heads = [f"{search.metric} again", *heads] if again else heads
+    lines = [["trial", *(name.rpartition(".")[2] for name in names), *heads, "key"]]
     for entry in entries:
         values = [_value(entry.params.get(name, NOTHING)) for name in names]
+        values += [confirmed.get(entry.number, NOTHING)] if again else []
         scores = _scores(columns, entry, found.get(entry.key))
         lines.append([f"#{entry.number}", *values, *scores, entry.key])
-    notes = "".join(f"\n- {note}" for note in _notes(search, entries, found))
+    told = [*confirmation_notes(search, found, again), *_notes(search, entries, found)]
+    notes = "".join(f"\n- {note}" for note in told)
     heading = f"## {one_line(search.title)}\n\n"
     return heading + grid(lines) + "\n" + _counts(search, found) + notes + "\n"
 
@@ -95,15 +106,12 @@ def _notes(
         told = ", ".join(f"{own.metric} {AIMS[own.direction]}" for own in search.objectives)
         yield f"Pareto front ({told}): {best}."
     yield from _rung_notes(search)
-    from semisweep.search.sampling import importances
+    from semisweep.search.importance import METHOD, importances
 
-    shares = importances(search, found)
-    if shares:
-        told = ", ".join(
-            f"{name} {100 * share:.0f} %" for name, share in shares.items() if share >= IMPORTANT
-        )
-        count = sum(outcome.state == "finished" for outcome in found.values())
-        yield f"Importance (PED-ANOVA over {count} finished trials): {told}."
+    known = importances(search, found)
+    of = f" of {search.metric}" if search.also else ""
+    method = f"; {METHOD}" if known.standing_out else ""
+    yield f"Importance{of}: {known.text}{method}."
 
 
 def _rung_notes(search: ResolvedSearch) -> Iterator[str]:
@@ -125,13 +133,6 @@ def _rung_notes(search: ResolvedSearch) -> Iterator[str]:
                     f"#{entry.number} stopped at step {row.step} (rung {row.rung:.3g}): "
                     f"{100 * row.value:.2f} against {shown}{more}."
                 )
-
-
-def as_text(metric: str, value: float) -> str:
-    """Return a score in percent, or any other number with few digits."""
-    if ".iou." in metric or metric.endswith(("miou", "accuracy")):
-        return f"{100 * value:.2f}"
-    return f"{value:,.0f}" if value == int(value) else f"{value:.4g}"
 
 
 def _value(value: Value) -> str:
