@@ -21,7 +21,7 @@ import torch
 
 import semisweep
 from semisweep import Store, Trial
-from semisweep.statistics.intervals import mean_std, paired_difference
+from semisweep.statistics.intervals import mean_std, paired_difference, paired_interval
 from semisweep.study.catalogue import find_study
 from semisweep.study.request import Roots
 from semisweep.study.resolve import Splits, resolve
@@ -77,7 +77,8 @@ def lines(results: pd.DataFrame) -> Iterator[str]:
             own, base = cells[data, row.name], cells[data, "supervised"]
             mean, std = mean_std(list(own.values()))
             delta = paired_difference(own, base)
-            told = f"{delta.mean:+.1f} [{delta.low:+.1f}, {delta.high:+.1f}]"
+            low, high = paired_interval(delta)
+            told = f"{delta.mean:+.1f} [{low:+.1f}, {high:+.1f}]"
             line += f"| {mean:.1f} ± {std:.1f} | {'–' if row.name == 'supervised' else told} "
         yield f"{line}|"
 

@@ -151,7 +151,7 @@ def test_sources_are_the_row_the_column_the_preset_the_user_and_the_method() -> 
     assert sources("config.rank_weight")["0.1"][1].startswith("default of RankMatch: paper 0.1")
     assert sources("config.agents")["128"][0] == "rank, no rank"
     assert sources("data.draw") == {"[0, 1, 2]": ["draws of the study"]}
-    assert sources("seed") == {"[0, 1]": ["seeds of the study"]}
+    assert sources("seed") == {"[0]": ["seeds of the study"]}
     assert f"\n- {MINI.notes[0]}" in text
 
 

@@ -95,6 +95,16 @@ def paired_difference(
     return Difference(mean, len(units), std, units)
 
 
+def paired_interval(found: Difference, level: float = 0.95) -> tuple[float, float]:
+    """Return Student's interval of a difference by its own spread; NaN for fewer than three."""
+    if found.n < FEWEST:
+        return math.nan, math.nan
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(found.n - 1, (1 + level) / 2)) * found.std / math.sqrt(found.n)
+    return found.mean - half, found.mean + half
+
+
 def noise(
     std: float, freedom: int, rows: Iterable[Mapping[str, float]], *, draws: bool, level: float
 ) -> Noise:

@@ -149,7 +149,7 @@ def resolve(
             more = (units or {}).get(place)
             for replicate, trial in replicates(study, scale, row, column, changes, seeds, more):
                 if splits is not None:
-                    own = adapt(trial) if adapt else trial
+                    own = _unlike(adapt(trial) if adapt else trial, splits, keys)
                     keys[replicate] = splits.key(own)
                     trials.setdefault(keys[replicate], own)
             cells.append(_cell(study, scale, row, column, keys, computed.get(place)))
@@ -167,6 +167,16 @@ def resolve(
         elsewhere=tuple(elsewhere),
     )
     return Resolved(table, trials)
+
+
+def _unlike(trial: Trial, splits: Splits, known: Mapping[str, str]) -> Trial:
+    """Return a trial that is none of the known replicates: with a later seed where it would be one.
+
+    Two draws of nearly all images can be the same images.
+    """
+    while splits.key(trial) in known.values():
+        trial = dataclasses.replace(trial, seed=trial.seed + 1)
+    return trial
 
 
 def _states(trials: Iterable[Trial], splits: Splits) -> dict[str, str]:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 from semisweep.search.trial_outcome import Observation
 from semisweep.statistics.intervals import (
+    FEWEST,
     by_unit,
     mean_std,
     paired_difference,
+    paired_interval,
     several_draws,
 )
 from semisweep.store.resolved_search import ResolvedSearch
@@ -140,9 +142,9 @@ def _best_note(search: ResolvedSearch, found: Outcomes, again: list[Again]) -> s
     second = whole[1]
     sign = 1 if search.direction == "maximize" else -1
     pair = paired_difference(best.values, second.values)
-    low, high = sorted((sign * pair.low, sign * pair.high))
+    low, high = sorted(sign * end for end in paired_interval(pair))
     how = "separated" if low > 0 else "not separated"
-    between = f" [{_signed(metric, low)}, {_signed(metric, high)}]" if pair.n > 1 else ""
+    between = f" [{_signed(metric, low)}, {_signed(metric, high)}]" if pair.n >= FEWEST else ""
     return (
         f"{text}, {how} from #{second.number}: {_signed(metric, sign * pair.mean)}{between} over "
         f"{pair.n} pairs (t test at 5 %)."
