@@ -144,7 +144,7 @@ def resolve(
     computed = study.computed(study, scale) if study.computed else {}
     for row in study.rows:
         for column in columns:
-            keys = {}
+            keys: dict[str, str] = {}
             place = (row.name, column.name)
             more = (units or {}).get(place)
             for replicate, trial in replicates(study, scale, row, column, changes, seeds, more):
