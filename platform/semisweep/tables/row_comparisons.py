@@ -31,7 +31,7 @@ from semisweep.statistics.intervals import (
     several_draws,
 )
 from semisweep.store.resolved_study import Place, ResolvedCell, ResolvedStudy
-from semisweep.tables.table_values import Cell
+from semisweep.tables.table_values import Cell, Kind
 
 Values = Mapping[Place, Mapping[str, float]]  # of each cell its replicates' numbers, in percent
 
@@ -109,11 +109,12 @@ def compare_rows(
             compared[place] = _with_difference(cells[place], cell, origin, by_row, study.base)
             if compared[place].same_as_base:
                 continue
+            named = _is_named(study, place)
+            kind: Kind = "confirmatory" if named else "exploratory"
+            compared[place] = replace(compared[place], kind=kind)
             ready = row in complete and study.base in complete and place not in stopped
             tested[place] = (
-                comparison(row, study.base, by_row, found, confirmatory=_is_named(study, place))
-                if ready
-                else None
+                comparison(row, study.base, by_row, found, confirmatory=named) if ready else None
             )
     flags = [_is_named(study, place) for place in tested]
     decisions = decide(
