@@ -34,9 +34,9 @@ def notes(table: Table) -> Iterator[str]:
 
 def further_notes(table: Table) -> Iterator[str]:
     """Yield what else is to be known of a table, a sentence or two each."""
-    metric = table.metric_note or table.metric
     if any(cell.wanted for cell in table.cells.values()):
-        yield f"Metric: {metric} ({_metrics(table)}), in percent."
+        if table.metric_note:
+            yield f"Metric: {table.metric_note} ({_metrics(table)}), in percent."
         yield f"Replication: {_replication(table)}"
     yield from verdict_texts.methods(table)
     yield from _differences(table)
@@ -137,17 +137,18 @@ def _warnings(table: Table) -> Iterator[str]:
 
 def _differences(table: Table) -> Iterator[str]:
     """Yield the difference of every replicate of every row, and its p-value."""
-    for (row, column), cell in table.cells.items():
-        if cell.differences and not cell.same_as_base:
-            p = "" if cell.decision is None else verdict_texts.p_value(cell.decision.p)
-            kind = "" if not p else f"; {p}, corrected over {_family(table, cell.kind)}"
-            told = verdict_texts.differences(cell)
-            yield f"Differences: {_place(table, row, column)}: {told}{kind}."
-
-
-def _family(table: Table, kind: str) -> str:
-    count = table.exploratory if kind == "exploratory" else table.comparisons
-    return f"{count} {kind} comparison{'s' if count != 1 else ''}"
+    cells = {place: cell for place, cell in table.cells.items() if cell.differences}
+    cells = {place: cell for place, cell in cells.items() if not cell.same_as_base}
+    if not cells:
+        return
+    unit = "draw" if several_draws(table.replicates) else "draw/seed"
+    families = {"confirmatory": table.comparisons, "exploratory": table.exploratory}
+    told = " and ".join(f"{count} {kind}" for kind, count in families.items() if count)
+    yield f"Differences by {unit}, in points; p corrected after Holm over the {told} comparisons:"
+    for (row, column), cell in cells.items():
+        p = "" if cell.decision is None else verdict_texts.p_value(cell.decision.p)
+        differences = verdict_texts.differences(cell)
+        yield f"{_place(table, row, column)}: {differences}{p and f'; {p}'}."
 
 
 def _place(table: Table, row: str, column: str) -> str:

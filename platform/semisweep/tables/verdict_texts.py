@@ -12,6 +12,7 @@ from semisweep.statistics.verdicts import FEWEST
 from semisweep.tables.table_values import Cell, Table
 
 NO_VERDICT = "–"
+UNJUDGED = ("too few", "identical")
 
 
 def confidence(level: float) -> str:
@@ -67,7 +68,9 @@ def p_value(p: float) -> str:
 def how(table: Table) -> Iterator[str]:
     """Yield in short how verdicts were reached, and what is bold."""
     decisions = [cell.decision for cell in table.cells.values() if cell.decision is not None]
-    if decisions:
+    if decisions and all(decision.verdict in UNJUDGED for decision in decisions):
+        yield f"no verdict below {FEWEST} {unit_of(table)}, nor where rows are equal in all of them"
+    elif decisions:
         yield _judged(table)
         if table.detectable:
             yield f"detectable (power {100 * POWER:.0f} %): {_detectable(table)}"
@@ -145,8 +148,8 @@ def order_note(table: Table) -> Iterator[str]:
 
 
 def differences(cell: Cell) -> str:
-    """Return the difference of every unit of replication, such as "0/0 +1.2, 0/1 -0.3"."""
-    return ", ".join(f"{unit} {value:+.1f}" for unit, value in cell.differences.items())
+    """Return the difference of every unit of replication, such as "0/0: +1.2, 0/1: -0.3"."""
+    return ", ".join(f"{unit}: {value:+.1f}" for unit, value in cell.differences.items())
 
 
 def _judged(table: Table) -> str:
@@ -198,12 +201,12 @@ def _further(more: Further | None) -> str:
 
 def _apart(cell: Cell, units: Sequence[str]) -> str:
     """Return which runs lie apart, and by how much from the row's other differences."""
-    found = []
+    word, found = "run" if all("/" in unit for unit in units) else "draw", []
     for unit in units:
-        own = cell.differences.get(unit)
+        own = cell.differences.get(unit, math.nan)
         others = [value for name, value in cell.differences.items() if name != unit]
-        far = "" if own is None or not others else f" ({own - sum(others) / len(others):+.1f})"
-        found.append(f"{unit}{far}")
-    word = "run" if all("/" in unit for unit in units) else "draw"
-    several = len(found) > 1
-    return f"{word}{'s' * several} {', '.join(found)} {'lie' if several else 'lies'} apart"
+        far = own - sum(others) / len(others) if others else math.nan
+        found.append((unit, "" if math.isnan(far) else f" ({far:+.1f})"))
+    if len(found) == 1:
+        return f"{word} {found[0][0]} lies apart{found[0][1]}"
+    return f"{word}s {', '.join(map(''.join, found))} lie apart"
