@@ -34,6 +34,9 @@ def spread(values: Numbers) -> Spread:
 
     Only one table may lack numbers.
     """
+    if not values.size:
+        nothing = np.full(values.shape[:-2], math.nan)
+        return Spread(nothing, 0, np.full(values.shape[:-1], math.nan), values)
     known = ~np.isnan(values)
     rows = known.sum(axis=-2, keepdims=True)  # [..., 1, U]
     units = known.sum(axis=-1)  # [..., R]

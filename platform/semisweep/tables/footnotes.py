@@ -146,9 +146,9 @@ def _differences(table: Table) -> Iterator[str]:
     told = " and ".join(f"{count} {kind}" for kind, count in families.items() if count)
     yield f"Differences by {unit}, in points; p corrected after Holm over the {told} comparisons:"
     for (row, column), cell in cells.items():
-        p = "" if cell.decision is None else verdict_texts.p_value(cell.decision.p)
-        differences = verdict_texts.differences(cell)
-        yield f"{_place(table, row, column)}: {differences}{p and f'; {p}'}."
+        p = math.nan if cell.decision is None else cell.decision.p
+        told = "" if math.isnan(p) else f"; p {p:.2g}"
+        yield f"{_place(table, row, column)}: {verdict_texts.differences(cell)}{told}."
 
 
 def _place(table: Table, row: str, column: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from semisweep.core.safe_text import one_line
 from semisweep.store.resolved_study import Label
-from semisweep.tables.cell_texts import heading, lines
+from semisweep.tables.cell_texts import OURS, heading, lines
 from semisweep.tables.footnotes import all_notes
 from semisweep.tables.table_values import Cell, Imported, Table
 
@@ -65,10 +65,10 @@ def _grid(table: Table, column: Label) -> list[str]:
     """Return header, rule and rows of a column, padded; all but the labels to the right."""
     rows = [["", *heading(table, column)]]
     for line in lines(table, column):
-        bold = [
-            f"**{text}**" if line.best and at == 1 else text for at, text in enumerate(line.texts)
-        ]
-        rows.append([_plain(line.label), *bold])
+        texts = list(map(_plain, line.texts))
+        if line.best:
+            texts[OURS] = f"**{texts[OURS]}**"
+        rows.append([_plain(line.label), *texts])
     widths = [max(3, *map(len, texts)) for texts in zip(*rows, strict=True)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     aligned = [
