@@ -302,7 +302,7 @@ def mixing(digests: dict[str, str], base: str = "base") -> tuple[ResolvedStudy, 
 def test_cells_are_compared_only_within_one_digest_and_a_mixture_is_told() -> None:
     made = build(*mixing({"base": "aaa", "same": "aaa", "other": "bbb"}), {})
     (note,) = mixture_notes(made)
-    text = to_markdown(made)
+    text = to_markdown(made, further=True)
 
     assert note.startswith("Mixed splits: draw 0, aaa: base, same; bbb: other.")
     assert note in text

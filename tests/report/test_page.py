@@ -18,7 +18,7 @@ from resolved import search
 
 from semisweep import Objective, Store
 from semisweep.report import curve_plots, page, search_figures
-from semisweep.report.sections import Section, notes
+from semisweep.report.sections import Section, as_html
 from semisweep.statistics.intervals import interval, mean_std
 from semisweep.store.query import results
 from semisweep.store.snapshot import Snapshot
@@ -106,7 +106,7 @@ def test_every_cell_stands_with_its_numbers_keys_and_command(root: Path) -> None
         assert f"{cell.published:g}" in shown
     table = build(study, results(root, Store.open(root).keys()), {})
     for built in table.cells.values():
-        assert f"{built.mean:.1f} ± {built.std:.1f} (3)" in shown
+        assert f"{built.mean:.1f} ± {built.std:.1f} (3 draws, 9 trials)" in shown
         assert f"[{built.low:.1f}, {built.high:.1f}]" in shown
     command = f"semisweep debug rankmatch_agents agents=256 --column '1/16 (92)' --seed 0 --scale mini --store {root}-again"  # fmt: skip  # noqa: E501
     assert command in shown
@@ -155,17 +155,21 @@ def test_a_study_that_never_ran_shows_its_published_curve(tmp_path: Path) -> Non
 
 
 def test_notes_are_those_of_the_markdown_table(root: Path) -> None:
+    from semisweep.tables.footnotes import all_notes
     from semisweep.tables.markdown_csv import to_markdown
 
     study = Store.open(root).read_table("rankmatch_agents", "mini")
     assert study is not None
     table = build(study, results(root, Store.open(root).keys()), {})
 
-    plain = [unescape(re.sub(r"</?code>", "`", str(note))) for note in notes(table)]
+    plain = [
+        unescape(re.sub(r"</?code>", "`", str(note)))
+        for note in as_html(all_notes(table, further=True))
+    ]
 
     assert len(plain) > 4
     assert [f"- {note}" for note in plain] == [
-        line for line in to_markdown(table).splitlines() if line.startswith("- ")
+        line for line in to_markdown(table, further=True).splitlines() if line.startswith("- ")
     ]
 
 

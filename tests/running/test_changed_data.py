@@ -412,7 +412,7 @@ def test_a_table_says_that_its_data_are_others_now(root: Path, request_: Request
     assert study is not None
 
     def notes() -> list[str]:
-        found = to_markdown(make_table(study, request_)).splitlines()
+        found = to_markdown(make_table(study, request_), further=True).splitlines()
         return [line for line in found if line.startswith("- Data changed")]
 
     assert notes() == []

@@ -164,14 +164,14 @@ def test_the_printed_table_tells_what_was_stopped_and_why(
 ) -> None:
     place = Place(tiny_shapes, tmp_path, study())
     place.run()
-    shown = render(["raced"], place.request)
+    shown = render(["raced"], place.request, further=True)
     count = place.replicates()["bad"]
 
     assert f"({count})" in next(line for line in shown.splitlines() if line.startswith("| bad"))
     assert "(6)" in next(line for line in shown.splitlines() if line.startswith("| good"))
     assert f"- Stopped: bad, after {count} of 6 replicates: Δ to “good” -20." in shown
     assert "- Race: after each replicate, rows that are worse than the best" in shown
-    assert "Look 5 of 5" in shown
+    assert "(look 5 of 5)" in shown
     assert "Incomplete" not in shown
     assert not plan([place.table()], place.store).missing
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +51,13 @@ def test_tests_are_made_on_request_and_kept(store: Store) -> None:
 def test_a_table_tells_images_and_replicates_apart(store: Store) -> None:
     rows = results(store, ["a0", "a1", "b0", "b1"])
     tests = image_tests(STUDY, store, store.finished(), make=True)
-    text = to_markdown(build(STUDY, rows, {}, Outside(images=tests)))
+    text = to_markdown(build(STUDY, rows, {}, Outside(images=tests)), further=True)
 
     found = tests["row", "one"]
-    assert f"images {100 * found.image_std:.1f}" in text
-    assert f"replicates {100 * found.replicate_std:.1f}" in text
-    assert "Images:" not in to_markdown(build(STUDY, rows, {}))
+    of_mean = found.replicate_std / math.sqrt(2)
+    assert f"images {100 * found.image_std:.1f}, replicates {100 * of_mean:.1f}." in text
+    assert f"{100 * of_mean:.1f}" != f"{100 * found.replicate_std:.1f}"
+    assert "Images:" not in to_markdown(build(STUDY, rows, {}), further=True)
 
 
 def test_freed_matrices_and_other_images_are_no_test(store: Store) -> None:

@@ -33,7 +33,7 @@ def test_imported_numbers_stand_in_a_line_of_their_own(call: Call, tmp_path: Pat
 
     assert call("import", file, "--store", store).out.startswith("2 of 2 numbers are new")
     assert call("import", file, "--store", store).out.startswith("0 of 2 numbers are new")
-    shown = call("table", STUDY, "--scale", "paper", "--store", store).out
+    shown = call("table", STUDY, "--scale", "paper", "--store", store, "--notes").out
     lines = call("table", STUDY, "--scale", "paper", "--store", store, "--format", "csv").out
     found = [row for row in csv.DictReader(lines.splitlines()) if row["verdict"] == "imported"]
 

@@ -127,8 +127,8 @@ def test_a_table_of_two_columns_has_a_grid_for_each() -> None:
 
     assert (GOLDEN / "table_two_columns.md").read_text() == markdown
     first, second = markdown.split("### all labelled")
-    assert grid(first)["other"][1] == "**44.0 ± 1.4 (2)**"
-    assert grid(second)["other"][1] == "**64.0 ± 1.4 (2)**"
+    assert grid(first)["other"][1] == "44.0 ± 1.4 (2)"
+    assert grid(second)["other"][1] == "64.0 ± 1.4 (2)"
     assert max(map(len, first.splitlines()[:8])) <= 120
 
 
@@ -155,10 +155,12 @@ def test_cells_without_a_number_say_why() -> None:
 
 
 def test_an_error_is_shown_by_its_last_line_and_only_a_few_are() -> None:
-    markdown = to_markdown(one({f"arm{n}": ["ValueError: no"] for n in range(7)}, base=""))
+    made = one({f"arm{n}": ["ValueError: no"] for n in range(7)}, base="")
+    markdown = to_markdown(made, further=True)
 
+    assert "Failed: 7 trials; `semisweep run --retry-failed` tries again." in to_markdown(made)
     assert "- Failed: arm0, 1/16 (92), 0/0 (arm0-0-0): ValueError: no\n" in markdown
-    assert markdown.count("- Failed:") == 7
+    assert markdown.count("- Failed:") == 6
     assert "- Failed: 2 more\n" in markdown
 
 
@@ -173,7 +175,7 @@ def test_a_finished_trial_that_failed_before_is_finished() -> None:
 
 def test_differences_are_paired_by_replicate() -> None:
     """The arms differ by 0.02 on every seed, while the seeds differ by much more."""
-    table = one({"baseline": [0.3, 0.5, 0.4], "other": [0.52, 0.42, 0.32]})
+    table = one({"baseline": [0.3, 0.5, 0.4], "other": [0.37, 0.42, 0.50]})
     shifted = one({"baseline": [0.3, 0.5, 0.4], "other": [0.32, 0.52, 0.42]})
 
     paired = shifted.cells["other", "1/16 (92)"]
@@ -234,8 +236,12 @@ def test_one_draw_of_several_planned_gives_no_interval() -> None:
     assert math.isnan(cell.delta_low)
 
 
-def test_only_complete_cells_can_be_best_and_ties_are_all_best() -> None:
-    shown = grid(to_markdown(one({"a": [0.5], "b": [0.5], "c": [0.4], "d": [0.9, None]}, base="")))
+def test_complete_cells_that_are_not_separated_from_the_best_are_bold() -> None:
+    rows: Rows = {
+        "a": [0.50, 0.51, 0.52], "b": [0.51, 0.50, 0.53], "c": [0.40, 0.41, 0.42],
+        "d": [0.9, 0.9, None],
+    }  # fmt: skip
+    shown = grid(to_markdown(one(rows, base="")))
 
     assert [shown[row][1].startswith("**") for row in "abcd"] == [True, True, False, False]
 
@@ -269,7 +275,8 @@ def test_results_of_different_code_are_pointed_out() -> None:
     for key, code in (("a-0-0", "one"), ("a-0-1", "two")):
         results[key] |= {"method": "mine:A", "source.code": code, "source.digest": "same"}
 
-    shown = to_markdown(built(study, results, failures))
+    shown = to_markdown(built(study, results, failures), further=True)
+    assert "Mixed code: `mine`. " in to_markdown(built(study, results, failures))
     assert "Mixed code: the trials of `mine` were not all trained by the same code." in shown
     results["a-0-1"] |= {"source.code": "one", "source.digest": "of another comment"}
     assert "Mixed" not in to_markdown(built(study, results, failures))
@@ -310,6 +317,31 @@ def test_csv_holds_every_cell_in_percent() -> None:
     )
 
 
+def test_csv_holds_what_verdicts_rest_on() -> None:
+    rows: Rows = {
+        "baseline": [0.41, 0.42, 0.40, 0.43], "other": [0.45, 0.455, 0.44, 0.465],
+        "near": [0.41, 0.43, 0.40, 0.42], "waits": [0.5, 0.5, 0.5, None],
+    }  # fmt: skip
+    made = one(rows, look=2, looks=3, margin=1.5)
+    lines = {line["row"]: line for line in csv.DictReader(io.StringIO(to_csv([made])))}
+    other, near = (made.cells[row, "1/16 (92)"] for row in ("other", "near"))
+
+    assert other.decision is not None
+    assert near.decision is not None
+    assert near.decision.further is not None
+    assert float(lines["other"]["p"]) == pytest.approx(other.decision.p, abs=1e-6)
+    bounds = [float(lines["other"][name]) for name in ("delta_low", "delta_high")]
+    assert bounds == pytest.approx([other.delta_low, other.delta_high], abs=1e-6)
+    named = ("level", "look", "looks", "margin", "comparisons")
+    assert float(lines["other"]["level"]) == pytest.approx(made.level, abs=1e-6)
+    assert [lines["near"][name] for name in named[1:]] == ["2", "3", "1.5", "3"]
+    assert lines["other"]["differences"] == "0/0=4.0 0/1=3.5 0/2=4.0 0/3=3.5"
+    assert [line["kind"] for line in lines.values()] == ["base", *["confirmatory"] * 3]
+    told = (lines["near"]["further_low"], lines["near"]["further_high"])
+    assert told == tuple(map(str, near.decision.further))
+    assert lines["waits"]["p"] == lines["waits"]["further_low"] == ""
+
+
 def test_a_table_is_made_quickly_and_without_heavy_imports(tmp_path: Path) -> None:
     """Processor time is what is bounded, as other work on the machine cannot change it much."""
     study, results, _ = example_study()
@@ -326,7 +358,7 @@ opened = store.Store.open(sys.argv[1])
 study = study_choice.choose(opened, "components", "mini").study
 found = query.results(opened, study.keys)
 print(markdown_csv.to_markdown(table_builder.build(study, found, {})))
-heavy = {"torch", "ray", "pandas", "pydantic", "scipy.stats"} & set(sys.modules)
+heavy = {"torch", "ray", "pandas", "pydantic", "scipy.stats", "statsmodels"} & set(sys.modules)
 assert not heavy, heavy
 """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -381,27 +413,32 @@ def test_results_of_other_code_than_now_are_marked_in_every_format() -> None:
     lines = list(csv.DictReader(to_csv([table]).splitlines()))
 
     assert to_markdown(table).count("(2)†") == 1
-    assert "- † Trained by other code: 2 trials; `mine` or what it" in to_markdown(table)
-    assert "`semisweep run components --scale paper --retrain ROW`" in to_markdown(table)
+    assert "† Other code trained 2 trials. " in to_markdown(table)
+    text = to_markdown(table, further=True)
+    assert "- † Trained by other code: 2 trials; `mine` or what it" in text
+    assert "`semisweep run components --scale paper --retrain ROW`" in text
     assert to_html([table]).count("(2)†") == 1
     assert "<code>mine</code> or what it" in to_html([table])
     assert to_latex([table]).count(r"(2)\textsuperscript{\dag}") == 1
-    assert r"\texttt{mine} or what it" in to_latex([table])
+    assert r"\texttt{mine} or what it" in to_latex([table], further=True)
     assert [(line["row"], line["other_code"]) for line in lines] == [("old", "2"), ("new", "0")]
     assert "†" not in to_markdown(marked({"source.code": "now"}))
     assert "†" not in to_markdown(marked({"source.code": "then"}, None))
 
 
 def test_results_that_say_nothing_of_their_code_are_not_marked_but_told_of() -> None:
-    shown = to_markdown(marked({}))
+    shown = to_markdown(marked({}), further=True)
 
+    assert "Code unknown: 2 trials. " in to_markdown(marked({}))
     assert "†" not in shown
     assert "- Code unknown: 2 trials of an earlier semisweep" in shown
 
 
 def test_results_of_a_method_that_is_not_here_are_not_marked_but_told_of() -> None:
-    shown = to_markdown(marked({"source.code": "then"}, Outside(current=lambda method: None)))
+    made = marked({"source.code": "then"}, Outside(current=lambda method: None))
+    shown = to_markdown(made, further=True)
 
+    assert "Code not compared: `mine` is not here. " in to_markdown(made)
     assert "†" not in shown
     assert "- Code not compared: `mine` is not here" in shown
 

@@ -12,6 +12,7 @@ import pytest
 import resolved
 from resolved import decoded
 
+from semisweep.tables.difference_dots import Span
 from semisweep.tables.html_table import fragment, to_html
 from semisweep.tables.latex_table import escaped, to_latex
 from semisweep.tables.table_builder import build
@@ -94,6 +95,35 @@ def test_the_best_is_strong_and_code_is_code() -> None:
 
     assert ["".join(item.itertext()) for item in root.iter("strong")] == ["71.0 ± 1.0 (3)"]
     assert "miou" in ["".join(item.itertext()) for item in root.iter("code")]
+
+
+def test_every_difference_is_a_dot_on_the_columns_axis() -> None:
+    root = ElementTree.fromstring(fragment(table()))
+    (picture,) = root.iter("svg")
+    dots = [float(dot.get("cx", "")) for dot in picture.iter("circle")]
+
+    title = "row plain, differences to base plain: 0/0: +10.0, 0/1: +10.0, 0/2: +10.0"
+    assert picture.findtext("title") == title
+    assert dots == [115.0] * 3  # the right end: from 0 to the largest difference
+    zero = next(path.get("d", "") for path in picture.iter("path"))
+    assert zero.startswith("M5.0 ")
+
+
+def test_dots_lie_between_the_ends_in_proportion() -> None:
+    span = Span(-2.0, 8.0)
+
+    assert [span.at(value) for value in (-2, 0, 3, 8, 20)] == [5, 27, 60, 115, 115]
+
+
+def test_three_lines_stand_open_and_the_rest_is_folded() -> None:
+    root = ElementTree.fromstring(fragment(table()))
+    folded = root.find("details")
+
+    assert folded is not None
+    assert len(root.findall("ul/li")) == 3
+    assert len(folded.findall("ul/li")) > 4
+    assert to_latex([table()]).count("\\item ") == 3
+    assert to_latex([table()], further=True).count("\\item ") == 3 + len(folded.findall("ul/li"))
 
 
 def test_a_page_asks_for_nothing_else() -> None:

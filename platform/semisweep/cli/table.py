@@ -31,6 +31,11 @@ FORMATS = ("terminal", "markdown", "latex", "html", "csv")
     show_default=True,
     help="Markdown in colours on a terminal, else plain; or one of the others.",
 )
+@click.option(
+    "--notes",
+    is_flag=True,
+    help="Print all notes: every difference, the methods, the variance, effects over columns.",
+)
 @click.option("--keys", is_flag=True, help="List the trials of every cell, and how to repeat each.")
 @click.option(
     "--curve",
@@ -39,7 +44,12 @@ FORMATS = ("terminal", "markdown", "latex", "html", "csv")
     help="Print, as CSV, a measurement of every evaluation in training, such as val.miou.",
 )
 def table(
-    studies: Sequence[str], form: str, keys: bool, curve: Sequence[str], **options: Any
+    studies: Sequence[str],
+    form: str,
+    notes: bool,
+    keys: bool,
+    curve: Sequence[str],
+    **options: Any,
 ) -> None:
     """Print the tables of STUDIES, or of all, from what the store has."""
     from semisweep.tables.rendering import Reading, keys_table
@@ -59,7 +69,7 @@ def table(
         reading = Reading(names, request)
         for note in reading.notes:
             click.echo(f"note: {note}", err=True)
-        show(reading.text(form), form)
+        show(reading.text(form, further=notes), form)
 
 
 def _curves(names: Sequence[str], curve: Sequence[str], request: Request) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def printable(text: str) -> str:
     """Return a text without what could steer a terminal."""
@@ -9,5 +11,8 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text in one line, whose HTML a page would show and not obey."""
-    return printable(" ".join(text.split())).replace("<", "&lt;")
+    """Return a text in one line, whose HTML a page would show and not obey.
+
+    A "<" before a space begins no tag and stays.
+    """
+    return re.sub(r"<(?! )", "&lt;", printable(" ".join(text.split())))

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from semisweep.report.axes import setting_axis, value_axis
 from semisweep.report.figure import Figure, legend
 from semisweep.report.svg import Plot, bars, swatch
+from semisweep.statistics.intervals import interval, mean_std
 from semisweep.store.resolved_study import Label, Place
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.trial_records import Result
 from semisweep.tables.table_values import Cell, Table
+from semisweep.tables.verdict_texts import confidence
 
 if TYPE_CHECKING:
     from semisweep.store.snapshot import Numbers
@@ -111,10 +113,10 @@ def _response_figure(
             _published_curve(plot, ordered, index if len(series) > 1 else PUBLISHED)
     entries = legend(label.label for label in series) if len(series) > 1 else ()
     if len(series) == 1:
-        own = [(swatch(0), "ours, 95 % interval")] if ours else []
+        own = [(swatch(0), f"ours, {confidence(table.level)} interval")] if ours else []
         theirs = [(swatch(PUBLISHED, hollow=True, kind="line thin"), "published")]
         entries = tuple(own + (theirs if published else []))
-    note = "; bars: 95 % intervals" if ours else ""
+    note = f"; bars: {confidence(table.level)} intervals" if ours else ""
     if len(series) > 1 and ours and published:
         note += "; thin lines, hollow marks: published"
     return Figure(caption=f"{what.capitalize()} over {setting.label}{note}.", svg=plot.svg(),
@@ -235,19 +237,10 @@ def class_means(
 
     A trial without a number, as of a class that its images do not show, is left out.
     """
-    import numpy as np
-    from scipy.special import stdtrit
-
-    values = np.array([[row.number(name) for name in names] for row in rows], dtype=np.float64)
-    counts = np.isfinite(values).sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = np.nansum(values, axis=0) / counts
-        squares = np.nansum((values - means) ** 2, axis=0) / (counts - 1)
-        half = stdtrit(np.maximum(counts - 1, 1), 0.975) * np.sqrt(squares / counts)
-    half[counts < 2] = np.nan
-    bounds = np.clip([means - half, means + half], 0.0, 1.0)
-    columns = (100 * part for part in (means, *bounds))
-    yield from zip(names, *(column.tolist() for column in columns), strict=True)
+    for name in names:
+        values = [100 * value for row in rows if (value := row.number(name)) is not None]
+        values = [value for value in values if math.isfinite(value)]
+        yield name, mean_std(values)[0], *interval(values)
 
 
 def _class_figure(groups: Mapping[str, list[Bar]], place: str, names: Sequence[str]) -> Figure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -20,11 +20,13 @@ from semisweep.store.resolved_study import Label, Place
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.study_choice import options, set_options
 from semisweep.tables.cell_texts import EMPTY, NOTHING, CellText, heading, lines
-from semisweep.tables.cell_texts import notes as table_notes
 from semisweep.tables.confirmation_notes import confirmation_notes, trained_again
-from semisweep.tables.footnotes import NO_VERDICT
+from semisweep.tables.difference_dots import difference_dots, span_of
+from semisweep.tables.footnotes import further_notes
+from semisweep.tables.footnotes import notes as table_notes
 from semisweep.tables.rendering import tabulate
 from semisweep.tables.table_values import Cell, Table
+from semisweep.tables.verdict_texts import NO_VERDICT
 
 TRIALS_SHOWN = 60  # of a search
 
@@ -41,6 +43,7 @@ class Line:
     best: bool = False
     missing: bool = False
     picture: str = ""
+    dots: str = ""  # the difference of each replicate
     verdict_kind: str = "none"
     trials: Sequence[tuple[str, str]] = ()  # replicate, key
     command: str = ""
@@ -87,6 +90,7 @@ class Section:
     more: int = 0
     parts: list[FigureGroup] = field(default_factory=list)
     notes: Sequence[Markup] = ()
+    further: Sequence[Markup] = ()  # notes, folded
     facts: Sequence[tuple[str, str]] = ()
     run: str = ""
 
@@ -113,7 +117,8 @@ def section(
         ],
         base=bool(table.base),
         published=any(cell.published is not None for cell in table.cells.values()),
-        notes=notes(table),
+        notes=as_html(table_notes(table)),
+        further=as_html(further_notes(table)),
         facts=facts(list(results.values())),
         run=_run(study, store_path, data),
     )
@@ -160,7 +165,7 @@ def _lines(
     cells = [cell for cell in table.cells.values() if cell.column == column.name]
     numbers = [value for cell in cells for value in (cell.mean, cell.low, cell.high)]
     numbers += [cell.published for cell in cells if cell.published is not None]
-    axis = value_axis("", numbers)
+    axis, span = value_axis("", numbers), span_of(table, column)
     for line in lines(table, column):
         cell = line.cell
         if cell is None:
@@ -176,7 +181,8 @@ def _lines(
             best=line.best,
             missing=not cell.keys and cell.value is None,
             picture="" if column.unit else _picture(axis, line.row, cell, line.text),
-            verdict_kind=cell.decision.verdict if cell.decision else "none",
+            dots=Markup(difference_dots(table, line.row.label, cell, span)),
+            verdict_kind=cell.decision.verdict.replace(" ", "-") if cell.decision else "none",
             trials=list(own.items()),
             command=_again(table, cell, own, store_path, data) if own else "",
         )
@@ -225,9 +231,9 @@ def _summary(table: Table) -> str:
     return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words)) or NO_VERDICT
 
 
-def notes(table: Table) -> list[Markup]:
-    """Return the notes beneath a table, the very ones of its Markdown, as HTML."""
-    texts = (escape(" ".join(text.split())) for text in table_notes(table))
+def as_html(notes: Iterable[str]) -> list[Markup]:
+    """Return notes of a table, the very ones of its Markdown, as HTML."""
+    texts = (escape(" ".join(text.split())) for text in notes)
     return [Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(text))) for text in texts]
 
 

@@ -68,7 +68,7 @@ def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float
 
 def several_draws(replicates: Iterable[str]) -> bool:
     """Return whether replicates "draw/seed" are of more than one draw."""
-    return len({_draw(replicate) for replicate in replicates}) > 1
+    return len({draw_of(replicate) for replicate in replicates}) > 1
 
 
 def by_unit(values: Mapping[str, float], *, draws: bool) -> dict[str, float]:
@@ -77,7 +77,7 @@ def by_unit(values: Mapping[str, float], *, draws: bool) -> dict[str, float]:
         return dict(values)
     groups: dict[str, list[float]] = {}
     for replicate, value in values.items():
-        groups.setdefault(_draw(replicate), []).append(value)
+        groups.setdefault(draw_of(replicate), []).append(value)
     return {draw: mean_std(group)[0] for draw, group in groups.items()}
 
 
@@ -131,7 +131,7 @@ def _within(rows: Iterable[Mapping[str, float]]) -> float:
     for values in rows:
         groups: dict[str, list[float]] = {}
         for replicate, value in values.items():
-            groups.setdefault(_draw(replicate), []).append(value)
+            groups.setdefault(draw_of(replicate), []).append(value)
         squares += math.fsum(
             (value - mean_std(group)[0]) ** 2 for group in groups.values() for value in group
         )
@@ -139,5 +139,6 @@ def _within(rows: Iterable[Mapping[str, float]]) -> float:
     return math.sqrt(squares / freedom) if freedom else math.nan
 
 
-def _draw(replicate: str) -> str:
+def draw_of(replicate: str) -> str:
+    """Return the draw of a replicate "draw/seed"."""
     return replicate.partition("/")[0]

@@ -1,7 +1,4 @@
-"""What the cells of a table and the notes beneath it say, in words; the same in every format.
-
-Notes have `code` in backticks and are else plain text, which a format has to escape.
-"""
+"""What the cells of a table say, in words; the same in every format."""
 
 from __future__ import annotations
 
@@ -9,22 +6,14 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from semisweep.statistics.intervals import several_draws
 from semisweep.store.resolved_study import Label
 from semisweep.tables import data_marks
-from semisweep.tables.code_marks import MARK, code_notes
-from semisweep.tables.footnotes import (
-    NO_VERDICT,
-    image_notes,
-    mixture_notes,
-    verdict,
-    verdict_notes,
-)
+from semisweep.tables.code_marks import MARK
 from semisweep.tables.table_values import Cell, Imported, Table
+from semisweep.tables.verdict_texts import NO_VERDICT, confidence, verdict
 
 NOTHING = "–"
-ERRORS_SHOWN = 5
-OURS = 1  # the place of our number among the texts of a line
+OURS, DELTA = 1, 3  # the places of our number and of Δ among the texts of a line
 
 
 class CellText(NamedTuple):
@@ -48,32 +37,32 @@ EMPTY = CellText(NOTHING, NOTHING)
 
 
 class Line(NamedTuple):
-    """A row of a table's column: its cell, what that says, and whether ours is the best."""
+    """A row of a table's column: its cell, what that says, and whether it is bold."""
 
     row: Label
     label: str  # of the row, with what is said of numbers that are not of its own trials
     text: CellText
     texts: tuple[str, ...]  # as many of the cell's as `heading` has
     cell: Cell | None = None  # none where the row has none, and for numbers trained elsewhere
-    best: bool = False
+    best: bool = False  # or not separated from the best
 
 
 def heading(table: Table, column: Label) -> tuple[str, ...]:
     """Return what stands above the texts of a column's lines."""
     if column.unit:
         return (f"published, {column.unit}", f"ours, {column.unit}")
-    names = ("published", "ours", "95 % interval")
+    names = ("published", "ours", f"{confidence(table.level)} interval")
     return (*names, "Δ to base", "verdict") if table.base else names
 
 
 def lines(table: Table, column: Label) -> Iterator[Line]:
     """Yield the rows of a column; numbers trained elsewhere have a line of their own."""
-    best, width = _best(table, column), len(heading(table, column))
+    best, width = table.best.get(column.name, frozenset()), len(heading(table, column))
     for row in table.rows:
         cell = table.cells.get((row.name, column.name))
         label = row.label + (" (published only)" if row.published_only and not column.unit else "")
         text = EMPTY if cell is None else _text(table, column, cell)
-        is_best = cell is not None and cell.complete and cell.mean == best
+        is_best = cell is not None and cell.complete and row.name in best
         yield Line(row, label, text, text.columns[:width], cell, is_best)
         if cell is not None and cell.imported is not None:
             text = _imported(cell.imported)
@@ -104,19 +93,6 @@ def _imported(found: Imported) -> CellText:
     spread = "" if math.isnan(found.std) else f" ± {found.std:.1f}"
     ours = f"{found.mean:.1f}{spread} ({found.n} imported)"
     return CellText(NOTHING, ours, _bounds(found.low, found.high))
-
-
-def _best(table: Table, column: Label) -> float:
-    """Return the highest mean of a column's complete cells; NaN if fewer than two are complete.
-
-    NaN as well in a column that mixes lists of labelled images.
-    """
-    if column.name in table.mixed:
-        return math.nan
-    cells = (table.cells.get((row.name, column.name)) for row in table.rows)
-    means = [cell.mean for cell in cells if cell is not None and cell.complete]
-    means = [mean for mean in means if not math.isnan(mean)]
-    return max(means) if len(means) > 1 else math.nan
 
 
 def _published(cell: Cell) -> str:
@@ -165,87 +141,3 @@ def _delta_bounds(cell: Cell) -> str:
 
 def _number(value: float, sign: str = "") -> str:
     return f"{round(value, 1) + 0.0:{sign}.1f}"  # adding zero turns -0.0 into 0.0
-
-
-def notes(table: Table) -> Iterator[str]:
-    """Yield what a reader must know of a table's numbers, a sentence or two each."""
-    metric = table.metric_note or table.metric
-    if any(cell.wanted for cell in table.cells.values()):
-        yield f"Metric: {metric} ({_metrics(table)}), in percent."
-    yield f"ours: mean ± standard deviation (n), Student's t interval. {_replication(table)}"
-    if table.base:
-        label = next((row.label for row in table.rows if row.name == table.base), table.base)
-        yield f"Δ: difference to “{label}” in percentage points, paired by draw and seed."
-    yield from verdict_notes(table)
-    if any(not math.isnan(_best(table, column)) for column in table.columns):
-        yield "Bold: the highest mean of a column, among complete cells."
-    if table.changes:
-        changed = ", ".join(f"`{name}={value}`" for name, value in table.changes.items())
-        yield f"Changed with --set, so not the study as it is declared: {changed}."
-    yield from _incomplete(table)
-    yield from code_notes(table.code, f"{table.name}{_scale(table)}")
-    yield from data_marks.data_notes(table, f"{table.name}{_scale(table)}")
-    yield from mixture_notes(table)
-    yield from image_notes(table)
-    yield from _elsewhere(table)
-    told = any(note.startswith("Published:") for note in table.notes)
-    if not told and any(cell.published is not None for cell in table.cells.values()):
-        yield f"Published: {_origin(table)}."
-    yield from table.notes
-    if any(cell.wanted for cell in table.cells.values()):
-        command = f"semisweep table {table.name}{_scale(table)} --keys"
-        yield f"Trials: `{command}` lists those of every cell, and how to repeat each."
-
-
-def _scale(table: Table) -> str:
-    """Return the option that a command on a table needs besides its name."""
-    return f" --scale {table.scale}" if table.scale not in ("", "mini") else ""
-
-
-def _metrics(table: Table) -> str:
-    """Return the metrics of a table's columns as code, a few at most."""
-    found = dict.fromkeys(cell.metric for cell in table.cells.values() if cell.wanted)
-    names = [f"`{name}`" for name in found]
-    return ", ".join([*names[:3], *(["..."] if names[3:] else [])])
-
-
-def _replication(table: Table) -> str:
-    draws = len({replicate.partition("/")[0] for replicate in table.replicates})
-    wanted = sorted({cell.wanted for cell in table.cells.values() if cell.wanted})
-    each = " to ".join(map(str, dict.fromkeys((wanted[0], wanted[-1])))) if wanted else "No"
-    trials = f"{each} trial{'' if wanted == [1] else 's'} a cell"
-    if several_draws(table.replicates):
-        unit = "n counts draws, each the mean of its seeds"
-        return f"{trials}, of {draws} draws of the labelled images; {unit}."
-    return f"{trials}, of one draw of the labelled images; n counts seeds."
-
-
-def _incomplete(table: Table) -> Iterator[str]:
-    cells = [cell for cell in table.cells.values() if cell.wanted]
-    lacking = [cell for cell in cells if not cell.complete]
-    if lacking:
-        part = f"{len(lacking)} of {len(cells)} cells lack trials"
-        yield f"Incomplete: {part}; `semisweep run` adds what is missing."
-    if table.errors:
-        part = f"{len(table.errors)} trial{'s' if len(table.errors) > 1 else ''}"
-        yield f"Failed: {part}; `semisweep run --retry-failed` tries again."
-    for error in table.errors[:ERRORS_SHOWN]:
-        yield f"Failed: {error}"
-    if len(table.errors) > ERRORS_SHOWN:
-        yield f"Failed: {len(table.errors) - ERRORS_SHOWN} more"
-
-
-def _elsewhere(table: Table) -> Iterator[str]:
-    found = [cell.imported for cell in table.cells.values() if cell.imported is not None]
-    if found:
-        sources = "; ".join(dict.fromkeys(name for item in found for name in item.sources))
-        yield f"Imported: trained elsewhere, counted with nothing else: {sources}."
-
-
-def _origin(table: Table) -> str:
-    return (
-        ", ".join(
-            part for part in (table.paper, f"Table {table.table}" if table.table else "") if part
-        )
-        or "as stated by the study"
-    )

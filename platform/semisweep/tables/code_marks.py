@@ -76,6 +76,18 @@ def code_notes(marks: CodeMarks, study: str) -> Iterator[str]:
         )
 
 
+def code_warnings(marks: CodeMarks) -> Iterator[str]:
+    """Yield in short what `code_notes` say in full."""
+    if marks.changed:
+        yield f"{MARK} Other code trained {_trials(len(marks.changed))}."
+    if marks.mixed:
+        yield f"Mixed code: {_listed(marks.mixed)}."
+    if marks.absent:
+        yield f"Code not compared: {_listed(marks.absent)} is not here."
+    if marks.unknown:
+        yield f"Code unknown: {_trials(marks.unknown)}."
+
+
 def _trials(count: int) -> str:
     return f"{count} trial{'s' if count > 1 else ''}"
 

@@ -67,3 +67,13 @@ def data_notes(table: Table, study: str) -> Iterator[str]:
             f"that are here now cannot be told. `semisweep run {study} --retrain ROW` trains a row "
             "anew."
         )
+
+
+def data_warnings(table: Table) -> Iterator[str]:
+    """Yield in short what `data_notes` say in full."""
+    if table.changed_data:
+        names = ", ".join(f"`{name}`" for name in table.changed_data)
+        yield f"Data changed since the last run: {names}; `semisweep plan` says more."
+    count = sum(cell.unknown_data for cell in table.cells.values())
+    if count:
+        yield f"{MARK} Data unknown: {count} trial{'s' if count > 1 else ''}."

@@ -1,53 +1,71 @@
-"""What a table says of its verdicts: the word in a cell, and the notes beneath."""
+"""The lines beneath a table, the same in every format: at most three, and those that are asked for.
+
+Notes have `code` in backticks and are else plain text, which a format has to escape.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from semisweep.statistics.alpha_spending import level_at_look
 from semisweep.statistics.intervals import several_draws
-from semisweep.statistics.power import MOST_REPLICATES, POWER, Further
-from semisweep.tables.table_values import Cell, Table
+from semisweep.tables import verdict_texts
+from semisweep.tables.code_marks import code_notes, code_warnings
+from semisweep.tables.data_marks import data_notes, data_warnings
+from semisweep.tables.table_analyses import effect_notes, variance_notes
+from semisweep.tables.table_values import Table
 
-NO_VERDICT = "–"
-
-
-def verdict(cell: Cell, margin: float) -> str:
-    """Return a cell's verdict with its corrected p-value, or with what it would take."""
-    decision = cell.decision
-    if decision is None:
-        return NO_VERDICT
-    if decision.verdict == "equivalent":
-        return decision.verdict
-    if decision.verdict == "inconclusive":
-        return decision.verdict + _further(decision.further)
-    p = "p < 0.001" if decision.p < 0.001 else f"p {decision.p:.3f}"
-    small = f", by < {margin:g}" if decision.within_margin else ""
-    return f"{decision.verdict}{small} ({p})"
+ERRORS_SHOWN = 5
+SERIOUS = ("Smoke:", "Not checked")  # notes of a study that always show: its numbers may be wrong
 
 
-def verdict_notes(table: Table) -> Iterator[str]:
-    """Yield how verdicts were reached, the noise floor and whether the published order holds."""
-    decisions = [cell.decision for cell in table.cells.values() if cell.decision is not None]
-    if decisions:
-        yield _method(table, any(decision.further for decision in decisions))
-    elif table.comparisons:
-        yield "Verdict: a row gets one once all its trials and the base row's have finished."
-    if table.looks > 1:
-        level = 100 * level_at_look(table.look, table.looks)
-        yield (
-            f"Look {table.look} of {table.looks}: intervals and verdicts are at {level:.2g} %, "
-            "so that all looks together err in 5 % of tables."
-        )
-    if table.noise:
-        yield _noise_floor(table)
-    if table.order is not None:
-        order = table.order
-        yield (
-            f"Published order: {order.kept} of {order.pairs} pairs of rows stand so in ours; "
-            f"Kendall's τ {order.tau:.2f} [{order.low:.2f}, {order.high:.2f}]."
-        )
+def notes(table: Table) -> Iterator[str]:
+    """Yield at most three lines: what the numbers are, how they were judged, what is against them.
+
+    What makes numbers wrong or partial is in the last one, always.
+    """
+    if any(cell.wanted for cell in table.cells.values()):
+        yield _numbers(table)
+    judged = "; ".join(verdict_texts.how(table))
+    if judged:
+        yield f"{judged[0].upper()}{judged[1:]}."
+    yield " ".join([*_warnings(table), f"More: `semisweep table {_named(table)} --notes`."])
+
+
+def further_notes(table: Table) -> Iterator[str]:
+    """Yield what else is to be known of a table, a sentence or two each."""
+    if any(cell.wanted for cell in table.cells.values()):
+        if table.metric_note:
+            yield f"Metric: {table.metric_note} ({_metrics(table)}), in percent."
+        yield f"Replication: {_replication(table)}"
+    yield from verdict_texts.methods(table)
+    yield from _differences(table)
+    yield from verdict_texts.noise_note(table)
+    yield from variance_notes(table)
+    yield from effect_notes(table)
+    yield from verdict_texts.order_note(table)
+    yield from (f"Failed: {error}" for error in table.errors[:ERRORS_SHOWN])
+    if len(table.errors) > ERRORS_SHOWN:
+        yield f"Failed: {len(table.errors) - ERRORS_SHOWN} more"
+    yield from code_notes(table.code, _named(table))
+    yield from data_notes(table, _named(table))
+    yield from mixture_notes(table)
+    yield from image_notes(table)
+    yield from _elsewhere(table)
+    told = any(note.startswith("Published:") for note in table.notes)
+    if not told and any(cell.published is not None for cell in table.cells.values()):
+        yield f"Published: {_origin(table)}."
+    yield from (note for note in table.notes if not note.startswith(SERIOUS))
+    if any(cell.wanted for cell in table.cells.values()):
+        command = f"semisweep table {_named(table)} --keys"
+        yield f"Trials: `{command}` lists those of every cell, and how to repeat each."
+
+
+def all_notes(table: Table, *, further: bool) -> Iterator[str]:
+    """Yield the notes of a table, with the further ones if they are wanted."""
+    yield from notes(table)
+    if further:
+        yield from further_notes(table)
 
 
 def mixture_notes(table: Table) -> Iterator[str]:
@@ -62,62 +80,114 @@ def mixture_notes(table: Table) -> Iterator[str]:
 
 
 def image_notes(table: Table) -> Iterator[str]:
-    """Yield what other images would change, beside what other replicates do."""
+    """Yield what other images would change in the mean Δ, beside what other replicates would."""
     if not table.images:
         return
     yield (
-        "Images: Δ on images drawn anew, for these very networks [95 % interval]; its standard "
-        "deviation over images and over replicates."
+        "Images: mean Δ on images drawn anew, for these very networks [95 % interval, bootstrap]; "
+        "its standard deviation over images, and over replicates (that of one / √n)."
     )
-    labels = {row.name: row.label for row in table.rows}
-    columns = {column.name: column.label for column in table.columns}
     for (row, column), test in table.images.items():
-        place = labels[row] + (f", {columns[column]}" if len(columns) > 1 else "")
         bounds = ", ".join(f"{100 * end:+.1f}" for end in (test.low, test.high))
-        replicates = (
-            "" if math.isnan(test.replicate_std) else f", replicates {100 * test.replicate_std:.1f}"
-        )
+        of_mean = math.sqrt(max(0.0, test.total_std**2 - test.image_std**2))
+        replicates = "" if math.isnan(of_mean) else f", replicates {100 * of_mean:.1f}"
         yield (
-            f"Images: {place}: {100 * test.difference:+.1f} [{bounds}]; "
+            f"Images: {_place(table, row, column)}: {100 * test.difference:+.1f} [{bounds}]; "
             f"images {100 * test.image_std:.1f}{replicates}."
         )
 
 
-def _further(more: Further | None) -> str:
-    if more is None:
-        return ""
-    high = f"> {MOST_REPLICATES}" if more.high >= MOST_REPLICATES else f"{more.high}"
-    return f", +{more.low} to {high}"
-
-
-def _method(table: Table, counted: bool) -> str:
-    """Return what the words mean, in one note."""
-    several = table.comparisons > 1
-    corrected = f", Holm-corrected over {table.comparisons} comparisons" if several else ""
-    text = (
-        f"Verdict: t test of Δ{corrected}; equivalent: shown to be within ±{table.margin:g} points"
-        + (", corrected likewise" if several else "")
-    )
-    if counted:
-        unit = "draws" if several_draws(table.replicates) else "seeds"
+def _numbers(table: Table) -> str:
+    """Return what the numbers of a table are."""
+    text = f"ours: {_metrics(table)} in percent, mean ± standard deviation (n"
+    if several_draws(table.replicates):
+        text += " draws of the labelled images)"
+    else:
         text += (
-            f"; +k: about k more {unit} for a verdict, if Δ and its spread stay "
-            f"(power {100 * POWER:.0f} %)"
+            " seeds of one draw of the labelled images, which says nothing of other labelled "
+            "images; `--top-up` adds draws)"
         )
-    return text + "."
+    if table.base:
+        label = verdict_texts.base_label(table)
+        text += f"; Δ: difference to “{label}” in points, paired by draw and seed"
+    return f"{text}."
 
 
-def _noise_floor(table: Table) -> str:
-    unit = "draws" if several_draws(table.replicates) else "seeds"
-    label = next((row.label for row in table.rows if row.name == table.base), table.base)
-    parts = []
-    for column in table.columns:
-        noise = table.noise.get(column.name)
-        if noise is not None:
-            place = f"{column.label}: " if len(table.columns) > 1 else ""
-            within = "" if math.isnan(noise.within) else f", seeds of a draw {noise.within:.1f}"
-            parts.append(f"{place}{noise.std:.1f} [{noise.low:.1f}, {noise.high:.1f}]{within}")
-    return (
-        f"Noise floor: standard deviation of “{label}” over {unit}, with its 95 % interval: "
-        f"{'; '.join(parts)}."
-    )
+def _warnings(table: Table) -> Iterator[str]:
+    """Yield, a short sentence each, what makes the numbers of a table wrong or partial."""
+    yield from (note for note in table.notes if note.startswith(SERIOUS))
+    if table.changes:
+        changed = ", ".join(f"`{name}={value}`" for name, value in table.changes.items())
+        yield f"Changed with --set, so not the study as it is declared: {changed}."
+    cells = [cell for cell in table.cells.values() if cell.wanted]
+    lacking = [cell for cell in cells if not cell.complete]
+    if lacking:
+        part = f"{len(lacking)} of {len(cells)} cells lack trials"
+        yield f"Incomplete: {part}; `semisweep run` adds them."
+    if table.errors:
+        part = f"{len(table.errors)} trial{'s' if len(table.errors) > 1 else ''}"
+        yield f"Failed: {part}; `semisweep run --retry-failed` tries again."
+    yield from code_warnings(table.code)
+    yield from data_warnings(table)
+    mixed = [column.label for column in table.columns if column.name in table.mixed]
+    if mixed:
+        place = f" in {', '.join(mixed)}" if len(table.columns) > 1 else ""
+        yield f"Mixed splits{place}: no Δ, verdict or bold across other images."
+
+
+def _differences(table: Table) -> Iterator[str]:
+    """Yield the difference of every replicate of every row, and its p-value."""
+    cells = {place: cell for place, cell in table.cells.items() if cell.differences}
+    cells = {place: cell for place, cell in cells.items() if not cell.same_as_base}
+    if not cells:
+        return
+    unit = "draw" if several_draws(table.replicates) else "draw/seed"
+    families = {"confirmatory": table.comparisons, "exploratory": table.exploratory}
+    told = " and ".join(f"{count} {kind}" for kind, count in families.items() if count)
+    yield f"Differences by {unit}, in points; p corrected after Holm over the {told} comparisons:"
+    for (row, column), cell in cells.items():
+        p = math.nan if cell.decision is None else cell.decision.p
+        told = "" if math.isnan(p) else f"; p {p:.2g}"
+        yield f"{_place(table, row, column)}: {verdict_texts.differences(cell)}{told}."
+
+
+def _place(table: Table, row: str, column: str) -> str:
+    """Return the labels of a row and, where there are several, of a column."""
+    rows = {label.name: label.label for label in table.rows}
+    columns = {label.name: label.label for label in table.columns}
+    return rows[row] + (f", {columns[column]}" if len(columns) > 1 else "")
+
+
+def _named(table: Table) -> str:
+    """Return how a command names a table: with its scale, where that is not the usual one."""
+    return table.name + (f" --scale {table.scale}" if table.scale not in ("", "mini") else "")
+
+
+def _metrics(table: Table) -> str:
+    """Return the metrics of a table's columns as code, a few at most."""
+    found = dict.fromkeys(cell.metric for cell in table.cells.values() if cell.wanted)
+    names = [f"`{name}`" for name in found]
+    return ", ".join([*names[:3], *(["..."] if names[3:] else [])])
+
+
+def _replication(table: Table) -> str:
+    draws = len({replicate.partition("/")[0] for replicate in table.replicates})
+    wanted = sorted({cell.wanted for cell in table.cells.values() if cell.wanted})
+    each = " to ".join(map(str, dict.fromkeys((wanted[0], wanted[-1]))))
+    trials = f"{each} trial{'' if wanted == [1] else 's'} a cell"
+    if several_draws(table.replicates):
+        unit = "n counts draws, each the mean of its seeds"
+        return f"{trials}, of {draws} draws of the labelled images; {unit}."
+    return f"{trials}, of one draw of the labelled images; n counts seeds."
+
+
+def _elsewhere(table: Table) -> Iterator[str]:
+    found = [cell.imported for cell in table.cells.values() if cell.imported is not None]
+    if found:
+        sources = "; ".join(dict.fromkeys(name for item in found for name in item.sources))
+        yield f"Imported: trained elsewhere, counted with nothing else: {sources}."
+
+
+def _origin(table: Table) -> str:
+    parts: Iterable[str] = (table.paper, f"Table {table.table}" if table.table else "")
+    return ", ".join(part for part in parts if part) or "as stated by the study"

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from html import escape
 
 from semisweep.store.resolved_study import Label
-from semisweep.tables.cell_texts import OURS, heading, lines, notes
+from semisweep.tables.cell_texts import DELTA, OURS, heading, lines
+from semisweep.tables.difference_dots import difference_dots, span_of
+from semisweep.tables.footnotes import further_notes, notes
 from semisweep.tables.table_values import Table
 
 STYLE = """
@@ -16,6 +18,8 @@ table { border-collapse: collapse; margin: 0.5rem 0 1rem; }
 caption { text-align: left; font-weight: 600; }
 th, td { padding: 0.25rem 0.75rem; text-align: right; white-space: nowrap; }
 th[scope=row] { text-align: left; font-weight: normal; }
+svg.dots { vertical-align: -3px; margin-right: 0.4rem; }
+summary { cursor: pointer; }
 thead, tbody { border-bottom: 1px solid; }
 thead { border-top: 1px solid; }
 :root { color-scheme: light dark; }
@@ -42,8 +46,13 @@ def fragment(table: Table) -> str:
     ]
     for column in table.columns:
         parts += _grid(table, column)
-    parts += ["<ul>", *(f"<li>{_with_code(note)}</li>" for note in notes(table)), "</ul>"]
+    parts += _list(notes(table))
+    parts += ["<details><summary>All notes</summary>", *_list(further_notes(table)), "</details>"]
     return "\n".join([*parts, "</section>"]) + "\n"
+
+
+def _list(texts: Iterable[str]) -> list[str]:
+    return ["<ul>", *(f"<li>{_with_code(text)}</li>" for text in texts), "</ul>"]
 
 
 def _grid(table: Table, column: Label) -> Iterator[str]:
@@ -53,10 +62,13 @@ def _grid(table: Table, column: Label) -> Iterator[str]:
     names = "".join(f'<th scope="col">{escape(name)}</th>' for name in heading(table, column))
     yield f"<thead><tr><td></td>{names}</tr></thead>"
     yield "<tbody>"
+    span = span_of(table, column)
     for line in lines(table, column):
         texts = list(map(escape, line.texts))
         if line.best:
             texts[OURS] = f"<strong>{texts[OURS]}</strong>"
+        if picture := difference_dots(table, line.label, line.cell, span):
+            texts[DELTA] = f"{picture} {texts[DELTA]}"
         data = "".join(f"<td>{text}</td>" for text in texts)
         yield f'<tr><th scope="row">{escape(line.label)}</th>{data}</tr>'
     yield "</tbody></table>"

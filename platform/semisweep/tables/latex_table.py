@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 from semisweep.store.resolved_study import Label
-from semisweep.tables.cell_texts import OURS, heading, lines, notes
+from semisweep.tables.cell_texts import OURS, heading, lines
+from semisweep.tables.footnotes import all_notes
 from semisweep.tables.table_values import Table
 
 PACKAGES = ("booktabs", "textcomp")
@@ -28,18 +29,20 @@ SPECIAL = {
     "τ": r"\ensuremath{\tau}",
     "λ": r"\ensuremath{\lambda}",
     "†": r"\textsuperscript{\dag}",
+    "‡": r"\textsuperscript{\ddag}",
+    "√": r"\ensuremath{\surd}",
     "“": "``",
     "”": "''",
 }
 
 
-def to_latex(tables: Iterable[Table], *, document: bool = False) -> str:
-    """Return a table environment for each table, its notes beneath it as a list.
+def to_latex(tables: Iterable[Table], *, document: bool = False, further: bool = False) -> str:
+    """Return a table environment for each table, its notes beneath it, `further` ones if wanted.
 
     It needs the packages booktabs and textcomp, and T1 fonts; with `document` it is a whole
     document that has them.
     """
-    body = "\n".join(_environment(table) for table in tables)
+    body = "\n".join(_environment(table, further) for table in tables)
     if not document:
         return body
     packages = "".join(f"\\usepackage{{{name}}}\n" for name in PACKAGES)
@@ -56,7 +59,7 @@ def escaped(text: str) -> str:
     return "".join(mark if mark.isascii() or "\xa0" < mark < "\xff" else "?" for mark in found)
 
 
-def _environment(table: Table) -> str:
+def _environment(table: Table, further: bool) -> str:
     scale = f" ({table.scale} scale)" if table.scale else ""
     parts = [
         "\\begin{table}[htbp]",
@@ -70,7 +73,7 @@ def _environment(table: Table) -> str:
         parts += _tabular(table, column)
     parts += [
         "\\begin{itemize}\\setlength{\\itemsep}{0pt}",
-        *(f"\\item {_with_code(note)}" for note in notes(table)),
+        *(f"\\item {_with_code(note)}" for note in all_notes(table, further=further)),
         "\\end{itemize}",
         "\\end{table}",
     ]

@@ -12,25 +12,27 @@ from collections.abc import Iterable
 
 from semisweep.core.safe_text import one_line
 from semisweep.store.resolved_study import Label
-from semisweep.tables.cell_texts import heading, lines, notes
+from semisweep.tables.cell_texts import OURS, heading, lines
+from semisweep.tables.footnotes import all_notes
 from semisweep.tables.table_values import Cell, Imported, Table
 
 CSV_COLUMNS = (
     *("study", "paper", "table", "row", "column", "metric", "published", "published_std"),
     *("mean", "std", "n", "low", "high", "delta", "verdict", "keys", "other_code"),
-    "unknown_data",
+    *("unknown_data", "delta_low", "delta_high", "p", "level", "look", "looks", "margin"),
+    *("comparisons", "kind", "differences", "further_low", "further_high"),
 )
 
 
-def to_markdown(table: Table) -> str:
-    """Return heading, table and what a reader must know of its numbers; ends with a newline."""
+def to_markdown(table: Table, *, further: bool = False) -> str:
+    """Return heading, table and notes, the `further` ones too if wanted; ends with a newline."""
     scale = f" ({table.scale} scale)" if table.scale else ""
     text = [f"## {_plain(table.title or table.name)}{scale}", ""]
     for column in table.columns:
         # Side by side, the numbers of several columns would be wider than any terminal.
         text += [f"### {_plain(column.label)}", ""] if len(table.columns) > 1 else []
         text += [*_grid(table, column), ""]
-    text += [f"- {_plain(note)}" for note in notes(table)]
+    text += [f"- {_plain(note)}" for note in all_notes(table, further=further)]
     return "\n".join(text) + "\n"
 
 
@@ -40,6 +42,9 @@ def to_csv(tables: Iterable[Table]) -> str:
     Columns with a unit hold counts in that unit. What was trained elsewhere has a line of its own,
     with the verdict "imported"; published cells of other scales have the published number alone.
     "other_code" counts the trials that other formats mark with †, "unknown_data" those with ‡.
+    "looks" is 0 where any number of them is allowed for; "comparisons" are those of the cell's kind
+    that "p" is corrected over; "differences" are "unit=points", where a unit is a draw, or
+    "draw/seed" of a table of one draw; "further" is how many more a verdict may take.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -60,10 +65,10 @@ def _grid(table: Table, column: Label) -> list[str]:
     """Return header, rule and rows of a column, padded; all but the labels to the right."""
     rows = [["", *heading(table, column)]]
     for line in lines(table, column):
-        bold = [
-            f"**{text}**" if line.best and at == 1 else text for at, text in enumerate(line.texts)
-        ]
-        rows.append([_plain(line.label), *bold])
+        texts = list(map(_plain, line.texts))
+        if line.best:
+            texts[OURS] = f"**{texts[OURS]}**"
+        rows.append([_plain(line.label), *texts])
     widths = [max(3, *map(len, texts)) for texts in zip(*rows, strict=True)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     aligned = [
@@ -89,13 +94,30 @@ def _line(table: Table, cell: Cell) -> list[object]:
         " ".join(cell.keys),
         cell.other_code,
         cell.unknown_data,
+        *_judged(table, cell),
+    ]
+
+
+def _judged(table: Table, cell: Cell) -> list[object]:
+    """Return what a cell's verdict rests on: the last columns."""
+    if not cell.wanted:
+        return [""] * 12
+    decision = cell.decision
+    more = None if decision is None else decision.further
+    families = {"confirmatory": table.comparisons, "exploratory": table.exploratory}
+    return [
+        *map(_exact, (cell.delta_low, cell.delta_high, decision.p if decision else None)),
+        *(_exact(table.level), table.look, table.looks, _exact(table.margin)),
+        *(families.get(cell.kind, ""), cell.kind),
+        " ".join(f"{unit}={_exact(value)}" for unit, value in cell.differences.items()),
+        *(("", "") if more is None else more),
     ]
 
 
 def _imported_line(table: Table, cell: Cell, found: Imported) -> list[object]:
     numbers = map(_exact, (cell.published, cell.published_std, found.mean, found.std))
     bounds = map(_exact, (found.low, found.high))
-    return [*_place(table, cell), *numbers, found.n, *bounds, "", "imported", "", "", ""]
+    return [*_place(table, cell), *numbers, found.n, *bounds, "", "imported", *[""] * 15]
 
 
 def _place(table: Table, cell: Cell) -> tuple[str, ...]:

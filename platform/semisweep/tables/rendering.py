@@ -52,16 +52,19 @@ class Reading:
         self.notes = [choice.note for choice in chosen if choice.note]  # which of several it is
         self.stored = Snapshot(self.store, (key for study in self.studies for key in study.keys))
 
-    def text(self, form: str = "markdown") -> str:
+    def text(self, form: str = "markdown", *, further: bool = False) -> str:
         """Return the tables: "terminal" or "markdown", "latex", "html" or "csv".
 
+        With `further` all notes are beneath them; HTML has them folded anyway, CSV has none.
         Searches have a place in Markdown alone.
         """
         if form in ("csv", "latex", "html"):
-            writer = {"csv": to_csv, "latex": to_latex, "html": to_html}[form]
-            tables = [study for study in self.studies if isinstance(study, ResolvedStudy)]
-            return writer([self._tabulated(study) for study in tables])
-        return "\n".join(map(self._markdown, self.studies))
+            studies = [study for study in self.studies if isinstance(study, ResolvedStudy)]
+            tables = [self._tabulated(study) for study in studies]
+            if form == "latex":
+                return to_latex(tables, further=further)
+            return to_csv(tables) if form == "csv" else to_html(tables)
+        return "\n".join(self._markdown(study, further) for study in self.studies)
 
     def failures(self) -> list[str]:
         """Return one line for each failed trial: its key and its error's last line."""
@@ -77,18 +80,20 @@ class Reading:
             for study in self.studies
         ]
 
-    def _markdown(self, study: StudyOrSearch) -> str:
+    def _markdown(self, study: StudyOrSearch, further: bool) -> str:
         if isinstance(study, ResolvedSearch):
             return search_to_markdown(study, self.stored)
-        return to_markdown(self._tabulated(study))
+        return to_markdown(self._tabulated(study), further=further)
 
     def _tabulated(self, study: ResolvedStudy) -> Table:
         return tabulate(study, self.stored, self.request.roots)
 
 
-def render(names: Sequence[str], request: Request, form: str = "markdown") -> str:
+def render(
+    names: Sequence[str], request: Request, form: str = "markdown", *, further: bool = False
+) -> str:
     """Return the tables of some studies as `Reading.text` does."""
-    return Reading(names, request).text(form)
+    return Reading(names, request).text(form, further=further)
 
 
 def opened(request: Request) -> Store | None:

@@ -31,7 +31,7 @@ from semisweep.statistics.intervals import (
     several_draws,
 )
 from semisweep.store.resolved_study import Place, ResolvedCell, ResolvedStudy
-from semisweep.tables.table_values import Cell
+from semisweep.tables.table_values import Cell, Kind
 
 Values = Mapping[Place, Mapping[str, float]]  # of each cell its replicates' numbers, in percent
 
@@ -87,9 +87,11 @@ def compare_rows(
         draws = several_draws(name for cell in own.values() for name in cell.trials)
         by_row = {row: by_unit(values[row, column], draws=draws) for row in own}
         complete = {row: by_row[row] for row in own if cells[row, column].complete}
-        best[column] = not_separated(_shared(complete), levels.now)
         found = column_noise(complete, study.base)
         columns[column] = found
+        even = {row: units for row, units in complete.items()
+                if row not in found.apart and (row, column) not in stopped}  # fmt: skip
+        best[column] = not_separated(_shared(even), levels.now)
         spread = noise(
             found.std,
             found.freedom,
@@ -109,11 +111,12 @@ def compare_rows(
             compared[place] = _with_difference(cells[place], cell, origin, by_row, study.base)
             if compared[place].same_as_base:
                 continue
+            named = _is_named(study, place)
+            kind: Kind = "confirmatory" if named else "exploratory"
+            compared[place] = replace(compared[place], kind=kind)
             ready = row in complete and study.base in complete and place not in stopped
             tested[place] = (
-                comparison(row, study.base, by_row, found, confirmatory=_is_named(study, place))
-                if ready
-                else None
+                comparison(row, study.base, by_row, found, confirmatory=named) if ready else None
             )
     flags = [_is_named(study, place) for place in tested]
     decisions = decide(

@@ -64,6 +64,7 @@ def build(
             other_code=sum(key in code.changed for key in cell.trials.values()),
             unknown_data=count_unknown(cell, results),
             imported=outside.imported.get(place),
+            kind="base" if cell.row == base and cell.trials else "",
         )
         for place, cell in given.items()
     }
@@ -146,6 +147,7 @@ def _cell(
         published_std=cell.published_std,
         value=cell.value,
         keys=tuple(trials[replicate] for replicate in ours),
+        values=ours,
         wanted=len(trials),
         failed=sum(key in errors and key not in results for key in trials.values()),
         n=len(units),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from semisweep.statistics.decisions import Decision
 from semisweep.statistics.image_bootstrap import ImageTest
@@ -13,6 +13,8 @@ from semisweep.statistics.intervals import Noise
 from semisweep.statistics.order_agreement import Agreement
 from semisweep.store.resolved_study import Label, Place
 from semisweep.tables.code_marks import CodeMarks
+
+Kind = Literal["", "base", "confirmatory", "exploratory"]
 
 
 class Imported(NamedTuple):
@@ -52,6 +54,8 @@ class Cell:
     delta_low: float = math.nan
     delta_high: float = math.nan
     differences: Mapping[str, float] = field(default_factory=dict)  # of each unit of replication
+    values: Mapping[str, float] = field(default_factory=dict)  # of each finished replicate
+    kind: Kind = ""  # of its comparison; "" where there is none
     decision: Decision | None = None  # none before this row and the base row are complete
 
     @property
