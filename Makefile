@@ -4,14 +4,14 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: quickstart test test-ray test-gpu test-cluster test-crash test-faults test-once test-slurm smoke lint format benchmark encoder clean
+.PHONY: quickstart test test-ray test-gpu test-statistics test-cluster test-crash test-faults test-once test-slurm smoke lint format benchmark encoder clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/semisweep run quickstart
 
 # Whatever starts Ray has the machine to itself: the rest shares it.
 test: $(VENV)/installed
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "not ray and not gpu" --numprocesses 2 --dist loadfile
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not ray and not gpu and not statistics" --numprocesses 2 --dist loadfile
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "ray and not slow and not cluster and not gpu and not faults"
 
 # The tests of Ray that `make test` leaves out: each kind of kill, loss and cluster once. Minutes.
@@ -26,6 +26,10 @@ TESTS_PATH := $(CURDIR)/tests:$(CURDIR)/tests/crash:$(CURDIR)/tests/gpu
 test-gpu: $(if $(PYTHON),,$(VENV)/installed)
 	$(ONE_THREAD) PYTHONPATH=$(SOURCE_PATH):$(TESTS_PATH)$${PYTHONPATH:+:$$PYTHONPATH} \
 		$(or $(PYTHON),$(BIN)/python) -m pytest -m gpu tests/gpu
+
+# Simulated tables and races: how often they err, and what they find. Minutes.
+test-statistics: $(VENV)/installed
+	$(ONE_THREAD) $(BIN)/python -m pytest -m statistics
 
 # Lost machines, networks and heads, on hosts that are network namespaces; needs root. Minutes.
 test-cluster: $(VENV)/installed

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 from scipy import stats
 
 from semisweep.statistics.alpha_spending import level_at_look
@@ -117,3 +118,48 @@ def errs(values: Any) -> tuple[float, float]:
 def bound(count: int) -> float:
     """Return the share that a true rate of 5.5 % would exceed once in a thousand simulations."""
     return float(stats.binom.ppf(0.999, count, FALSE_VERDICTS)) / count
+
+
+def test_a_race_saves_trainings_and_costs_no_verdict() -> None:
+    """The short form; the long one has more tables, arms, replicates and kinds of noise."""
+    values = tables(1, 60, 8, 8, {8: 3.0, 7: 2.0})
+
+    assert saved(tables(2, 60, 8, 8, {8: 3.0})) > 0.15
+    for arm in (7, 8):
+        assert found(values, arm, raced=True) >= found(values, arm, raced=False) - 0.05
+    assert errs(tables(3, 100, 4, 8))[0] <= bound(100)
+
+
+@pytest.mark.statistics
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("arms", "replicates", "least"), [
+    (4, 8, 0.12), (8, 8, 0.20), (16, 8, 0.20), (4, 12, 0.20), (8, 12, 0.20), (16, 12, 0.20),
+    (4, 5, 0.0), (8, 5, 0.0), (16, 5, 0.0),
+])  # fmt: skip
+def test_what_races_save_and_what_they_cost(arms: int, replicates: int, least: float) -> None:
+    """One arm is 3 sd ahead, and a second 2. Of five replicates hardly anything can be saved."""
+    share = saved(tables(1, 1000, arms, replicates, {arms: 3.0}))
+    values = tables(2, 1000, arms, replicates, {arms: 3.0, arms - 1: 2.0})
+    power = {
+        arm: [found(values, arm, raced=raced) for raced in (False, True)]
+        for arm in (arms, arms - 1)
+    }
+    print(f"{arms} arms, {replicates} replicates: {share:.1%} saved, power {power}")
+
+    assert share >= least
+    assert all(raced >= alone - 0.05 for alone, raced in power.values())
+
+
+@pytest.mark.statistics
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("wide", [None, 0, 1])
+@pytest.mark.parametrize(("arms", "replicates"), [(4, 8), (8, 8), (16, 8), (8, 5), (8, 12)])
+def test_races_of_nothing_true_rarely_claim_anything(
+    arms: int, replicates: int, wide: int | None, kind: str
+) -> None:
+    """All spreads are equal, or the base row's (0) or an arm's (1) is five times the others'."""
+    wrong, stopped = errs(tables(3, 2000, arms, replicates, {}, kind, wide))
+    print(f"{arms} arms, {replicates} replicates, {kind}, {wide=}: {wrong:.2%}, {stopped:.2%}")
+
+    assert wrong <= bound(2000)

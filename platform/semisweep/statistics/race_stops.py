@@ -46,6 +46,8 @@ class StoppingRule(NamedTuple):
         """
         draws = several_draws(rounds)
         units = {row: by_unit(own, draws=draws) for row, own in rows.items() if own}
+        if len(units) < 2:
+            return []
         even = _even(units)
         alone = behind_best(units, self.level, pairs=self.pairs, confirming=NEVER)
         certain = {item.row for item in alone}
