@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: quickstart test test-ray test-gpu test-statistics test-cluster test-crash test-faults test-once test-slurm smoke lint format benchmark encoder clean
+.PHONY: quickstart test test-ray test-statistics test-gpu test-cluster test-crash test-faults test-once test-slurm smoke lint format benchmark encoder clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/semisweep run quickstart
@@ -18,6 +18,10 @@ test: $(VENV)/installed
 test-ray: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "ray and slow and not cluster and not gpu and not faults"
 
+# How often random tables, races and searches claim what is not there, in every way of use. Minutes.
+test-statistics: $(VENV)/installed
+	$(ONE_THREAD) $(BIN)/python -m pytest -m statistics -s --numprocesses 0
+
 # On one GPU, five minutes; skipped where there is none. PYTHON=python3 takes that interpreter as it
 # is and installs nothing: what it lacks may lie on PYTHONPATH. SEMISWEEP_TEST_DEVICE=cpu runs what a
 # CPU can show.
@@ -26,10 +30,6 @@ TESTS_PATH := $(CURDIR)/tests:$(CURDIR)/tests/crash:$(CURDIR)/tests/gpu
 test-gpu: $(if $(PYTHON),,$(VENV)/installed)
 	$(ONE_THREAD) PYTHONPATH=$(SOURCE_PATH):$(TESTS_PATH)$${PYTHONPATH:+:$$PYTHONPATH} \
 		$(or $(PYTHON),$(BIN)/python) -m pytest -m gpu tests/gpu
-
-# Simulated tables and races: how often they err, and what they find. Minutes.
-test-statistics: $(VENV)/installed
-	$(ONE_THREAD) $(BIN)/python -m pytest -m statistics
 
 # Lost machines, networks and heads, on hosts that are network namespaces; needs root. Minutes.
 test-cluster: $(VENV)/installed

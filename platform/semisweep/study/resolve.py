@@ -279,8 +279,14 @@ def replicates(
 
 def planned_units(study: Study, scale: str, seeds: int | None = None) -> Units:
     """Return what a study plans for each of its cells; `seeds` of each draw instead of its own."""
+    draws, own_seeds = replication(study, scale)
+    return (seeds or own_seeds,) * draws
+
+
+def replication(study: Study, scale: str) -> tuple[int, int]:
+    """Return the draws of the labelled images and the seeds of each, of a cell at a scale."""
     preset = preset_of(study, scale)
-    return (seeds or preset.seeds or study.seeds,) * (preset.draws or study.draws)
+    return preset.draws or study.draws, preset.seeds or study.seeds
 
 
 def cell_trial(study: Study, scale: str, row: Row, column: Column, changes: Fields) -> Trial:
