@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pytest
-from scipy import stats
 
 from semisweep import Column, DataConfig, Preset, Row, Store, Study, TrainingConfig
 from semisweep.checks.validation import check_study
 from semisweep.cluster.job import Outcome
 from semisweep.core.errors import ConfigError
-from semisweep.running.race_run import Race, behind
+from semisweep.running.preparation import prepare
+from semisweep.running.race_run import Race
 from semisweep.statistics.alpha_spending import level_at_look
-from semisweep.statistics.verdicts import judge
+from semisweep.statistics.race_stops import STOPPING
 from semisweep.store.resolved_study import ResolvedStudy, StoppedRow
 from semisweep.study.plan import plan
 from semisweep.study.request import Request, Roots
 from semisweep.study.resolve import Splits, resolve
-from semisweep.tables.rendering import render
+from semisweep.tables.rendering import make_table, render
+from semisweep.tables.row_comparisons import levels_of
 from semisweep.training.method_fixtures import tiny_network
 from semisweep_methods.supervised import Supervised
 from semisweep_methods.unimatch import UniMatch
 
 MEANS = {"base": 50.0, "good": 60.0, "close": 59.5, "bad": 40.0}
-TABLES, ROWS = 2000, 6
 
 
 def study(draws: int = 1, seeds: int = 6, **more: Any) -> Study:
@@ -63,7 +63,10 @@ def study(draws: int = 1, seeds: int = 6, **more: Any) -> Study:
 class Place:
     """A race in a store; its trials are not trained, their scores are means and some noise."""
 
-    def __init__(self, shapes: Path, folder: Path, raced: Study, **more: Any) -> None:
+    def __init__(
+        self, shapes: Path, folder: Path, raced: Study, val: float | None = None, **more: Any
+    ) -> None:
+        self.val, self.without_val = val, ("", "")  # what scores on the val part are multiplied by
         self.store = Store.open(folder, create=True)
         self.request = Request(
             roots=Roots(shapes.parent), store=str(folder), **{"race": True, **more}
@@ -99,7 +102,10 @@ class Place:
         shared = random.Random(replicate).gauss(0, 5)
         score = (MEANS[row] + shared + noise) / 100
         self.trained.append((row, replicate))
-        self.store.trial(key).complete({"last.test.miou": score, "run.seconds": 1.0})
+        row_of_val = {} if self.val is None else {"last.val.miou": self.val * score}
+        if (row, replicate) == self.without_val:
+            row_of_val = {}
+        self.store.trial(key).complete({"last.test.miou": score, "run.seconds": 1.0, **row_of_val})
         self.race.done(Outcome(key, "finished"))
 
     def table(self) -> ResolvedStudy:
@@ -126,11 +132,11 @@ def test_rows_that_are_clearly_worse_get_no_further_replicates(
     counts = place.replicates()
 
     assert counts["base"] == counts["good"] == counts["close"] == 6
-    assert 3 <= counts["bad"] < 6
+    assert counts["bad"] == 3
     (stopped,) = place.stopped()
     assert (stopped.row, stopped.best, stopped.column) == ("bad", "good", "8")
     assert stopped.replicates == stopped.n == counts["bad"]
-    assert stopped.p <= stopped.level == level_at_look(counts["bad"] - 1, 5)
+    assert stopped.p <= stopped.level == STOPPING / 2  # after 3 and 4 of 6
     assert stopped.delta == pytest.approx(-20, abs=1)
 
 
@@ -169,11 +175,56 @@ def test_the_printed_table_tells_what_was_stopped_and_why(
 
     assert f"({count})" in next(line for line in shown.splitlines() if line.startswith("| bad"))
     assert "(6)" in next(line for line in shown.splitlines() if line.startswith("| good"))
-    assert f"- Stopped: bad, after {count} of 6 replicates: Δ to “good” -20." in shown
-    assert "- Race: after each replicate, rows that are worse than the best" in shown
-    assert "(look 5 of 5)" in shown
+    line = next(line for line in shown.splitlines() if line.startswith("| bad"))
+    assert "stopped" in line
+    cells = make_table(place.table(), place.request).cells
+    decision = cells["bad", "8"].decision
+    assert decision is not None
+    assert (decision.verdict, decision.behind) == ("stopped", "good")
+    assert shown.count("- Race: after 3 to 4 of 6 replicates, rows behind the best") == 1
+    assert "Stopped:" not in shown
     assert "Incomplete" not in shown
     assert not plan([place.table()], place.store).missing
+
+
+def test_rows_race_by_the_val_part_where_every_result_has_it(
+    tiny_shapes: Path, tmp_path: Path
+) -> None:
+    """Here it has the rows the other way round."""
+    tests = Place(tiny_shapes, tmp_path / "test", study())
+    tests.run()
+    place = Place(tiny_shapes, tmp_path / "val", study(), val=-1.0)
+    place.run()
+    some = Place(tiny_shapes, tmp_path / "some", study(), val=-1.0)
+    some.without_val = ("close", "0/1")
+    some.run()
+
+    assert {item.row for item in tests.stopped()} == {"bad"}
+    assert {(item.row, item.best) for item in place.stopped()} == {
+        ("good", "bad"),
+        ("close", "bad"),
+    }
+    assert any("by `last.val.miou`" in note for note in place.table().notes)
+    assert {item.row for item in some.stopped()} == {"bad"}
+    assert not any("val" in note for note in some.table().notes)
+
+
+def test_a_race_may_be_topped_up_and_leaves_stopped_rows_alone(
+    tiny_shapes: Path, tmp_path: Path
+) -> None:
+    place = Place(tiny_shapes, tmp_path, study())
+    place.run()
+    request = replace(place.request, race=False, check=False)
+    splits = Splits(request.roots, place.store.keys())
+    kept = prepare(study(), request, splits, place.store, print)
+    more = prepare(study(), replace(request, seeds=9), splits, place.store, print)
+    cells = {cell.row: len(cell.trials) for cell in more.table.cells}
+
+    assert (kept.missing, kept.table.look, kept.table.race) == ((), 1, place.table().race)
+    assert (more.table.look, more.table.looks) == (2, 0)
+    assert cells == {"base": 9, "good": 9, "close": 9, "bad": 3}
+    assert levels_of(more.table).now == level_at_look(2, raced=True)
+    assert level_at_look(2, raced=True) == pytest.approx(level_at_look(2) / 2)
 
 
 def test_without_a_race_the_same_table_wants_all_replicates(
@@ -224,7 +275,11 @@ def test_a_race_keeps_its_number_of_looks(tiny_shapes: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("changes", "more", "told"),
     [
-        ({"seeds": 2}, {}, "3 replicates, got rows=4, replicates=2"),
+        (
+            {"seeds": 2},
+            {},
+            "4 replicates and, where draws are counted, 3 of them, got rows=4, replicates=2",
+        ),
         ({}, {"seeds": 1}, "replicates=1"),
         ({"rows": [Row(name="base", method=Supervised)]}, {}, "at least 2 rows"),
         ({}, {"race": False, "trials": 3}, "--trials is for a search, got study='raced'"),
@@ -241,72 +296,3 @@ def test_a_race_that_cannot_be_run_is_refused(
         check_study(study(**changes), request, Splits(request.roots))
 
     assert told in str(caught.value)
-
-
-def test_the_base_row_and_the_best_are_never_behind() -> None:
-    values = {
-        name: {f"0/{seed}": mean + seed % 2 / 10 + index / 100 * seed for seed in range(4)}
-        for index, (name, mean) in enumerate(MEANS.items())
-    }
-    planned = [f"0/{seed}" for seed in range(6)]
-
-    found = behind({**values, "bad": {}}, "bad", planned, 0.01, 6)
-    assert [(item.row, item.best) for item in found] == [("base", "good"), ("close", "good")]
-    assert [item.row for item in behind(values, "base", planned, 0.01, 6)] == ["close", "bad"]
-    assert behind({"base": {}, "good": {}}, "base", planned, 0.01, 1) == []
-    assert behind({"good": values["good"]}, "base", planned, 0.01, 1) == []
-
-
-class Raced(NamedTuple):
-    """What became of a simulated table: who was stopped, and what its numbers say at last."""
-
-    stopped: int
-    claimed: bool
-    missed: Any  # [R - 1]  whose interval of the difference to the base leaves out the truth
-
-
-def raced(values: Any, names: list[str], levels: list[float]) -> Raced:
-    """Race the rows of one table [R, N]; the first is the base."""
-    rows = {f"{row}": dict(zip(names, own, strict=True)) for row, own in enumerate(values.tolist())}
-    counts = dict.fromkeys(rows, len(names))
-    for look, level in enumerate(levels[:-1], start=1):
-        live = {row: own for row, own in rows.items() if counts[row] == len(names)}
-        seen = {row: {name: own[name] for name in names[: look + 1]} for row, own in live.items()}
-        for item in behind(seen, "0", names, level, ROWS * (ROWS - 1) // 2):
-            counts[item.row] = look + 1
-    kept = [values[row, :n] - values[0, :n] for row, n in enumerate(counts.values())][1:]
-    mean, std = ([f(own) for own in kept] for f in (np.mean, lambda own: np.std(own, ddof=1)))
-    n = np.array([len(own) for own in kept])
-    found = judge(mean, std, n, margin=1.0, alpha=levels[-1])
-    half = stats.t.ppf(1 - levels[-1] / 2, n - 1) * np.array(std) / np.sqrt(n)
-    stopped = sum(count < len(names) for count in counts.values())
-    return Raced(stopped, bool((found.better | found.worse).any()), np.abs(mean) > half)
-
-
-@pytest.mark.parametrize("draws", [1, 8])
-def test_races_without_any_true_difference_rarely_stop_or_claim_anything(draws: int) -> None:
-    """2,000 tables of six equal rows and eight replicates, whose draws matter.
-
-    Bounds are those that a true rate of 5 % would exceed once in a thousand such simulations.
-    """
-    numbers = np.random.default_rng(draws)
-    names = [f"{i}/0" if draws > 1 else f"0/{i}" for i in range(8)]
-    shared = numbers.normal(0, 2, (TABLES, 1, 8))
-    values = shared + numbers.normal(0, 0.5, (TABLES, ROWS, 8))
-    levels = [level_at_look(look, 7) for look in range(1, 8)]
-    found = [raced(table, names, levels) for table in values]
-    most = stats.binom.ppf(0.999, TABLES, 0.05)
-
-    wrong = sum(table.stopped > 0 or table.claimed for table in found)
-    print(f"stopped or claimed in {wrong} of {TABLES} tables")
-    assert wrong <= most
-    assert (np.array([table.missed for table in found]).sum(axis=0) <= most).all()
-
-
-def test_races_stop_what_is_worse_by_much() -> None:
-    numbers = np.random.default_rng(0)
-    values = numbers.normal(0, 0.5, (50, ROWS, 8)) + np.array([0, 4, 4, 4, 0, 0])[:, None]
-    levels = [level_at_look(look, 7) for look in range(1, 8)]
-    found = [raced(table, [f"0/{i}" for i in range(8)], levels) for table in values]
-
-    assert sum(table.stopped == 2 for table in found) > 40

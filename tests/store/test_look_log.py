@@ -9,10 +9,11 @@ import pytest
 from semisweep import Store
 from semisweep.core.errors import StoreError
 from semisweep.store import files
-from semisweep.store.look_log import TakenLook, newest_look, take_look
+from semisweep.store.look_log import Entry, Looks, most, note_look, read_looks
 from semisweep.store.study_files import StudyPlace
 
 PLACE = StudyPlace("mine", "mini")
+CELL = ("row", "column")
 
 
 @pytest.fixture
@@ -20,33 +21,63 @@ def store(any_place: str) -> Store:
     return Store.open(any_place, create=True)
 
 
-def look(number: int, units: int = 3) -> TakenLook:
-    return TakenLook(look=number, looks=3, units={("row", "column"): units})
+def test_a_table_stands_where_its_entries_say(store: Store) -> None:
+    entries = [
+        Entry(look=1, trials={CELL: ["a", "b"]}),
+        Entry(look=1, judged=True),
+        Entry(look=2, trials={CELL: ["c"]}, units={CELL: (2, 1)}),
+        Entry(look=2, trials={("row", "other"): ["d"]}, units={CELL: (1, 1, 1)}),
+    ]
+    found = [read_looks(store.root, PLACE)]
+    for number, entry in enumerate(entries, start=1):
+        assert note_look(store.root, PLACE, entry, number)
+        found.append(read_looks(store.root, PLACE))
+
+    assert found[0] == Looks()
+    assert [own.look for own in found] == [1, 1, 1, 2, 2]
+    assert [own.judged for own in found] == [False, False, True, False, False]
+    assert [own.number for own in found] == [0, 1, 2, 3, 4]
+    assert found[-1].seen == {CELL: {"a", "b", "c"}, ("row", "other"): {"d"}}
+    assert found[-1].units == {CELL: (2, 1, 1)}
+    assert found[-1].unseen({CELL: ["c", "e", "e"], ("row", "other"): ["d"]}) == {CELL: ("e",)}
+    assert read_looks(store.root, PLACE._replace(variant="other")) == Looks()
+    assert read_looks(store.root, PLACE._replace(scale="paper")) == Looks()
 
 
-def test_looks_are_read_as_they_were_taken(store: Store) -> None:
-    assert newest_look(store.root, PLACE) is None
-    assert take_look(store.root, PLACE, look(1)) == look(1)
-    assert take_look(store.root, PLACE, look(2, 5)) == look(2, 5)
-    assert newest_look(store.root, PLACE) == look(2, 5)
-    assert newest_look(store.root, PLACE._replace(variant="other")) is None
-    assert newest_look(store.root, PLACE._replace(scale="paper")) is None
+def test_an_entry_is_made_once(store: Store) -> None:
+    note_look(store.root, PLACE, Entry(look=2, looks=3, race=5), 1)
+
+    assert not note_look(store.root, PLACE, Entry(look=9), 1)
+    found = read_looks(store.root, PLACE)
+    assert (found.look, found.looks, found.race) == (2, 3, 5)
 
 
-def test_an_earlier_look_or_another_of_the_number_changes_nothing(store: Store) -> None:
-    take_look(store.root, PLACE, look(2, 5))
-
-    assert take_look(store.root, PLACE, look(2, 9)) == look(2, 5)
-    assert take_look(store.root, PLACE, look(1)) == look(2, 5)
-
-
-def test_of_several_at_once_all_go_on_with_the_same(store: Store) -> None:
+def test_of_several_at_once_one_is_first(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(
-            pool.map(lambda units: take_look(store.root, PLACE, look(2, units)), range(4, 20))
+            pool.map(
+                lambda seed: note_look(store.root, PLACE, Entry(look=2, units={CELL: (seed,)}), 1),
+                range(16),
+            )
         )
 
-    assert len({own.units["row", "column"] for own in found}) == 1
+    assert found.count(True) == 1
+    assert read_looks(store.root, PLACE).units == {CELL: (found.index(True),)}
+
+
+def test_looks_of_an_earlier_version_are_read(store: Store) -> None:
+    folder = store.root / "looks" / "mine@mini"
+    cells = [{"row": "row", "column": "column", "units": 3}]
+    for look in (1, 2):
+        value = {"format": 1, "look": look, "looks": 3, "cells": cells, "race": False}
+        files.write_json(folder / f"look-{look:03d}.json", value)
+
+    assert read_looks(store.root, PLACE) == Looks(look=2, looks=3, counts={CELL: 3}, number=2)
+
+
+def test_the_more_seeds_of_each_draw_are_kept() -> None:
+    assert most((3,), (1, 1, 1)) == (3, 1, 1)
+    assert most((), (2,)) == (2,)
 
 
 def test_a_damaged_look_is_refused_and_named(store: Store) -> None:
@@ -55,7 +86,9 @@ def test_a_damaged_look_is_refused_and_named(store: Store) -> None:
         {},
         {"format": 1, "look": "2"},
         {"format": 1, "look": 2, "looks": 3, "cells": [1]},
+        {"format": 2, "look": 2, "looks": 3, "race": 0, "trials": [1], "units": []},
+        {"format": 3, "look": 2},
     ):
         files.write_json(path, value)
         with pytest.raises(StoreError, match=r"a (cell of a )?look at a table must .*look-002"):
-            newest_look(store.root, PLACE)
+            read_looks(store.root, PLACE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,18 +11,9 @@ import pytest
 import resolved
 from resolved import cell
 
-from semisweep.core.errors import ConfigError
+from semisweep.statistics.alpha_spending import level_at_look
 from semisweep.store.resolved_study import ResolvedStudy
-from semisweep.tables.interim_analysis import (
-    LOOKS,
-    MOST_ADDED,
-    InterimAnalysis,
-    added,
-    grown,
-    kept_look,
-    look_again,
-)
-from semisweep.tables.markdown_csv import to_markdown
+from semisweep.tables.interim_analysis import MOST_ADDED, is_judged, shown_units, topped_up
 from semisweep.tables.table_builder import build
 
 Call = Callable[..., Any]
@@ -43,6 +35,7 @@ def table(values: Mapping[str, list[float]], **more: Any) -> Any:
     return build(stored(values, **more), resolved.results(results), {})
 
 
+SEEDS, DRAWS = {"one": 1}, {"one": math.inf}  # how many draws there are
 VALUES = {
     "base": [60.0, 61.0, 62.0],
     "clear": [70.0, 71.1, 72.0],
@@ -51,87 +44,71 @@ VALUES = {
 }
 
 
-def test_inconclusive_rows_get_what_their_verdict_says_up_to_a_cap() -> None:
+def test_undecided_rows_get_what_they_say_up_to_a_cap() -> None:
+    more = {"base": [*VALUES["base"], 60.5], "clear": [*VALUES["clear"], 71.0]}
     shown = table(VALUES)
-    further = {place[0]: cell.decision.further for place, cell in shown.cells.items()
-               if cell.decision is not None}  # fmt: skip
-
-    assert further["clear"] is None
-    assert further["noisy"] > MOST_ADDED
-    assert added(shown) == {
-        ("close", "one"): min(further["close"], MOST_ADDED),
-        ("noisy", "one"): MOST_ADDED,
+    assert topped_up(stored(VALUES), shown, SEEDS) == {
+        ("base", "one"): (7,),
+        ("clear", "one"): (3,),
+        ("close", "one"): (7,),
+        ("noisy", "one"): (7,),
     }
+    near = {**more, "close": [60.3, 62.9, 64.1, 60.2]}
+    further = table(near).cells["close", "one"].decision.further
+    assert topped_up(stored(near), table(near), SEEDS)["close", "one"] == (
+        4 + min(further.low, MOST_ADDED),
+    )
 
 
-def test_the_base_row_grows_with_the_longest_row_of_its_column() -> None:
-    look = look_again(stored(VALUES), table(VALUES), None, missing=False)
-
-    assert (look.look, look.looks) == (2, LOOKS)
-    assert look.units["noisy", "one"] == look.units["base", "one"] == 3 + MOST_ADDED
-    assert look.units["clear", "one"] == 3
-    assert grown({("base", "a"): 2, ("x", "a"): 2}, {("x", "a"): 1}, "base") == {
-        ("base", "a"): 3,
-        ("x", "a"): 3,
+def test_a_column_of_one_draw_gets_draws_in_all_rows_where_there_are_some() -> None:
+    assert topped_up(stored(VALUES), table(VALUES), DRAWS) == {
+        ("base", "one"): (3, 1, 1, 1, 1),
+        ("clear", "one"): (3, 1, 1),
+        ("close", "one"): (3, 1, 1, 1, 1),
+        ("noisy", "one"): (3, 1, 1, 1, 1),
     }
+    assert topped_up(stored(VALUES), table(VALUES), {"one": 4})["noisy", "one"] == (3, 1, 1, 1)
+    assert topped_up(stored(VALUES), table(VALUES), {"one": 2})["noisy", "one"] == (7,)
 
 
-def test_a_row_with_a_single_replicate_gets_some_too() -> None:
-    assert added(table({"base": [60.0], "row": [61.0]})) == {("row", "one"): MOST_ADDED}
+def test_rows_of_too_few_units_get_three() -> None:
+    single = {"base": [60.0], "row": [61.0]}
+
+    assert topped_up(stored(single), table(single), SEEDS) == {
+        ("base", "one"): (3,),
+        ("row", "one"): (3,),
+    }
+    assert topped_up(stored(single), table(single), DRAWS)["row", "one"] == (1, 1, 1)
 
 
-def test_a_look_that_was_interrupted_goes_on() -> None:
-    half = stored(VALUES, look=2, looks=3)
-
-    found = look_again(half, table(VALUES, look=2, looks=3), None, missing=True)
-    first = look_again(stored(VALUES), table(VALUES), None, missing=True)
-
-    assert (found.look, found.looks) == (2, 3)
-    assert (first.look, first.looks) == (1, 1)
-    assert found.units == first.units == {(row, "one"): 3 for row in VALUES}
-
-
-def test_nothing_inconclusive_is_no_further_look() -> None:
+def test_exploratory_and_decided_rows_get_none() -> None:
+    named = {"confirmatory": (("close", "one"),)}
+    found = topped_up(stored(VALUES, **named), table(VALUES, **named), SEEDS)
     decided = {"base": [60.0, 61.0, 62.0], "clear": [70.0, 71.1, 72.0]}
 
-    found = look_again(stored(decided), table(decided), None, missing=False)
-    assert (found.look, found.looks) == (1, 1)
+    assert found["noisy", "one"] == found["clear", "one"] == (3,)
+    assert found["base", "one"] == found["close", "one"] == (7,)
+    assert topped_up(stored(decided), table(decided), DRAWS) == shown_units(stored(decided))
 
 
-def test_looks_are_as_many_as_were_planned() -> None:
-    last = {"look": 3, "looks": 3}
+def test_a_table_is_judged_once_a_row_and_the_base_row_are_complete() -> None:
+    study = stored(VALUES)
+    base, close = ({f"{row}-{seed}" for seed in range(3)} for row in ("base", "close"))
 
-    with pytest.raises(ConfigError, match="look=4, looks=3"):
-        look_again(stored(VALUES, **last), table(VALUES, **last), None, missing=False)
-    with pytest.raises(ConfigError, match="fixed before the first, got looks=5, planned=3"):
-        kept_look(stored(VALUES, look=1, looks=3), 5)
-
-
-def test_a_run_keeps_the_look_and_its_replicates() -> None:
-    kept = kept_look(stored(VALUES, look=2, looks=3), None)
-
-    assert kept.units == {(row, "one"): 3 for row in VALUES}
-    assert (kept.look, kept.looks) == (2, 3)
-    assert kept.stated(stored(VALUES)) == stored(VALUES, look=2, looks=3)
-    assert kept_look(None, None).stated(stored(VALUES)) == stored(VALUES)
-    assert kept_look(None, 2) == InterimAnalysis(looks=2)
+    assert is_judged(study, base | close)
+    assert not is_judged(study, base | {"close-0", "close-1", "noisy-2"})
+    assert not is_judged(study, close)
+    two = stored({row: own[:2] for row, own in VALUES.items()})
+    assert not is_judged(two, set(two.keys))
+    assert not is_judged(stored(VALUES, base=""), base | close)
 
 
-@pytest.mark.parametrize("looks", [2, 3, 4])
-def test_any_number_of_looks_above_one_was_planned(looks: int) -> None:
-    kept = kept_look(stored(VALUES, look=2, looks=looks), None)
+@pytest.mark.parametrize("looks", [0, 3])
+def test_a_table_judges_at_the_share_of_its_look(looks: int) -> None:
+    first, second = (table(VALUES, look=look, looks=looks) for look in (1, 2))
+    once, again = (shown.cells["clear", "one"] for shown in (first, second))
 
-    assert (kept.look, kept.looks) == (2, looks)
-    with pytest.raises(ConfigError, match=f"got looks=9, planned={looks}"):
-        kept_look(stored(VALUES, look=2, looks=looks), 9)
-
-
-def test_a_table_says_which_look_it_is_and_judges_at_its_share() -> None:
-    single, second = table(VALUES), table(VALUES, look=2, looks=3)
-    once, again = (shown.cells["clear", "one"] for shown in (single, second))
-
-    assert "(look 2 of 3)" in to_markdown(second)
-    assert "(look 1 of any number)" in to_markdown(single)
+    assert second.level == level_at_look(2, looks)
     assert again.high - again.low > once.high - once.low
 
 

@@ -12,12 +12,20 @@ from semisweep.data.registry import open_dataset
 from semisweep.study.catalogue import check_study_name
 from semisweep.study.declaration import Search, Study
 from semisweep.study.request import Request, Roots
-from semisweep.study.resolve import Splits, check_changes, make_trial, preset_of, replicates
+from semisweep.study.resolve import (
+    Splits,
+    check_changes,
+    make_trial,
+    planned_units,
+    preset_of,
+    replicates,
+)
 from semisweep.study.scales import PROXY, SCALES, at_scale
 from semisweep.study.search_space import SAMPLERS, check_space, samples
 from semisweep.training.trial import Trial, method_class
 
-FEWEST_REPLICATES = 3  # of a race: with two there is no look before the last
+FEWEST_UNITS = 3  # of replication, before a row can be stopped
+FEWEST_REPLICATES = FEWEST_UNITS + 1  # of a race, so that some can be saved
 
 
 def check_place(name: str, request: Request) -> None:
@@ -105,11 +113,13 @@ def check_mode(study: Study | Search, request: Request) -> None:
 def check_race(study: Study, request: Request) -> None:
     """Raise `ConfigError` for a table without rows to compare or replicates to save."""
     trained = sum(row.method is not None for row in study.rows)
-    count = (request.seeds or study.seeds) * study.draws
-    if trained < 2 or count < FEWEST_REPLICATES:
+    units = planned_units(study, request.scale, request.seeds)
+    if trained < 2 or sum(units) < FEWEST_REPLICATES or 1 < len(units) < FEWEST_UNITS:
         raise ConfigError(
-            f"a race needs at least 2 rows that are trained and {FEWEST_REPLICATES} replicates, "
-            f"got rows={trained}, replicates={count}, study={study.name!r}; --seeds gives more"
+            f"a race needs at least 2 rows that are trained, {FEWEST_REPLICATES} replicates and, "
+            f"where draws are counted, {FEWEST_UNITS} of them, got rows={trained}, "
+            f"replicates={sum(units)}, draws={len(units)}, study={study.name!r}; "
+            "--seeds gives more replicates"
         )
 
 

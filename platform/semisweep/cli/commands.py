@@ -121,11 +121,17 @@ for command in (*ASKING, compact, data, evaluate, gc, import_numbers, predict, w
     default=True,
     help="Whether rows must be shown to differ from the base row in their factor alone.",
 )
-@click.option("--top-up", is_flag=True, help="Add the replicates that inconclusive rows need.")
+@click.option(
+    "--top-up",
+    is_flag=True,
+    help="Add draws of the labelled images to undecided rows, or seeds where there are none: "
+    "another look at the table.",
+)
 @click.option(
     "--looks",
-    type=click.IntRange(2, 10),
-    help="How often the table will be judged, the first time included; 3 with --top-up.",
+    type=click.IntRange(1, 10),
+    help="How often the table will be judged at most, to be said before the first: any number, "
+    "of which the first has 4 of the 5 %.",
 )
 @click.option("--smoke", is_flag=True, help="Two steps of every arm, to see that all of it runs.")
 def run(studies: Sequence[str], **options: Any) -> int:

@@ -131,7 +131,10 @@ def shared(command: Command) -> Command:
             help="Where a data set lies; without it $SEMISWEEP_DATA/NAME or semisweep-data/NAME.",
         ),
         click.option(
-            "--seeds", type=click.IntRange(1), help="Seeds a cell, instead of the study's."
+            "--seeds",
+            type=click.IntRange(1),
+            help="Seeds of each draw, instead of the study's; more than a judged table had are "
+            "another look at it.",
         ),
         set_option,
     ):

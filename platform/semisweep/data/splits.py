@@ -11,10 +11,12 @@ ROOT/splits/FAMILY/LABELLED/draw_K/{labelled,unlabelled}.txt     draw K
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,7 @@ OWN = "-own"  # ends the families that draw from Pascal VOC's own training list
 DRAWN_FAMILIES = ("random", "stratified", f"random{OWN}", f"stratified{OWN}")
 
 SPLITS = "splits"
+MOST_DRAWS = 1000  # of lists on disk that are looked for
 LIST_FILES = ("labelled.txt", "unlabelled.txt")
 OTHER_SPELLING = ("labeled.txt", "unlabeled.txt")
 
@@ -83,6 +86,18 @@ def lists_folder(root: Path, family: str, labelled: int, draw: int) -> Path:
     """Return the folder of the two lists of a split beneath the root of its data set."""
     folder = root / SPLITS / family / str(labelled)
     return folder / f"draw_{draw}" if draw else folder
+
+
+def draws_there(dataset: DataSet, data: DataConfig) -> float:
+    """Return how many draws of labelled images there are: infinite where they are drawn here."""
+    if data.labelled is None:
+        return 1
+    if data.family in DRAWN_FAMILIES:
+        return math.inf
+    draws = (
+        lists_folder(dataset.root, data.family, data.labelled, draw) for draw in range(MOST_DRAWS)
+    )
+    return sum(1 for _ in takewhile(lambda folder: list_files(folder)[0].is_file(), draws))
 
 
 def own_training_list(dataset: DataSet) -> Path:

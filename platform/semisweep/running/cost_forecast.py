@@ -18,15 +18,18 @@ from semisweep.cluster.connection import places, worker_resources
 from semisweep.cluster.gpu_sharing import gpu_here, gpu_share
 from semisweep.running.cost_estimate import Estimate, PlannedTrial, Range, estimate
 from semisweep.running.cost_history import here, history_of, kind_of_trial, probe
+from semisweep.running.design_forecast import design_lines
 from semisweep.running.job_sources import Reads, metrics_of, reads_of
 from semisweep.running.size_forecast import Sizes, size_lines, sizes_of
 from semisweep.store import files
 from semisweep.store.json_fields import Fields
 from semisweep.store.resolved_search import StudyOrSearch
 from semisweep.store.store import Store, locate
+from semisweep.store.study_files import StudyPlace, variant_of
 from semisweep.store.trial_name import reasons
 from semisweep.study.plan import Plan, plan
 from semisweep.study.request import AUTO, Request
+from semisweep.tables.table_looks import TableLooks
 
 if TYPE_CHECKING:
     from semisweep.study.resolve import Splits
@@ -49,6 +52,7 @@ class Forecast:
     device: str = "cpu"
     sizes: Sizes | None = None  # of what is to run
     again: tuple[str, ...] = ()  # why trials run that were trained before
+    designs: tuple[str, ...] = ()  # what a table would find, and which look it would be
 
 
 def forecast(
@@ -67,10 +71,11 @@ def forecast(
     from semisweep.search.earlier_trials import stored_search
     from semisweep.study.catalogue import find_study
     from semisweep.study.declaration import Search
-    from semisweep.study.resolve import Splits, resolve
+    from semisweep.study.resolve import Splits, planned_units, resolve
 
     store = Store.open(request.store) if Store.exists(request.store) else None
     tables: list[StudyOrSearch] = []
+    designs: list[str] = []
     trials: dict[str, Trial] = {}
     further: list[Trial] = []  # of searches, for what it costs any of its trials
     suggested = 0
@@ -95,8 +100,16 @@ def forecast(
             suggested += left
             read_further += [reads_of([study.metric])] * len(open_trials)
         else:
-            found = resolve(study, request.scale, splits, request.changes, request.seeds)
+            place = StudyPlace(study.name, request.scale, variant_of(request.changes))
+            looks = TableLooks(store, place) if store else None
+            planned = planned_units(study, request.scale, request.seeds)
+            units = looks.kept_units(planned) if looks else {}
+            found = resolve(
+                study, request.scale, splits, request.changes, request.seeds, units=units
+            )
             tables.append(found.table)
+            several = f"{name}: " if len(names) > 1 else ""
+            designs += [several + line for line in design_lines(found.table, looks, request.looks)]
             trials |= found.trials
             for key, metrics in metrics_of(found.table).items():
                 read.setdefault(key, set()).update(metrics)
@@ -126,6 +139,7 @@ def forecast(
         device=device,
         sizes=sizes,
         again=tuple(again_lines(splits, state)),
+        designs=tuple(designs),
     )
 
 
@@ -261,6 +275,7 @@ def to_text(found: Forecast, names: Sequence[str], scale: str) -> str:
         f"failed   {len(state.failed):6}",
         f"to run   {len(state.missing):6}",
         *found.again,
+        *found.designs,
     ]
     if found.suggested:
         lines.append(f"searches {found.suggested:6} more trials, chosen as they go")

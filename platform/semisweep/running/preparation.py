@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from semisweep.core.errors import ConfigError, unknown
-from semisweep.store.look_log import TakenLook, newest_look, take_look
-from semisweep.store.resolved_study import ResolvedStudy
+from semisweep.data.splits import draws_there
+from semisweep.statistics.verdicts import FEWEST
+from semisweep.store.look_log import note_look
+from semisweep.store.resolved_study import Place, ResolvedStudy, Units
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store
 from semisweep.store.study_files import StudyPlace, variant_of
@@ -16,14 +19,10 @@ from semisweep.study.catalogue import short
 from semisweep.study.declaration import Study
 from semisweep.study.plan import Plan, plan
 from semisweep.study.request import Request
-from semisweep.study.resolve import Resolved, Splits, resolve
-from semisweep.tables.interim_analysis import (
-    InterimAnalysis,
-    kept_look,
-    look_again,
-    shown_units,
-)
+from semisweep.study.resolve import Resolved, Splits, cell_trial, planned_units, resolve
+from semisweep.tables.interim_analysis import shown_units, topped_up
 from semisweep.tables.rendering import tabulate
+from semisweep.tables.table_looks import TableLooks, goes_on
 from semisweep.training.trial import Trial
 
 Say = Callable[[str], None]
@@ -44,29 +43,30 @@ def prepare(study: Study, request: Request, splits: Splits, store: Store, say: S
     """Resolve a study, keep its table in the store, and return what is to run.
 
     If anything is to be trained, its arms are checked. Raises `ConfigError` for an arm that is
-    refused, and for an interim analysis that was not planned.
+    refused, and for a look that was not planned.
     """
-    stored = store.read_table(study.name, request.stored_scale, request.changes)
-    look = chosen_look(study.name, stored, request, store)
-    resolved = resolved_at(study, request, splits, look)
+    looks = TableLooks(store, place_of(study.name, request))
+    units = chosen_units(study, request, splits, looks, say)
+    resolved = resolved_at(study, request, splits, units)
     if request.retrain:
         retrain(resolved, request.retrain, splits, store)
-        resolved = resolved_at(study, request, splits, look)
+        resolved = resolved_at(study, request, splits, units)
     state = plan([resolved.table], store)
     for why, count in reasons(splits.names, state.missing).items():
         say(f"note: {study.name}: {count} trials {why}")
     needed = bool(to_train(state, request))
-    notes = checked_notes(study, request, splits, store, stored, say, needed=needed)
-    if look.looks > 1:  # noted before anything is trained for it; another process may be ahead
-        place = place_of(study.name, request)
-        units = shown_units(resolved.table)
-        own = TakenLook(look=look.look, looks=look.looks, units=units)
-        taken = take_look(store.root, place, own)
-        look = InterimAnalysis(look=taken.look, looks=taken.looks, units=taken.units)
-        resolved = resolved_at(study, request, splits, look)
+    notes = checked_notes(study, request, splits, store, looks.stored, say, needed=needed)
+    grows = looks.stored is not None and units != shown_units(looks.stored)
+    added = units if request.top_up and grows else {}
+    entry = looks.next_entry(resolved.table, request.looks, added)
+    while entry and not note_look(store.root, looks.place, entry, looks.known.number + 1):
+        looks.read_again()  # another process was first
+        units |= looks.kept_units(planned_units(study, request.scale, request.seeds), units)
+        resolved = resolved_at(study, request, splits, units)
         state = plan([resolved.table], store)
+        entry = looks.next_entry(resolved.table, request.looks, added)
     table = replace(
-        look.stated(resolved.table),
+        looks.stated(resolved.table, entry),
         scale=request.stored_scale,
         notes=(*resolved.table.notes, *notes),
     )
@@ -97,15 +97,17 @@ def to_train(state: Plan, request: Request) -> tuple[str, ...]:
     return state.missing + (state.failed if request.retry_failed else ())
 
 
-def resolved_at(study: Study, request: Request, splits: Splits, look: InterimAnalysis) -> Resolved:
-    """Return a study as a request wants it at a look."""
+def resolved_at(
+    study: Study, request: Request, splits: Splits, units: Mapping[Place, Units]
+) -> Resolved:
+    """Return a study as a request wants it, with units of cells that have their own."""
     return resolve(
         study,
         request.scale,
         splits,
         request.changes,
         request.seeds,
-        units=look.units,
+        units=units,
         adapt=adapted(request),
     )
 
@@ -124,27 +126,57 @@ def adapted(request: Request) -> Callable[[Trial], Trial] | None:
     return shortened
 
 
-def chosen_look(
-    name: str, stored: ResolvedStudy | None, request: Request, store: Store
-) -> InterimAnalysis:
-    """Return the interim analysis that a request is for: the next one for `--top-up`."""
-    taken = newest_look(store.root, place_of(name, request))
-    if request.top_up:
-        table = tabulate(stored, Snapshot(store, stored.keys)) if stored is not None else None
-        if table is None or stored is None:
-            raise ConfigError(
-                "a top-up must follow a run of the study with the same --set, got none in "
-                f"store={request.store}; run it without --top-up first"
-            )
-        missing = plan([stored], store).missing
-        return look_again(stored, table, request.looks, missing=bool(missing), taken=taken)
-    look = kept_look(stored, request.looks, taken)
-    if look.units and request.seeds:
+def chosen_units(
+    study: Study, request: Request, splits: Splits, looks: TableLooks, say: Say
+) -> dict[Place, Units]:
+    """Return the units of cells that have their own: with `--top-up` those of the next look."""
+    planned = planned_units(study, request.scale, request.seeds)
+    kept = looks.kept_units(planned)
+    if not request.top_up:
+        return kept
+    stored, store = looks.stored, looks.store
+    if stored is None:
         raise ConfigError(
-            "a table that is looked at more than once must get its replicates by --top-up, "
-            f"got seeds={request.seeds}, look={look.look}, looks={look.looks}"
+            "a top-up must follow a run of the study with the same --set, got none in "
+            f"store={request.store}; run it without --top-up first"
         )
-    return look
+    missing = bool(plan([stored], store).missing)
+    if goes_on(looks, kept, missing):
+        return looks.kept_units(planned, shown_units(stored))
+    room = draws_of(study, request, splits)
+    found = topped_up(stored, tabulate(stored, Snapshot(store, stored.keys)), room)
+    fixed = [name for name in room if room[name] < FEWEST and _has_grown(stored, found, name)]
+    if fixed:
+        say(
+            f"note: {study.name}: seeds are added, as there are no further draws of the labelled "
+            f"images in {', '.join(fixed)}; they say nothing of other labelled images"
+        )
+    return looks.kept_units(planned, found)
+
+
+def draws_of(study: Study, request: Request, splits: Splits) -> dict[str, float]:
+    """Return of each column how many draws of its labelled images there are.
+
+    Infinite where all images are labelled and the draws of the study stand for seeds.
+    """
+    several = len(planned_units(study, request.scale)) > 1
+    found: dict[str, float] = {}
+    for column in study.columns:
+        rows = [row for row in study.rows if row.method is not None]
+        if not column.exists(request.scale) or column.unit or not rows:
+            continue
+        base = next((row for row in rows if row.name == study.base), rows[0])
+        data = cell_trial(study, request.scale, base, column, request.changes).data
+        seeds_alone = several and data.labelled is None
+        found[column.name] = (
+            math.inf if seeds_alone else draws_there(splits.dataset(data.name), data)
+        )
+    return found
+
+
+def _has_grown(stored: ResolvedStudy, units: Mapping[Place, Units], column: str) -> bool:
+    shown = shown_units(stored)
+    return any(units[place] != own for place, own in shown.items() if place[1] == column)
 
 
 def checked_notes(

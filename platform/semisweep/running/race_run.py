@@ -1,12 +1,12 @@
 """Races: a table trained replicate by replicate, in which rows that fall behind are stopped.
 
-After each replicate the rows of a column are compared with the best of them: Student's t test of
-the paired differences, as for verdicts. Which row is the best is seen from the same numbers, so
-p-values are corrected after Holm over all pairs of rows, of all columns; and as every replicate is
-a look, each has only a share of the 5 %, of which the last goes to the finished table. A row that
-is significantly worse gets no further replicates. The base row always gets all of its own.
+From two fifths of the replicates on, the rows of a column are compared with the best of them (see
+`semisweep.statistics.race_stops`), by the metric of the val part where the table's is of the test
+part: rows that go on because the test part flatters them would raise the table's means. A row that
+is significantly worse gets no further replicates, and is not tested again. The base row always gets
+all of its own. The finished table is judged once.
 
-Looks depend on finished trials alone, in the order of replicates, whenever each of them finished:
+Stops depend on finished trials alone, in the order of replicates, whenever each of them finished:
 a race that is killed and run again stops the same rows.
 """
 
@@ -15,9 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
-
-import numpy as np
 
 from semisweep.cluster.connection import Connection
 from semisweep.cluster.job import WAIT, Job, Outcome, Wait
@@ -25,10 +22,9 @@ from semisweep.cluster.progress import SweepProgress
 from semisweep.cluster.sweep import sweep
 from semisweep.core.errors import ConfigError
 from semisweep.running.job_sources import job_for, keep_failure, metrics_of, outcome_note
-from semisweep.statistics.alpha_spending import Spending, level_at_look
-from semisweep.statistics.intervals import by_unit, mean_std, paired_difference, several_draws
-from semisweep.statistics.verdicts import difference_p, holm
-from semisweep.store.look_log import TakenLook, newest_look, take_look
+from semisweep.statistics.best_rows import Behind
+from semisweep.statistics.race_stops import SPENDING, STOPPING, StoppingRule, in_rounds, looks_of
+from semisweep.store.look_log import note_look
 from semisweep.store.resolved_study import RaceRecord, ResolvedCell, ResolvedStudy, StoppedRow
 from semisweep.store.store import Store
 from semisweep.store.study_files import StudyPlace, own_variant
@@ -36,22 +32,8 @@ from semisweep.study.declaration import Study
 from semisweep.study.plan import trial_names
 from semisweep.study.request import Request
 from semisweep.study.resolve import Resolved, Splits, resolve
-from semisweep.tables.interim_analysis import kept_look, shown_units
-
-ALPHA = 0.05
-SPENDING: Spending = "pocock"
-
-Values = Mapping[str, Mapping[str, float]]  # row -> replicate -> value
-
-
-class Behind(NamedTuple):
-    """A row that is worse than the best one, and what says so."""
-
-    row: str
-    best: str
-    delta: float
-    p: float  # corrected
-    n: int  # units of replication that the test rests on
+from semisweep.tables.interim_analysis import compared_trials
+from semisweep.tables.table_looks import TableLooks
 
 
 def run_race(
@@ -73,8 +55,9 @@ class Race:
         self.resolved, self.store, self.splits, self.request = resolved, store, splits, request
         self.names, self.metrics = trial_names(resolved.table), metrics_of(resolved.table)
         self.columns = list(_columns(resolved.table))
-        self.looks = max(column.looks for column in self.columns)
-        self._take_looks()
+        pairs = sum(math.comb(len(column.trials), 2) for column in self.columns)
+        self.rule = StoppingRule(max(len(column.looks) for column in self.columns), pairs)
+        self._note_look()
         self.ended = self._ended()
         self.handed: set[str] = set()
         self.progress: SweepProgress | None = None
@@ -116,20 +99,27 @@ class Race:
         table = self.resolved.table
         stopped = tuple(row for column in self.columns for row in column.stopped.values())
         race = RaceRecord(
-            alpha=ALPHA,
+            alpha=STOPPING,
             spending=SPENDING,
-            looks=self.looks,
-            comparisons=self.comparisons,
+            looks=self.rule.looks,
+            comparisons=self.rule.pairs,
             stopped=stopped,
         )
-        told = (_rule(self.looks, self.comparisons), *_told(stopped, table))
         return replace(
             table,
             cells=tuple(map(self._kept, table.cells)),
-            notes=(*table.notes, *told),
-            look=self.looks,
-            looks=self.looks,
+            notes=(*table.notes, self._told()),
             race=race,
+        )
+
+    def _told(self) -> str:
+        """Return what the table says of its race."""
+        looks = self.columns[0].looks
+        rounds = f"{looks[0]} to {looks[-1]} of {len(self.columns[0].rounds)} replicates"
+        chosen = next((f" by `{column.metric}`" for column in self.columns if column.by_val), "")
+        return (
+            f"Race: after {rounds}, rows behind the best of their column{chosen} were stopped, in "
+            f"error in {100 * STOPPING:g} % of tables; the base row never."
         )
 
     def _kept(self, cell: ResolvedCell) -> ResolvedCell:
@@ -140,23 +130,16 @@ class Race:
                 return replace(cell, trials={name: cell.trials[name] for name in names})
         return cell
 
-    @property
-    def comparisons(self) -> int:
-        """How many pairs of rows there are."""
-        return sum(math.comb(len(column.trials), 2) for column in self.columns)
-
     def _advance(self) -> None:
         base, metric = self.resolved.table.base, self.resolved.table.metric
         for column in self.columns:
             while not column.over and all(key in self.ended for key in column.round()):
                 column.completed += 1
-                if 2 <= column.completed < len(column.rounds):
-                    level = level_at_look(column.completed - 1, column.looks, ALPHA, SPENDING)
-                    values = {
-                        row: _values(self.store, column.seen(row), metric) for row in column.live
-                    }
-                    found = behind(values, base, column.rounds, level, self.comparisons)
-                    column.stop(found, level)
+                if column.completed in column.looks:
+                    seen = {row: column.seen(row) for row in column.live}
+                    column.metric, values = _compared(self.store, seen, metric)
+                    column.by_val = column.metric != metric
+                    column.stop(self.rule.behind(values, base, column.rounds), self.rule.level)
         table = self.table()
         self.store.write_study(table.name, table.scale, table)
 
@@ -168,28 +151,38 @@ class Race:
         failed = () if self.request.retry_failed else self.store.failures(wanted)
         return {key for key in wanted if self.store.trial(key).finished or key in failed}
 
-    def _take_looks(self) -> None:
-        """Note the looks of the race; raise `ConfigError` where others were planned or taken."""
+    def _note_look(self) -> None:
+        """Note the table's first look; raise `ConfigError` where another one was planned or taken.
+
+        A race that goes on must be the one that was begun.
+        """
         table = self.resolved.table
-        place = StudyPlace(table.name, table.scale, own_variant(table))
-        stored = self.store.read_table(table.name, table.scale, table.changes)
-        taken = newest_look(self.store.root, place)
-        before = stored.race.looks if stored is not None and stored.race else None
-        before = taken.looks if taken is not None and taken.race else before
-        if before not in (None, self.looks):
-            raise ConfigError(
-                "a race keeps the number of replicates that it was planned with, as every look "
-                f"has its share of the level, got replicates={self.looks + 1}, "
-                f"planned={before + 1}; without --race all replicates are trained"
-            )
-        if before is None and kept_look(stored, None, taken).looks > 1:
-            raise ConfigError(
-                "a race must be planned before a table is looked at, got looks="
-                f"{kept_look(stored, None, taken).looks}; add replicates by --top-up"
-            )
-        units = shown_units(table)
-        look = TakenLook(look=self.looks, looks=self.looks, units=units, race=True)
-        take_look(self.store.root, place, look)
+        looks = TableLooks(self.store, StudyPlace(table.name, table.scale, own_variant(table)))
+        rounds = max(len(column.rounds) for column in self.columns)
+        while True:
+            known = looks.known
+            if known.race and known.looks:
+                raise ConfigError(
+                    "a race must be finished by the version that began it, got a race of "
+                    f"replicates={known.race}; without --race all replicates are trained"
+                )
+            if known.race and known.race != rounds:
+                raise ConfigError(
+                    "a race keeps the number of replicates that it was planned with, as every "
+                    f"look has its share of the level, got replicates={rounds}, "
+                    f"planned={known.race}; --top-up adds more"
+                )
+            further = known.unseen(compared_trials(table)) and looks.is_judged()
+            if known.looks or known.look > 1 or (looks.is_judged() and not known.race) or further:
+                raise ConfigError(
+                    "a race must be planned before a table is looked at, got "
+                    f"look={known.look}, looks={known.looks or 'any number'}; "
+                    "add replicates by --top-up"
+                )
+            entry = looks.next_entry(table, race=rounds)
+            if entry is None or note_look(self.store.root, looks.place, entry, known.number + 1):
+                return
+            looks.read_again()
 
 
 class Column:
@@ -198,8 +191,9 @@ class Column:
     def __init__(self, name: str, trials: Mapping[str, Mapping[str, str]]) -> None:
         self.name, self.trials = name, trials
         names = {replicate for own in trials.values() for replicate in own}
-        self.rounds = sorted(names, key=_seeds_first)
-        self.looks = len(self.rounds) - 1
+        self.rounds = in_rounds(names)
+        self.looks = looks_of(self.rounds)
+        self.metric, self.by_val = "", False  # what rows were compared by; whether instead of test
         self.completed = 0
         self.stopped: dict[str, StoppedRow] = {}
 
@@ -241,35 +235,6 @@ class Column:
             )
 
 
-def behind(
-    values: Values, base: str, planned: Sequence[str], level: float, comparisons: int
-) -> list[Behind]:
-    """Return the rows that are significantly worse than the best one, the base row never.
-
-    `values`: of all rows still in the race, higher is better. `planned`: all replicates there will
-    be. `comparisons`: the pairs over which p-values are corrected.
-    """
-    draws = several_draws(planned)
-    means = {row: mean_std(list(by_unit(own, draws=draws).values()))[0]
-             for row, own in values.items() if own}  # fmt: skip
-    if not means:
-        return []
-    best = max(means, key=lambda row: means[row])
-    rows = [row for row in means if row not in (best, base)]
-    found = [paired_difference(values[row], values[best], planned=planned) for row in rows]
-    columns = zip(*((item.mean, item.std, item.n) for item in found), strict=True)
-    mean, std, n = (
-        (np.array(column, dtype=float) for column in columns) if rows else [np.empty(0)] * 3
-    )
-    unknown = np.full(max(0, comparisons - len(rows)), np.nan)  # pairs that are not looked at
-    p = holm(np.concatenate([difference_p(mean, std, n), unknown]))[: len(rows)]
-    return [
-        Behind(row, best, item.mean, float(corrected), item.n)
-        for row, item, corrected in zip(rows, found, p, strict=True)
-        if item.mean < 0 and corrected <= level
-    ]
-
-
 def _columns(table: ResolvedStudy) -> Iterator[Column]:
     for column in table.columns:
         cells = [cell for cell in table.cells if cell.column == column.name]
@@ -278,10 +243,23 @@ def _columns(table: ResolvedStudy) -> Iterator[Column]:
             yield Column(column.name, trials)
 
 
-def _seeds_first(replicate: str) -> tuple[int, int]:
-    """Return a sort key that puts every draw's first seed before any second one."""
-    draw, _, seed = replicate.partition("/")
-    return int(seed), int(draw)
+def _compared(
+    store: Store, seen: Mapping[str, Mapping[str, str]], metric: str
+) -> tuple[str, dict[str, dict[str, float]]]:
+    """Return what rows are compared by, and their numbers in percent by replicate.
+
+    `seen` are their keys. In place of a metric of the test part it is that of the val part, where
+    every result has it.
+    """
+    first, dot, rest = metric.partition(".test.")
+    of_val = f"{first}.val.{rest}" if dot else metric
+    values = {
+        name: {row: _values(store, keys, name) for row, keys in seen.items()}
+        for name in dict.fromkeys((metric, of_val))
+    }
+    counts = {name: sum(map(len, own.values())) for name, own in values.items()}
+    chosen = of_val if counts[of_val] >= counts[metric] else metric
+    return chosen, values[chosen]
 
 
 def _values(store: Store, keys: Mapping[str, str], metric: str) -> dict[str, float]:
@@ -290,25 +268,3 @@ def _values(store: Store, keys: Mapping[str, str], metric: str) -> dict[str, flo
     known = {replicate: row.number(metric) for replicate, row in rows.items() if row is not None}
     numbers = {name: 100 * value for name, value in known.items() if value is not None}
     return {name: value for name, value in numbers.items() if not math.isnan(value)}
-
-
-def _rule(looks: int, comparisons: int) -> str:
-    return (
-        "Race: after each replicate, rows that are worse than the best of their column (paired t "
-        f"test, Holm-corrected over all {comparisons} pairs of rows; {100 * ALPHA:g} % shared out "
-        f"over {looks} looks after {SPENDING.capitalize()}, the last of them this table's) get no "
-        "further ones; the base row gets all."
-    )
-
-
-def _told(stopped: Sequence[StoppedRow], table: ResolvedStudy) -> Iterator[str]:
-    """Yield a line a stopped row: after how many replicates, and why."""
-    rows = {row.name: row.label for row in table.rows}
-    columns = {column.name: column.label for column in table.columns}
-    for item in stopped:
-        place = f", {columns[item.column]}" if len(columns) > 1 else ""
-        yield (
-            f"Stopped: {rows[item.row]}{place}, after {item.replicates} of "
-            f"{item.planned} replicates: Δ to “{rows[item.best]}” {item.delta:+.1f}, "
-            f"p {item.p:.2g} ≤ {item.level:.2g}."
-        )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from semisweep.store.json_fields import Fields
 
 FORMAT = 1
 Place = tuple[str, str]  # row, column
+Units = tuple[int, ...]  # of a cell's replicates: the seeds of its first draw, its second, and on
 
 
 class Label(NamedTuple):
@@ -53,6 +55,11 @@ class ResolvedCell:
         found |= {} if self.metric is None else {"metric": self.metric}
         found["trials"] = dict(self.trials)
         return found | ({} if self.value is None else {"value": self.value})
+
+
+def units_of(replicates: Iterable[str]) -> Units:
+    """Return how many seeds the replicates "draw/seed" of a cell have of each draw."""
+    return tuple(Counter(name.partition("/")[0] for name in replicates).values())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from semisweep.data.base import DataSet
 from semisweep.data.fingerprint import Fingerprint, fingerprint, whole_state
 from semisweep.data.registry import open_dataset
 from semisweep.data.splits import DataConfig, Split, make_split
-from semisweep.store.resolved_study import Label, Place, ResolvedCell, ResolvedStudy
+from semisweep.store.resolved_study import Label, Place, ResolvedCell, ResolvedStudy, Units
 from semisweep.store.store import Store
 from semisweep.store.trial_name import TrialName, TrialNames
 from semisweep.study.declaration import Column, Row, Search, Study
@@ -126,15 +126,15 @@ def resolve(
     changes: Fields | None = None,
     seeds: int | None = None,
     *,
-    units: Mapping[Place, int] | None = None,
+    units: Mapping[Place, Units] | None = None,
     adapt: Callable[[Trial], Trial] | None = None,
 ) -> Resolved:
     """Return the trials of a study at a scale, and its table with the key of every trial.
 
     `changes` are the user's: they apply to every arm that has the field, and may not touch what the
     arms or columns of the study differ in. Without `splits` (no images on this machine) no trial
-    has a key, and the table says what it would hold. `units` are the numbers of units of
-    replication of cells that have more than the others. `adapt` changes every trial at last.
+    has a key, and the table says what it would hold. `units` are of cells that have others than
+    the study plans. `adapt` changes every trial at last.
     """
     changes = dict(changes or {})
     check_changes(study, scale, changes)
@@ -262,28 +262,35 @@ def replicates(
     column: Column,
     changes: Fields,
     seeds: int | None = None,
-    units: int | None = None,
+    units: Units | None = None,
 ) -> Iterator[tuple[str, Trial]]:
     """Yield "draw/seed" and trial of every replicate of a cell; none where nothing is trained.
 
-    `units` is the number of draws where the study has several of them, else of seeds.
+    `units` are other ones than the study plans. Further draws of a study of one draw are those
+    that are not its own, in order.
     """
     if row.method is None or column.unit:
         return
-    planned, own_seeds = replication(study, scale)
-    draws = (units or planned) if planned > 1 else 1
-    each = seeds or own_seeds if planned > 1 else units or seeds or own_seeds
-    trial = cell_trial(study, scale, row, column, changes)
-    for draw in range(draws):
-        for seed in range(each):
-            if planned == 1:
-                yield f"{trial.data.draw}/{seed}", dataclasses.replace(trial, seed=seed)
-            elif trial.data.labelled is None:  # every draw has all images: only seeds can differ
-                other = dataclasses.replace(trial, seed=draw * each + seed)
-                yield f"{draw}/{seed}", other
+    planned = planned_units(study, scale, seeds)
+    trial, before = cell_trial(study, scale, row, column, changes), 0
+    own = trial.data.draw
+    for index, count in enumerate(units or planned):
+        draw = index
+        if len(planned) == 1:
+            draw = own if index == 0 else index - (index <= own)
+        for seed in range(count):
+            if trial.data.labelled is None:  # every draw has all images: only seeds can differ
+                yield f"{draw}/{seed}", dataclasses.replace(trial, seed=before + seed)
             else:
                 data = dataclasses.replace(trial.data, draw=draw)
                 yield f"{draw}/{seed}", dataclasses.replace(trial, data=data, seed=seed)
+        before += count
+
+
+def planned_units(study: Study, scale: str, seeds: int | None = None) -> Units:
+    """Return what a study plans for each of its cells; `seeds` of each draw instead of its own."""
+    draws, own_seeds = replication(study, scale)
+    return (seeds or own_seeds,) * draws
 
 
 def replication(study: Study, scale: str) -> tuple[int, int]:

@@ -1,140 +1,130 @@
-"""Looking again: further replicates for what is inconclusive, and what that costs.
+"""Looking again: whether a table has been judged, and the replicates that its next look adds.
 
-The number of looks is fixed with the first top-up, if not before. Each look judges every row anew
-at its share of the level (see `semisweep.statistics.alpha_spending`). The shares fall from look to
-look, so a table is right as often as it says even if its first look was shown at the whole level:
-what counts is the table as it stands last.
+Each look judges every row anew at its share of the level (see
+`semisweep.statistics.alpha_spending`). The shares fall from look to look, so a table is right as
+often as it says even if its first look was shown at a larger one: what counts is how it stands.
+
+What is added are draws of the labelled images wherever there are further ones: seeds of one draw
+say ever more of one list of images, and nothing of other labelled images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Container, Mapping
 
-from semisweep.core.errors import ConfigError
-from semisweep.statistics.intervals import several_draws
-from semisweep.store.look_log import TakenLook
-from semisweep.store.resolved_study import Place, ResolvedStudy
+from semisweep.statistics.intervals import by_unit, several_draws
+from semisweep.statistics.verdicts import FEWEST
+from semisweep.store.look_log import most
+from semisweep.store.resolved_study import Place, ResolvedCell, ResolvedStudy, Units, units_of
 from semisweep.tables.table_values import Cell, Table
 
-LOOKS = 3  # of a table that is topped up, unless somebody says otherwise
-MOST_ADDED = 4  # units of replication a look may add to a row
+MOST_ADDED = 4  # units of replication that a look may add to a row
 
 
-@dataclass(frozen=True, kw_only=True)
-class InterimAnalysis:
-    """Which look at a table this is, and the units of replication of cells that have their own."""
-
-    look: int = 1
-    looks: int = 1
-    units: Mapping[Place, int] = field(default_factory=dict)
-
-    def stated(self, study: ResolvedStudy) -> ResolvedStudy:
-        """Return a study that says which look at it this is."""
-        return replace(study, look=self.look, looks=self.looks)
+def compared_trials(study: ResolvedStudy) -> dict[Place, list[str]]:
+    """Return the keys of all cells that are compared, and of those in the base row."""
+    return {
+        cell.place: list(cell.trials.values())
+        for own, origin in _columns(study)
+        for cell in (origin, *own)
+    }
 
 
-def look_again(
-    stored: ResolvedStudy,
-    table: Table,
-    looks: int | None,
-    *,
-    missing: bool,
-    taken: TakenLook | None = None,
-) -> InterimAnalysis:
-    """Return the next look at a stored table: as many more replicates as its verdicts say.
-
-    A look whose trials are still `missing` goes on, as does one that was `taken` and is not in the
-    table yet; one without anything inconclusive is the last. Raises `ConfigError` once all looks
-    that were planned are used.
-    """
-    known = kept_look(stored, looks, taken)
-    planned = known.looks if known.looks > 1 else (looks or LOOKS)
-    more = added(table)
-    shown = shown_units(stored)
-    units = most(shown, known.units)
-    behind = any(units[place] > count for place, count in shown.items())
-    if missing or behind or not more:
-        return replace(known, units=units)  # as the table stands, with the user's --seeds
-    if known.look >= planned:
-        raise ConfigError(
-            f"a table must not be looked at more often than was planned, got look={known.look + 1},"
-            f" looks={planned}; {len(more)} rows stay inconclusive"
-        )
-    return InterimAnalysis(look=known.look + 1, looks=planned, units=grown(units, more, table.base))
+def is_judged(study: ResolvedStudy, finished: Container[str]) -> bool:
+    """Return whether a table shows a decision, of three units of replication at least."""
+    for own, origin in _columns(study):
+        draws = several_draws(name for cell in (origin, *own) for name in cell.trials)
+        if not _is_complete(origin, finished):
+            continue
+        for cell in own:
+            common = dict.fromkeys(name for name in cell.trials if name in origin.trials)
+            units = by_unit(dict.fromkeys(common, 0.0), draws=draws)
+            same = cell.trials == origin.trials and cell.metric == origin.metric
+            if len(units) >= FEWEST and not same and _is_complete(cell, finished):
+                return True
+    return False
 
 
-def kept_look(
-    stored: ResolvedStudy | None, looks: int | None, taken: TakenLook | None = None
-) -> InterimAnalysis:
-    """Return the look at which a table stands, or the first of as many as are asked for.
-
-    `taken`: the newest look of the store's log, which a stored table may not show: stores of
-    earlier versions have none. Raises `ConfigError` where another number of looks was planned.
-    """
-    shown = stored if stored is not None and stored.looks > 1 else None
-    look = max(shown.look if shown else 1, taken.look if taken else 1)
-    planned = max(shown.looks if shown else 1, taken.looks if taken else 1)
-    if planned == 1:
-        return InterimAnalysis(looks=looks or 1)
-    if looks is not None and looks != planned:
-        raise ConfigError(
-            f"the number of looks must be fixed before the first, got looks={looks}, "
-            f"planned={planned}"
-        )
-    units = most(shown_units(shown) if shown else {}, taken.units if taken else {})
-    return InterimAnalysis(look=look, looks=planned, units=units)
-
-
-def shown_units(study: ResolvedStudy) -> dict[Place, int]:
+def shown_units(study: ResolvedStudy) -> dict[Place, Units]:
     """Return the units of replication of each cell that has trials."""
     return {place: units_of(cell.trials) for place, cell in study.at.items() if cell.trials}
 
 
-def most(units: Mapping[Place, int], others: Mapping[Place, int]) -> dict[Place, int]:
-    """Return for each cell the more units of the two."""
-    return {place: max(units.get(place, 0), others.get(place, 0)) for place in (*units, *others)}
+def topped_up(study: ResolvedStudy, table: Table, room: Mapping[str, float]) -> dict[Place, Units]:
+    """Return the units of all cells after a further look at a stored table; as they are if decided.
 
-
-def added(table: Table) -> dict[Place, int]:
-    """Return how many further units each inconclusive cell gets: as told, but not too many.
-
-    Where the spread tells nothing yet, as many as a look may add.
+    `room`: of each column, how many draws of its labelled images there are, infinite where draws
+    stand for seeds alone. Where fewer than three are there, seeds are added.
     """
-    open_cells = {
-        place: cell.decision.further
-        for place, cell in table.cells.items()
-        if cell.decision is not None and cell.decision.verdict == "inconclusive"
-    }
-    single = {
-        place: None
-        for place, cell in table.cells.items()
-        if cell.decision is None and _has_one_unit(cell, table)
-    }
+    units = shown_units(study)
+    more = _added(study, table)
+    for column in dict.fromkeys(column for _, column in more):
+        own = {place: count for place, count in more.items() if place[1] == column}
+        if room[column] >= FEWEST:
+            own = _on_three_draws(study, table, units, column) | own
+        longest: Units = ()
+        for place, count in own.items():
+            units[place] = _grown(units[place], count, room[column])
+            longest = most(longest, units[place])
+        origin = (study.base, column)
+        units[origin] = most(units[origin], longest)
+    return units
+
+
+def _added(study: ResolvedStudy, table: Table) -> dict[Place, int]:
+    """Return how many units each undecided comparison gets: as it says, but not too many."""
+    found = {}
+    for place, cell in table.cells.items():
+        decision, named = cell.decision, study.confirmatory is None or place in study.confirmatory
+        if decision is None or not named:
+            continue
+        if decision.verdict == "too few":
+            found[place] = max(FEWEST - cell.n, 0)
+        elif decision.verdict == "inconclusive":
+            further = decision.further
+            found[place] = MOST_ADDED if further is None else min(further.low, MOST_ADDED)
+    return found
+
+
+def _on_three_draws(
+    study: ResolvedStudy, table: Table, units: Mapping[Place, Units], column: str
+) -> dict[Place, int]:
+    """Return what rows of one draw lack to three: a column whose rows differ counts draws."""
     return {
-        place: MOST_ADDED if further is None else min(further.low, MOST_ADDED)
-        for place, further in (open_cells | single).items()
+        place: FEWEST - len(own)
+        for place, own in units.items()
+        if place[1] == column and len(own) < FEWEST and _is_shown(table.cells[place], study.base)
     }
 
 
-def grown(units: Mapping[Place, int], more: Mapping[Place, int], base: str) -> dict[Place, int]:
-    """Return the units of all cells; the base row has as many as the longest row of a column."""
-    total = dict(units)
-    for place, extra in more.items():
-        total[place] += extra
-        origin = (base, place[1])
-        total[origin] = max(total[origin], total[place])
-    return total
+def _is_shown(cell: Cell, base: str) -> bool:
+    decided = cell.decision is not None and cell.decision.verdict != "stopped"
+    return cell.row == base or decided
 
 
-def units_of(trials: Mapping[str, str]) -> int:
-    """Return how many draws, or of one draw how many seeds, the replicates of a cell are of."""
-    if several_draws(trials):
-        return len({replicate.partition("/")[0] for replicate in trials})
-    return len(trials)
+def _grown(units: Units, more: int, room: float) -> Units:
+    """Return the units of a cell with some more of them: draws, or seeds of the only one.
+
+    Where there are several draws and no more of them, each gets a seed more.
+    """
+    if room < FEWEST and len(units) == 1:
+        return (units[0] + more,)
+    seeds = units[-1] if len(units) > 1 else 1
+    lacking = max(more, FEWEST - len(units))
+    draws = int(min(lacking, max(room - len(units), 0)))
+    return units + (seeds,) * draws if draws or not more else tuple(own + 1 for own in units)
 
 
-def _has_one_unit(cell: Cell, table: Table) -> bool:
-    base = table.cells.get((table.base, cell.column))
-    compared = base is not None and cell.row != table.base and not cell.same_as_base
-    return bool(compared and base and cell.complete and base.complete and cell.n == 1)
+def _columns(study: ResolvedStudy) -> list[tuple[list[ResolvedCell], ResolvedCell]]:
+    """Return of each column whose base row is trained the other rows' cells, and the base row's."""
+    found = []
+    for column in study.columns:
+        origin = study.at.get((study.base, column.name))
+        if origin is not None and origin.trials:
+            own = [cell for cell in study.cells if cell.column == column.name and cell.trials]
+            found.append(([cell for cell in own if cell.row != study.base], origin))
+    return found
+
+
+def _is_complete(cell: ResolvedCell, finished: Container[str]) -> bool:
+    return all(key in finished for key in cell.trials.values())

@@ -18,7 +18,7 @@ from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store, locate
 from semisweep.store.study_choice import Choice, choose
-from semisweep.store.study_files import variant_of
+from semisweep.store.study_files import StudyPlace, variant_of
 from semisweep.study.catalogue import short
 from semisweep.study.request import Request, Roots
 from semisweep.tables.data_marks import changed_data
@@ -29,6 +29,7 @@ from semisweep.tables.latex_table import to_latex
 from semisweep.tables.markdown_csv import to_csv, to_markdown
 from semisweep.tables.search_summary import search_to_markdown
 from semisweep.tables.table_builder import Outside, build
+from semisweep.tables.table_looks import TableLooks
 from semisweep.tables.table_values import Table
 from semisweep.tables.trial_list import trial_lines
 
@@ -153,7 +154,12 @@ def _resolved_now(name: str, request: Request, store: Store | None) -> StudyOrSe
     if store is not None and all(request.roots.of(data.name).exists() for data in wanted):
         splits = Splits(request.roots, store.keys())
         prepare_data(wanted, splits)
-    return resolve(study, request.scale, splits, request.changes, request.seeds).table
+    found = resolve(study, request.scale, splits, request.changes, request.seeds).table
+    if store is None:
+        return found
+    # As a run would state it, though this notes nothing.
+    looks = TableLooks(store, StudyPlace(study.name, request.scale, variant_of(request.changes)))
+    return looks.stated(found, looks.next_entry(found))
 
 
 def make_table(study: ResolvedStudy, request: Request) -> Table:
