@@ -110,7 +110,7 @@ def test_bad_fields_end_in_one_line(
         ("quickstart", ["--trials", "3"], ["--trials is for a search", "study='quickstart'"]),
         ("quickstart", ["--deterministic"], ["--deterministic is for a search"]),
         ("quickstart", ["--continue-stopped"], ["--continue-stopped is for a search"]),
-        ("quickstart", ["--race", "--seeds", "2"], ["3 replicates", "--seeds gives more"]),
+        ("quickstart", ["--race", "--seeds", "2"], ["4 replicates", "--draws 8 is enough"]),
         ("rankmatch_search", ["--race"], ["a race is one of a table's rows"]),
         ("css_search", ["--set", "training.evaluations=1"], ["before the end", "evaluations=1"]),
         ("css_search", ["--set", "config.warm_up_epochs=3"], ["the study itself varies"]),

@@ -36,7 +36,7 @@ def test_tensorboard_reads_histories_and_scores_at_their_steps(root: Path, tmp_p
     own = history(root, [key])
     row = load(root, keys=[key]).iloc[0]
     curve = found.Scalars("val.miou")
-    assert count == 16
+    assert count == 24
     assert [event.step for event in curve] == own["step"].tolist()
     assert [event.value for event in curve] == pytest.approx(own["val.miou"].tolist())
     assert curve[-1].wall_time == pytest.approx(row["run.finished_at"])
@@ -100,5 +100,5 @@ def test_the_command_says_how_to_open_them(
     said = call("export-tensorboard", "rankmatch_agents", "--store", root)
 
     assert said.code == 0
-    assert said.out == "16 trials; tensorboard --logdir tensorboard\n"
+    assert said.out == "24 trials; tensorboard --logdir tensorboard\n"
     assert (tmp_path / "tensorboard" / "agents=512").is_dir()

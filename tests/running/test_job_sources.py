@@ -34,7 +34,7 @@ def test_metrics_of_a_shared_trial_are_those_of_all_its_cells() -> None:
 @pytest.mark.parametrize("keep", KEEP)
 def test_a_job_has_what_is_kept(tmp_path: Path, tiny_shapes: Path, keep: str) -> None:
     request = make_request(
-        "mini", str(tmp_path / "store"), [("shapes", str(tiny_shapes))], None, (), keep=keep
+        "mini", str(tmp_path / "store"), [("shapes", str(tiny_shapes))], None, None, (), keep=keep
     )
     study = find_study("quickstart")
     assert isinstance(study, Study)

@@ -315,15 +315,15 @@ def test_a_race_is_planned_before_a_table_is_looked_at(place: Place) -> None:
 
 
 def test_a_race_keeps_its_replicates_and_its_record(place: Place) -> None:
-    place.race(seeds=4)
-    raced = place.run(seeds=4).table
+    place.race(seeds=6)
+    raced = place.run(seeds=6).table
     topped = place.run(top_up=True).table
 
     assert raced.race is not None
     assert (raced.look, raced.looks, topped.look) == (1, 0, 2)
     assert topped.race == raced.race
-    with pytest.raises(ConfigError, match="got replicates=6, planned=4"):
-        place.race(seeds=6)
+    with pytest.raises(ConfigError, match="got replicates=8, planned=6"):
+        place.race(seeds=8)
 
 
 def test_a_race_of_an_earlier_version_is_finished_by_it(place: Place) -> None:

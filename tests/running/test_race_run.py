@@ -132,11 +132,11 @@ def test_rows_that_are_clearly_worse_get_no_further_replicates(
     counts = place.replicates()
 
     assert counts["base"] == counts["good"] == counts["close"] == 6
-    assert counts["bad"] == 3
+    assert counts["bad"] == 4
     (stopped,) = place.stopped()
     assert (stopped.row, stopped.best, stopped.column) == ("bad", "good", "8")
     assert stopped.replicates == stopped.n == counts["bad"]
-    assert stopped.p <= stopped.level == STOPPING / 2  # after 3 and 4 of 6
+    assert stopped.p <= stopped.level == STOPPING  # after 4 of 6
     assert stopped.delta == pytest.approx(-20, abs=1)
 
 
@@ -181,7 +181,7 @@ def test_the_printed_table_tells_what_was_stopped_and_why(
     decision = cells["bad", "8"].decision
     assert decision is not None
     assert (decision.verdict, decision.behind) == ("stopped", "good")
-    assert shown.count("- Race: after 3 to 4 of 6 replicates, rows behind the best") == 1
+    assert shown.count("- Race: after 4 of 6 replicates, rows behind the best") == 1
     assert "Stopped:" not in shown
     assert "Incomplete" not in shown
     assert not plan([place.table()], place.store).missing
@@ -222,7 +222,7 @@ def test_a_race_may_be_topped_up_and_leaves_stopped_rows_alone(
 
     assert (kept.missing, kept.table.look, kept.table.race) == ((), 1, place.table().race)
     assert (more.table.look, more.table.looks) == (2, 0)
-    assert cells == {"base": 9, "good": 9, "close": 9, "bad": 3}
+    assert cells == {"base": 9, "good": 9, "close": 9, "bad": 4}
     assert levels_of(more.table).now == level_at_look(2, raced=True)
     assert level_at_look(2, raced=True) == pytest.approx(level_at_look(2) / 2)
 
@@ -278,9 +278,10 @@ def test_a_race_keeps_its_number_of_looks(tiny_shapes: Path, tmp_path: Path) -> 
         (
             {"seeds": 2},
             {},
-            "4 replicates and, where draws are counted, 3 of them, got rows=4, replicates=2",
+            "4 replicates (draws, where there are several) within the first three quarters, got "
+            "rows=4, draws=1, seeds=2",
         ),
-        ({}, {"seeds": 1}, "replicates=1"),
+        ({}, {"seeds": 1}, "seeds=1"),
         ({"rows": [Row(name="base", method=Supervised)]}, {}, "at least 2 rows"),
         ({}, {"race": False, "trials": 3}, "--trials is for a search, got study='raced'"),
         ({}, {"race": False, "deterministic": True}, "--deterministic is for a search"),

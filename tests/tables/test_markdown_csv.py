@@ -238,7 +238,7 @@ def test_one_draw_of_several_planned_gives_no_interval() -> None:
 
 def test_complete_cells_that_are_not_separated_from_the_best_are_bold() -> None:
     rows: Rows = {
-        "a": [0.50, 0.51, 0.52], "b": [0.51, 0.50, 0.53], "c": [0.40, 0.41, 0.42],
+        "a": [0.50, 0.51, 0.52], "b": [0.51, 0.50, 0.53], "c": [0.40, 0.42, 0.41],
         "d": [0.9, 0.9, None],
     }  # fmt: skip
     shown = grid(to_markdown(one(rows, base="")))

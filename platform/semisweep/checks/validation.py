@@ -24,9 +24,6 @@ from semisweep.study.scales import PROXY, SCALES, at_scale
 from semisweep.study.search_space import SAMPLERS, check_space, samples
 from semisweep.training.trial import Trial, method_class
 
-FEWEST_UNITS = 3  # of replication, before a row can be stopped
-FEWEST_REPLICATES = FEWEST_UNITS + 1  # of a race, so that some can be saved
-
 
 def check_place(name: str, request: Request) -> None:
     """Refuse a name, scale or data folder that will not do; imports nothing heavy."""
@@ -112,14 +109,16 @@ def check_mode(study: Study | Search, request: Request) -> None:
 
 def check_race(study: Study, request: Request) -> None:
     """Raise `ConfigError` for a table without rows to compare or replicates to save."""
+    from semisweep.statistics.race_stops import LEAST, in_rounds, looks_of
+
     trained = sum(row.method is not None for row in study.rows)
-    units = planned_units(study, request.scale, request.seeds)
-    if trained < 2 or sum(units) < FEWEST_REPLICATES or 1 < len(units) < FEWEST_UNITS:
+    units = planned_units(study, request.scale, request.seeds, request.draws)
+    names = [f"{draw}/{seed}" for draw, seeds in enumerate(units) for seed in range(seeds)]
+    if trained < 2 or not looks_of(in_rounds(names)):
         raise ConfigError(
-            f"a race needs at least 2 rows that are trained, {FEWEST_REPLICATES} replicates and, "
-            f"where draws are counted, {FEWEST_UNITS} of them, got rows={trained}, "
-            f"replicates={sum(units)}, draws={len(units)}, study={study.name!r}; "
-            "--seeds gives more replicates"
+            f"a race needs at least 2 rows that are trained, and {LEAST} replicates (draws, where "
+            f"there are several) within the first three quarters, got rows={trained}, "
+            f"draws={len(units)}, seeds={max(units)}, study={study.name!r}; --draws 8 is enough"
         )
 
 

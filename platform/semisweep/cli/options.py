@@ -136,6 +136,11 @@ def shared(command: Command) -> Command:
             help="Seeds of each draw, instead of the study's; more than a judged table had are "
             "another look at it.",
         ),
+        click.option(
+            "--draws",
+            type=click.IntRange(1),
+            help="Draws of the labelled images, instead of the study's; likewise.",
+        ),
         set_option,
     ):
         command = option(command)
@@ -147,6 +152,7 @@ def make_request(
     store: str,
     data: Sequence[tuple[str, str]],
     seeds: int | None,
+    draws: int | None,
     changes: Sequence[tuple[str, str]],
     slots: int | None = None,
     workers: int = 1,
@@ -180,6 +186,7 @@ def make_request(
         store=store,
         roots=Roots(default, {name: Path(path) for name, path in data}),
         seeds=seeds,
+        draws=draws,
         changes={name: parse_value(text) for name, text in changes},
         resources=Resources(
             slots=slots, workers=workers, address=address, threads=threads, **resources

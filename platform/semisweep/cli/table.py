@@ -125,7 +125,7 @@ def import_numbers(file: Path, store: str) -> None:
 
 
 def _request(store: str, scale: str) -> Request:
-    return make_request(scale=scale, store=store, data=(), seeds=None, changes=())
+    return make_request(scale=scale, store=store, data=(), seeds=None, draws=None, changes=())
 
 
 def _table_of(study: StudyOrSearch, name: str) -> ResolvedStudy:

@@ -102,10 +102,16 @@ def forecast(
         else:
             place = StudyPlace(study.name, request.scale, variant_of(request.changes))
             looks = TableLooks(store, place) if store else None
-            planned = planned_units(study, request.scale, request.seeds)
+            planned = planned_units(study, request.scale, request.seeds, request.draws)
             units = looks.kept_units(planned) if looks else {}
             found = resolve(
-                study, request.scale, splits, request.changes, request.seeds, units=units
+                study,
+                request.scale,
+                splits,
+                request.changes,
+                request.seeds,
+                draws=request.draws,
+                units=units,
             )
             tables.append(found.table)
             several = f"{name}: " if len(names) > 1 else ""

@@ -61,7 +61,8 @@ def prepare(study: Study, request: Request, splits: Splits, store: Store, say: S
     entry = looks.next_entry(resolved.table, request.looks, added)
     while entry and not note_look(store.root, looks.place, entry, looks.known.number + 1):
         looks.read_again()  # another process was first
-        units |= looks.kept_units(planned_units(study, request.scale, request.seeds), units)
+        planned = planned_units(study, request.scale, request.seeds, request.draws)
+        units |= looks.kept_units(planned, units)
         resolved = resolved_at(study, request, splits, units)
         state = plan([resolved.table], store)
         entry = looks.next_entry(resolved.table, request.looks, added)
@@ -107,6 +108,7 @@ def resolved_at(
         splits,
         request.changes,
         request.seeds,
+        draws=request.draws,
         units=units,
         adapt=adapted(request),
     )
@@ -130,7 +132,7 @@ def chosen_units(
     study: Study, request: Request, splits: Splits, looks: TableLooks, say: Say
 ) -> dict[Place, Units]:
     """Return the units of cells that have their own: with `--top-up` those of the next look."""
-    planned = planned_units(study, request.scale, request.seeds)
+    planned = planned_units(study, request.scale, request.seeds, request.draws)
     kept = looks.kept_units(planned)
     if not request.top_up:
         return kept
@@ -215,7 +217,7 @@ def has_all_results(name: str, request: Request, store: Store) -> bool:
         or request.trials
         or request.race
     )
-    if request.changes or request.seeds or request.top_up or asks_more:
+    if request.changes or request.seeds or request.draws or request.top_up or asks_more:
         return False
     table = store.read_study(short(name), request.stored_scale)
     return table is not None and not plan([table], store).missing

@@ -40,7 +40,9 @@ def run_race(
     study: Study, request: Request, connection: Connection, store: Store, splits: Splits
 ) -> None:
     """Run the trials of a table on Ray, but those of rows that have been stopped."""
-    resolved = resolve(study, request.scale, splits, request.changes, request.seeds)
+    resolved = resolve(
+        study, request.scale, splits, request.changes, request.seeds, draws=request.draws
+    )
     race = Race(resolved, store, splits, request)
     if race.total:
         with SweepProgress(race.total, race.names) as progress:
@@ -114,8 +116,12 @@ class Race:
 
     def _told(self) -> str:
         """Return what the table says of its race."""
-        looks = self.columns[0].looks
-        rounds = f"{looks[0]} to {looks[-1]} of {len(self.columns[0].rounds)} replicates"
+        column = max(self.columns, key=lambda own: len(own.looks))
+        looks = column.looks
+        if not looks:
+            return "Race: there are too few replicates for any row to be stopped."
+        span = f"{looks[0]} to {looks[-1]}" if len(looks) > 1 else f"{looks[0]}"
+        rounds = f"{span} of {len(column.rounds)} replicates"
         chosen = next((f" by `{column.metric}`" for column in self.columns if column.by_val), "")
         return (
             f"Race: after {rounds}, rows behind the best of their column{chosen} were stopped, in "

@@ -22,7 +22,9 @@ Spending = Literal["pocock", "obrien-fleming"]
 ALPHA = 0.05
 OPEN = 0  # planned looks: none were, and there may be any number
 FIRST_SHARE = 0.8  # of the level, for the first look of any number
-RACE_SHARE = 0.1  # for the rows that a race stops, half of what the first look leaves
+RACE_SHARE = (
+    0.15  # for the rows that a race stops: a third from the first look, the rest from later
+)
 
 
 def level_at_look(
@@ -35,11 +37,12 @@ def level_at_look(
 ) -> float:
     """Return the level of one look, counted from 1, of a planned number of looks or of any.
 
-    Of any number, look k from the second has alpha / 5 / (k (k - 1)), which sums to alpha / 5, or
-    half of that if the table was raced. A first and only look has all of alpha. "pocock" shares it
-    out almost evenly; "obrien-fleming" keeps nearly all for the last looks, which makes an early
-    interval of three replicates useless (its first quantile of three looks is 69 standard errors,
-    not 7). Raises `ConfigError` for a look that was not planned.
+    Of any number, look k from the second has alpha / 5 / (k (k - 1)), which sums to alpha / 5; of a
+    table that was raced half of that, and the first look three quarters of alpha. A first and only
+    look has all of alpha. "pocock" shares it out almost evenly; "obrien-fleming" keeps nearly all
+    for the last looks, which makes an early interval of three replicates useless (its first
+    quantile of three looks is 69 standard errors, not 7). Raises `ConfigError` for a look that was
+    not planned.
     """
     if look < 1 or (planned != OPEN and look > planned):
         raise ConfigError(
@@ -48,8 +51,9 @@ def level_at_look(
         )
     if planned == OPEN:
         spent(1, alpha)  # raises for a level that is none
-        later = alpha * (1 - FIRST_SHARE - (RACE_SHARE if raced else 0))
-        return alpha * FIRST_SHARE if look == 1 else later / (look * (look - 1))
+        taken = RACE_SHARE / 3 if raced else 0.0
+        later = alpha * (1 - FIRST_SHARE - 2 * taken)
+        return alpha * (FIRST_SHARE - taken) if look == 1 else later / (look * (look - 1))
     return spent(look / planned, alpha, spending) - spent((look - 1) / planned, alpha, spending)
 
 

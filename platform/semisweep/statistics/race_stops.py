@@ -20,6 +20,7 @@ from semisweep.statistics.verdicts import FEWEST
 STOPPING = ALPHA * RACE_SHARE  # of all stops together
 SPENDING = "even"
 FIRST, LAST = 0.4, 0.75  # of the rounds, between which rows are stopped
+LEAST = FEWEST + 1  # units of replication: of three, a wide and skewed row is too often a few alike
 EVEN = 1.5  # times the noise of all rows, that a row's own may seem to be
 ANYHOW, NEVER = 1.0, 0.0  # levels of a row's own differences: no confirmation; alone enough
 
@@ -59,13 +60,13 @@ class StoppingRule(NamedTuple):
 
 
 def looks_of(rounds: Sequence[str]) -> list[int]:
-    """Return after how many rounds rows may be stopped; none below three units of replication."""
+    """Return after how many rounds rows may be stopped; none below four units of replication."""
     draws = several_draws(rounds)
-    first, last = math.ceil(FIRST * len(rounds)), max(FEWEST, int(LAST * len(rounds)))
+    first, last = math.ceil(FIRST * len(rounds)), max(LEAST, int(LAST * len(rounds)))
     return [
         count
         for count in range(first, min(last, len(rounds) - 1) + 1)
-        if len(by_unit(dict.fromkeys(rounds[:count], 0.0), draws=draws)) >= FEWEST
+        if len(by_unit(dict.fromkeys(rounds[:count], 0.0), draws=draws)) >= LEAST
     ]
 
 

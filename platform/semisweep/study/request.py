@@ -57,6 +57,7 @@ class Request:
     scale: str = "mini"
     store: str = "semisweep-store"
     seeds: int | None = None
+    draws: int | None = None
     changes: Mapping[str, object] = field(default_factory=dict)
     resources: Resources = field(default_factory=Resources)
     retry_failed: bool = False

@@ -126,6 +126,7 @@ def resolve(
     changes: Fields | None = None,
     seeds: int | None = None,
     *,
+    draws: int | None = None,
     units: Mapping[Place, Units] | None = None,
     adapt: Callable[[Trial], Trial] | None = None,
 ) -> Resolved:
@@ -147,7 +148,8 @@ def resolve(
             keys: dict[str, str] = {}
             place = (row.name, column.name)
             more = (units or {}).get(place)
-            for replicate, trial in replicates(study, scale, row, column, changes, seeds, more):
+            more = more or planned_units(study, scale, seeds, draws)
+            for replicate, trial in replicates(study, scale, row, column, changes, units=more):
                 if splits is not None:
                     own = _unlike(adapt(trial) if adapt else trial, splits, keys)
                     keys[replicate] = splits.key(own)
@@ -272,11 +274,12 @@ def replicates(
     if row.method is None or column.unit:
         return
     planned = planned_units(study, scale, seeds)
+    one_draw = replication(study, scale)[0] == 1
     trial, before = cell_trial(study, scale, row, column, changes), 0
     own = trial.data.draw
     for index, count in enumerate(units or planned):
         draw = index
-        if len(planned) == 1:
+        if one_draw:
             draw = own if index == 0 else index - (index <= own)
         for seed in range(count):
             if trial.data.labelled is None:  # every draw has all images: only seeds can differ
@@ -287,10 +290,12 @@ def replicates(
         before += count
 
 
-def planned_units(study: Study, scale: str, seeds: int | None = None) -> Units:
-    """Return what a study plans for each of its cells; `seeds` of each draw instead of its own."""
-    draws, own_seeds = replication(study, scale)
-    return (seeds or own_seeds,) * draws
+def planned_units(
+    study: Study, scale: str, seeds: int | None = None, draws: int | None = None
+) -> Units:
+    """Return what a study plans for each of its cells; `seeds` and `draws` instead of its own."""
+    own_draws, own_seeds = replication(study, scale)
+    return (seeds or own_seeds,) * (draws or own_draws)
 
 
 def replication(study: Study, scale: str) -> tuple[int, int]:

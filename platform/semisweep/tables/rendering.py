@@ -124,7 +124,7 @@ def resolved_study(name: str, request: Request, store: Store | None) -> StudyOrS
 
 def chosen_study(name: str, request: Request, store: Store | None) -> Choice[StudyOrSearch]:
     """Return what `resolved_study` does, and a line where the store has several of that name."""
-    if store is not None and not request.seeds:
+    if store is not None and not (request.seeds or request.draws):
         choice = choose(store, short(name), request.stored_scale, request.changes)
         if choice.study is not None:
             return Choice(choice.study, choice.note)
@@ -154,7 +154,9 @@ def _resolved_now(name: str, request: Request, store: Store | None) -> StudyOrSe
     if store is not None and all(request.roots.of(data.name).exists() for data in wanted):
         splits = Splits(request.roots, store.keys())
         prepare_data(wanted, splits)
-    found = resolve(study, request.scale, splits, request.changes, request.seeds).table
+    found = resolve(
+        study, request.scale, splits, request.changes, request.seeds, draws=request.draws
+    ).table
     if store is None:
         return found
     # As a run would state it, though this notes nothing.
