@@ -9,12 +9,14 @@ import pytest
 from scipy import stats
 
 from semisweep.core.errors import ConfigError
+from semisweep.statistics.alpha_spending import level_at_look
 from semisweep.statistics.row_spread import spread
 from semisweep.statistics.verdicts import (
     CONFIRMING,
     Evidence,
     bounds,
     confirming,
+    decides_alone,
     difference_p,
     holm,
     judge,
@@ -143,6 +145,21 @@ def test_a_confirmation_falls_to_what_the_correction_asks_for() -> None:
     levels = [float(confirming(np.float64(n), 5, 0.04)[0]) for n in (3, 5, 9, 30)]
 
     assert levels == pytest.approx([0.04, 0.02, 0.01, 0.008])
+
+
+def test_many_replicates_of_few_comparisons_decide_alone() -> None:
+    """At the first look of any number; of the whole 5 % the other tests have to confirm."""
+    level = level_at_look(1)
+    alone = [[bool(decides_alone(np.float64(n), m, level)) for n in (3, 5, 9)] for m in (1, 2, 5)]
+
+    assert alone == [[True, True, True], [False, True, True], [False, False, False]]
+    assert not decides_alone(np.float64(9), 1, 0.05)
+
+    values = tables(6, 5, shift=2.0)[:, [0, -1]]
+    found = judge(evidence(values), margin=1.0, alpha=level)
+    effect = stretched((values[:, 1] - values[:, 0]).mean(axis=-1))
+    error = (values[:, 1] - values[:, 0]).std(axis=-1, ddof=1) / math.sqrt(5)
+    assert found.p[:, 0] == pytest.approx(2 * stats.t.sf(np.abs(effect) / error, 4))
 
 
 def test_fewer_than_three_units_are_not_judged() -> None:

@@ -30,6 +30,7 @@ Flags = npt.NDArray[np.bool_]
 
 FEWEST = 3  # units of replication of a comparison that is judged
 CONFIRMING = 0.04  # the level at which three differences of a row on their own have to confirm
+ROUNDING = 1e-9  # of a level that is a product
 BASE_SHARE = 0.6  # of that level, for the base row: it is in all comparisons at once
 WHOLE = 100.0  # the largest difference of two numbers in percent
 
@@ -123,7 +124,7 @@ def decides_alone(n: Numbers, size: int, alpha: float) -> Flags:
 
     Not at the whole of 5 %: with skewed numbers t tests themselves err in a little more.
     """
-    return np.asarray((2 * size <= n - 1) & (alpha <= CONFIRMING))
+    return np.asarray((2 * size <= n - 1) & (alpha < CONFIRMING + ROUNDING))
 
 
 def stretched(difference: Numbers) -> Numbers:
