@@ -118,7 +118,7 @@ def test_no_command_shows_the_help(call: Call) -> None:
 
 
 def test_a_table_shows_what_the_store_has(call: Call, kept_store: Path) -> None:
-    markdown = call("table", "quickstart", "--scale", "paper", "--store", kept_store)
+    markdown = call("table", "quickstart", "--scale", "paper", "--store", kept_store, "--notes")
     csv = call("table", "quickstart", "--scale", "paper", "--store", kept_store, "--format", "csv")
 
     assert markdown.code == csv.code == 0

@@ -23,7 +23,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory, tiny_shapes: Path) -> Path:
     root = tmp_path_factory.mktemp("filled") / "store"
     for name in (TABLE, OTHER):
         fill_table(root, name, tiny_shapes.parent)
-    fill_search(root, tiny_shapes.parent, trials=12)
+    fill_search(root, tiny_shapes.parent, trials=12, confirmed=True)
     return root
 
 

@@ -66,7 +66,7 @@ def fill(store: Store, key: str, trial: Trial, score: float, numbers: random.Ran
     folder.complete(result(trial, score, numbers, 58.0 + 8 * numbers.random()))
 
 
-def fill_table(root: Path, name: str, data: Path, seeds: int = 3, **changed: Any) -> Study:
+def fill_table(root: Path, name: str, data: Path, seeds: int = 1, **changed: Any) -> Study:
     """Write a study of ours with a made-up score for each trial; return the study."""
     study = find_study(name)
     assert isinstance(study, Study)
@@ -85,9 +85,14 @@ def fill_table(root: Path, name: str, data: Path, seeds: int = 3, **changed: Any
     return study
 
 
-def fill_search(root: Path, data: Path, trials: int = 12, also: bool = False) -> None:
-    """Write the search over RankMatch's settings with made-up scores."""
+def fill_search(
+    root: Path, data: Path, trials: int = 12, also: bool = False, confirmed: bool = False
+) -> None:
+    """Write the search over RankMatch's settings with made-up scores, its best again if asked."""
+    from semisweep.running.search_confirmation import Confirmations
     from semisweep.search.earlier_trials import declared
+    from semisweep.search.trial_outcome import outcomes
+    from semisweep.store import suggestion_log
 
     study = find_study("rankmatch_search")
     assert isinstance(study, Search)
@@ -113,3 +118,16 @@ def fill_search(root: Path, data: Path, trials: int = 12, also: bool = False) ->
     search = declared(dataclasses.replace(study, also=more), request, Splits(request.roots))
     search = dataclasses.replace(search, trials=tuple(entries))
     store.write_study(study.name, "mini", search)
+    if confirmed:
+        confirmations = Confirmations(study, store, splits, template, request)
+        new = confirmations.due(search, outcomes(store, search))
+        assert new is not None
+        suggestion_log.begin(store.root, search)
+        for entry in entries:
+            suggestion_log.append(store.root, search, entry)
+        suggestion_log.append_confirmation(store.root, search, new)
+        search = dataclasses.replace(search, confirmations=(new,))
+        confirmations.begin(search)
+        for key, trial in confirmations.trials.items():
+            fill(store, key, trial, 0.69, numbers)
+        store.write_study(study.name, "mini", search)
