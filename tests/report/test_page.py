@@ -106,7 +106,7 @@ def test_every_cell_stands_with_its_numbers_keys_and_command(root: Path) -> None
         assert f"{cell.published:g}" in shown
     table = build(study, results(root, Store.open(root).keys()), {})
     for built in table.cells.values():
-        assert f"{built.mean:.1f} ± {built.std:.1f} (3 draws, 9 trials)" in shown
+        assert f"{built.mean:.1f} ± {built.std:.1f} (3)" in shown
         assert f"[{built.low:.1f}, {built.high:.1f}]" in shown
     command = f"semisweep debug rankmatch_agents agents=256 --column '1/16 (92)' --seed 0 --scale mini --store {root}-again"  # fmt: skip  # noqa: E501
     assert command in shown

@@ -235,7 +235,7 @@ def check_arm(
     trials: list[list[Trial]] = []
     for own in (base, row):
         try:
-            found = replicates(study, scale, own, column, changes, 1)
+            found = replicates(study, scale, own, column, changes, units=(1,))
             trials.append([trial for _, trial in found])
         except ConfigError as error:
             return [Finding(own.name, column.name, "no-op", str(error))]

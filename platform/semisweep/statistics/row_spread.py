@@ -17,6 +17,7 @@ import numpy as np
 from semisweep.statistics.verdicts import Flags, Numbers
 
 OUTLIER_LEVEL = 0.01  # of a column without any, to have a replicate called apart
+OUTLIER_FREEDOM = 4  # degrees of freedom of the noise, below which nothing is called apart
 OUTLIER_SHARE = 0.6  # of its row's squares that a replicate that is apart makes up at least
 
 
@@ -74,7 +75,7 @@ def apart(found: Spread) -> Flags:
     residuals, freedom = found.residuals, found.freedom
     known = ~np.isnan(residuals)
     count = int(known.sum())
-    if freedom < 2 or not float(found.std) > 0:
+    if freedom < OUTLIER_FREEDOM or not float(found.std) > 0:
         return np.zeros_like(known)
     leverage = freedom / count  # of a residual: its variance over the noise's, on average
     scaled = residuals**2 / leverage

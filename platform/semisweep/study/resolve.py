@@ -23,7 +23,7 @@ from semisweep.core.errors import ConfigError, unknown
 from semisweep.data.base import DataSet
 from semisweep.data.fingerprint import Fingerprint, fingerprint, whole_state
 from semisweep.data.registry import open_dataset
-from semisweep.data.splits import DataConfig, Split, make_split
+from semisweep.data.splits import DRAWN_FAMILIES, DataConfig, Split, make_split
 from semisweep.store.resolved_study import Label, Place, ResolvedCell, ResolvedStudy, Units
 from semisweep.store.store import Store
 from semisweep.store.trial_name import TrialName, TrialNames
@@ -148,7 +148,7 @@ def resolve(
             keys: dict[str, str] = {}
             place = (row.name, column.name)
             more = (units or {}).get(place)
-            more = more or planned_units(study, scale, seeds, draws)
+            more = more or _units(study, scale, (row, column), changes, seeds, draws)
             for replicate, trial in replicates(study, scale, row, column, changes, units=more):
                 if splits is not None:
                     own = _unlike(adapt(trial) if adapt else trial, splits, keys)
@@ -169,6 +169,25 @@ def resolve(
         elsewhere=tuple(elsewhere),
     )
     return Resolved(table, trials)
+
+
+def _units(
+    study: Study,
+    scale: str,
+    place: tuple[Row, Column],
+    changes: Fields,
+    seeds: int | None,
+    draws: int | None,
+) -> Units:
+    """Return the planned units of a cell: seeds alone where its labelled images are lists on disk.
+
+    A scale's draws are of images that are drawn; of lists there may be no others.
+    """
+    planned = planned_units(study, scale, seeds, draws)
+    if draws or study.draws > 1 or place[0].method is None or place[1].unit:
+        return planned
+    family = cell_trial(study, scale, *place, changes).data.family
+    return planned if family in DRAWN_FAMILIES else (sum(planned),)
 
 
 def _unlike(trial: Trial, splits: Splits, known: Mapping[str, str]) -> Trial:
