@@ -12,9 +12,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from semisweep.statistics.intervals import FEWEST
 from semisweep.statistics.power import Further, further_replicates
 from semisweep.statistics.row_spread import spread
-from semisweep.statistics.verdicts import FEWEST, Evidence, Judgement, Numbers, judge
+from semisweep.statistics.verdicts import Evidence, Judgement, Numbers, judge
 
 Kind = Literal["normal", "t3", "skewed", "exponential"]
 Wide = Literal["none", "row", "base"]

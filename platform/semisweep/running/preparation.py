@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from semisweep.core.errors import ConfigError, unknown
 from semisweep.data.splits import draws_there
-from semisweep.statistics.verdicts import FEWEST
+from semisweep.statistics.intervals import FEWEST
 from semisweep.store.look_log import note_look
 from semisweep.store.resolved_study import Place, ResolvedStudy, Units
 from semisweep.store.snapshot import Snapshot

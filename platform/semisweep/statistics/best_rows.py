@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from semisweep.statistics.intervals import mean_std, paired_difference
+from semisweep.statistics.intervals import FEWEST, mean_std, paired_difference
 from semisweep.statistics.row_spread import as_matrix, spread
-from semisweep.statistics.verdicts import CONFIRMING, FEWEST, difference_p
+from semisweep.statistics.verdicts import CONFIRMING, difference_p
 
 Rows = Mapping[str, Mapping[str, float]]  # row -> unit of replication -> number
 

@@ -13,10 +13,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from semisweep.statistics.intervals import Difference, mean_std, paired_difference
+from semisweep.statistics.intervals import FEWEST, Difference, mean_std, paired_difference
 from semisweep.statistics.power import Further, detectable, further_replicates
 from semisweep.statistics.row_spread import Spread, apart, as_matrix, spread
-from semisweep.statistics.verdicts import FEWEST, Evidence, Judgement, judge
+from semisweep.statistics.verdicts import Evidence, Judgement, judge
 
 Verdict = Literal[
     "better", "worse", "equivalent", "inconclusive",  # of confirmatory comparisons

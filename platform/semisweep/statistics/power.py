@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from semisweep.statistics.intervals import FEWEST
 from semisweep.statistics.row_spread import spread
-from semisweep.statistics.verdicts import FEWEST, Evidence, Numbers, half_width
+from semisweep.statistics.verdicts import Evidence, Numbers, half_width
 
 POWER = 0.8
 TABLES = 1000  # drawn for each count of replicates

@@ -13,9 +13,8 @@ from typing import NamedTuple
 
 from semisweep.statistics.alpha_spending import ALPHA, RACE_SHARE
 from semisweep.statistics.best_rows import Behind, Rows, behind_best
-from semisweep.statistics.intervals import by_unit, several_draws
+from semisweep.statistics.intervals import FEWEST, by_unit, several_draws
 from semisweep.statistics.row_spread import as_matrix, spread
-from semisweep.statistics.verdicts import FEWEST
 
 STOPPING = ALPHA * RACE_SHARE  # of all stops together
 SPENDING = "even"

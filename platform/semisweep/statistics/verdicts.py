@@ -24,15 +24,14 @@ import numpy as np
 import numpy.typing as npt
 
 from semisweep.core.errors import ConfigError
+from semisweep.statistics.intervals import FEWEST, WHOLE
 
 Numbers = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-FEWEST = 3  # units of replication of a comparison that is judged
 CONFIRMING = 0.04  # the level at which three differences of a row on their own have to confirm
 ROUNDING = 1e-9  # of a level that is a product
 BASE_SHARE = 0.6  # of that level, for the base row: it is in all comparisons at once
-WHOLE = 100.0  # the largest difference of two numbers in percent
 
 
 class Evidence(NamedTuple):

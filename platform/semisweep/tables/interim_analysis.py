@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 
-from semisweep.statistics.intervals import by_unit, several_draws
-from semisweep.statistics.verdicts import FEWEST
+from semisweep.statistics.intervals import FEWEST, by_unit, several_draws
 from semisweep.store.look_log import most
 from semisweep.store.resolved_study import Place, ResolvedCell, ResolvedStudy, Units, units_of
 from semisweep.tables.table_values import Cell, Table

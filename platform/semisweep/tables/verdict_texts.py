@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 
 from semisweep.statistics.alpha_spending import ALPHA, OPEN
-from semisweep.statistics.intervals import several_draws
+from semisweep.statistics.intervals import FEWEST, several_draws
 from semisweep.statistics.power import MOST_REPLICATES, POWER, Further
-from semisweep.statistics.verdicts import FEWEST
 from semisweep.tables.table_values import Cell, Table
 
 NO_VERDICT = "–"
