@@ -68,10 +68,11 @@ def forecast(
     With `probing`, kinds of trials without history are trained for a few steps in this process.
     """
     from semisweep.checks.validation import check_study, sample_trials
+    from semisweep.running.preparation import resolved_at
     from semisweep.search.earlier_trials import stored_search
     from semisweep.study.catalogue import find_study
     from semisweep.study.declaration import Search
-    from semisweep.study.resolve import Splits, planned_units, resolve
+    from semisweep.study.resolve import Splits, planned_units
 
     store = Store.open(request.store) if Store.exists(request.store) else None
     tables: list[StudyOrSearch] = []
@@ -104,15 +105,7 @@ def forecast(
             looks = TableLooks(store, place) if store else None
             planned = planned_units(study, request.scale, request.seeds, request.draws)
             units = looks.kept_units(planned) if looks else {}
-            found = resolve(
-                study,
-                request.scale,
-                splits,
-                request.changes,
-                request.seeds,
-                draws=request.draws,
-                units=units,
-            )
+            found = resolved_at(study, request, splits, units)
             tables.append(found.table)
             several = f"{name}: " if len(names) > 1 else ""
             designs += [several + line for line in design_lines(found.table, looks, request.looks)]
