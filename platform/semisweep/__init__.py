@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from semisweep.store.resolved_search import Halving, Objective
     from semisweep.store.store import Store
     from semisweep.study.declaration import Column, Row, Search, Study
-    from semisweep.study.scales import Preset
+    from semisweep.study.scales import Option, Preset
     from semisweep.study.search_space import Bundle, When
     from semisweep.tables.training_curves import curves
     from semisweep.training.method import (
@@ -47,6 +47,7 @@ _MODULES = {
     "NetworkConfig": "networks.network",
     "Objective": "store.resolved_search",
     "OptimizerConfig": "training.trial",
+    "Option": "study.scales",
     "Preset": "study.scales",
     "Progress": "training.method",
     "PseudoLabel": "training.method",
@@ -80,6 +81,7 @@ __all__ = [
     "NetworkConfig",
     "Objective",
     "OptimizerConfig",
+    "Option",
     "Preset",
     "Progress",
     "PseudoLabel",

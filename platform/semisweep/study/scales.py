@@ -23,12 +23,24 @@ PROXY_EVALUATIONS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
+class Option:
+    """What a preset could be instead, such as what the release does where the paper says otherwise.
+
+    `set`: the fields that differ, by dotted name; `source`: where it stands, and what it says.
+    """
+
+    set: Fields
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preset:
     """What a scale trains: images, schedule, method fields such as the network, and what counts.
 
     `sources`: where values come from, by dotted field or the section it is in: a place in the
     paper, released code, or that it was chosen, and why. `proxy_share`: how much of the schedule
     the proxy keeps. `draws` and `seeds`: of a cell, where the scale has others than the study.
+    `options`, by name: what a user may choose instead, as where paper and release differ.
     """
 
     data: DataConfig
@@ -41,6 +53,7 @@ class Preset:
     proxy_share: float = 0.1
     draws: int | None = None
     seeds: int | None = None
+    options: Mapping[str, Option] = field(default_factory=dict)
 
     def source(self, path: str) -> str:
         """Return where the value of a dotted field comes from, "" where nothing says it."""
