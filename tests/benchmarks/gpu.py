@@ -5,7 +5,7 @@ classes, in the middle of training, where every part of a method is on; "fp32" h
 convolutions. Peak memory is of tensors. Each section has a try and a time of its own, below four
 minutes, so that one that fails costs no other, and stands beside plain supervised steps.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/gpu.py [--only SECTION ...] [--small] [--file FILE]
+    OMP_NUM_THREADS=1 python tests/benchmarks/gpu.py [--only SECTION ...] [--small] [--seconds S]
 
 Without a GPU, or with `--small`, all of it runs on tiny networks and images, which shows no speed.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import signal
 import tempfile
@@ -146,10 +147,12 @@ def limited(seconds: float) -> Iterator[None]:
 class Budget:
     """The seconds that a section has left."""
 
-    def __init__(self) -> None:
-        self.ends = time.monotonic() + SECTION_SECONDS
+    seconds = SECTION_SECONDS  # of every section
 
-    def left(self, most: float = SECTION_SECONDS) -> float:
+    def __init__(self) -> None:
+        self.ends = time.monotonic() + self.seconds
+
+    def left(self, most: float = math.inf) -> float:
         """Return how many seconds the next measurement may take."""
         return min(most, self.ends - time.monotonic())
 
@@ -243,8 +246,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
     parser.add_argument("--small", action="store_true", help="tiny networks and images")
+    parser.add_argument("--seconds", type=float, default=SECTION_SECONDS, help="of a section")
     parser.add_argument("--file", type=Path, default=Path("gpu.jsonl"))
     given = parser.parse_args()
+    Budget.seconds = given.seconds
     device = usable(None)
     small = given.small or not is_gpu(device)
     if small and not given.small:
