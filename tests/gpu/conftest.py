@@ -32,6 +32,17 @@ def device() -> str:
 
 
 @pytest.fixture
+def without_tf32() -> Iterator[None]:
+    """Compute convolutions without TF32, whose ten bits of mantissa would hide differences."""
+    import torch
+
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    yield
+    torch.backends.cudnn.allow_tf32 = before
+
+
+@pytest.fixture
 def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
     """Print a check's line of figures, whatever pytest captures."""
 

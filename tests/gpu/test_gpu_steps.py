@@ -29,7 +29,11 @@ from semisweep.training.trainer import Training
 from semisweep.training.trial import method_path
 from semisweep_methods.agents import orthogonal_agents
 
-pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("without_tf32"),
+]
 
 COMPILED = ("unimatch", "rankmatch", "stpg", "segkc", "cps")
 ROUNDING = 1e-3  # of a loss: kernels that are made for the purpose add in another order
@@ -49,7 +53,7 @@ def test_compiled_steps_have_the_losses_of_eager_ones(
     eager, compiled = built(name, device), built(name, device)
     compile_networks(compiled)
     worst = 0.0
-    for step in range(3):  # from the same weights each time: else differences would grow
+    for step in range(4):  # from the same weights each time: else differences would grow
         compiled.load_state_dict(eager.state_dict())
         found = train_steps(compiled, 1, first=step)[0]
         expected = train_steps(eager, 1, first=step)[0]

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 import torch
+from method_configs import CONFIGS
 from torch import nn
 from torch._dynamo.utils import counters
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._pytree import tree_leaves
 
-from semisweep import Method, NetworkConfig
+from semisweep import Method, NetworkConfig, TrainingConfig
+from semisweep.networks.network import Network
 from semisweep.study.catalogue import find_method
 from semisweep.training import compilation
 from semisweep.training.compilation import compile_networks, eager, is_compiled, is_worth_it
-from semisweep.training.method_fixtures import tiny_network, train_steps
+from semisweep.training.iteration import iterate
+from semisweep.training.method_fixtures import (
+    progress_at,
+    random_batch,
+    tiny_network,
+    train_steps,
+)
+from semisweep.training.optimizer import make_optimizers
 from semisweep_methods.unimatch_v2 import dinov2
 
 
 @pytest.fixture(autouse=True)
 def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Trace and differentiate passes as for a GPU, and run what comes of it with eager kernels."""
+    compilation.forget()
     torch._dynamo.reset()
     monkeypatch.setattr(compilation, "BACKEND", "aot_eager")
     yield
+    compilation.forget()
     torch._dynamo.reset()
 
 
@@ -82,6 +96,41 @@ def test_the_next_trial_of_a_worker_compiles_nothing() -> None:
     compile_networks(second)
     train_steps(second, 2)
     assert compiled_passes() == passes
+
+
+def test_a_worker_compiles_anew_after_many_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compilation, "RECORDED_TRIALS", 2)
+    passes = []
+    for _ in range(3):
+        method = built("supervised")
+        counters.clear()
+        compile_networks(method)
+        train_steps(method, 1)
+        passes.append(compiled_passes())
+    assert passes[0] == passes[2] > 0
+    assert passes[1] == 0
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_nothing_that_a_pass_returned_outlives_its_step(name: str) -> None:
+    """On a GPU its memory is that of a recording, which the next step overwrites."""
+    method = find_method(name)(CONFIGS[name], 4, 0).train()
+    returned: list[StorageWeakRef] = []
+
+    def note(_: nn.Module, __: object, made: object) -> None:
+        tensors = [own for own in tree_leaves(made) if isinstance(own, torch.Tensor)]
+        returned.extend(StorageWeakRef(own.untyped_storage()) for own in tensors)
+
+    for network in method.modules():
+        if isinstance(network, Network):
+            network.encoder.register_forward_hook(note)
+            network.decoder.register_forward_hook(note)
+    optimizers = make_optimizers(method, TrainingConfig(steps=100))
+    for step in range(3):
+        iterate(method, random_batch(step), progress_at(step), optimizers)
+        gc.collect()
+        assert returned
+        assert all(own.expired() for own in returned)
 
 
 def test_evaluation_of_any_size_compiles_nothing() -> None:

@@ -4,11 +4,17 @@ torch.compile makes kernels of an encoder's and of a decoder's passes, forward a
 each size of batch that a method's step has; evaluation stays eager, as images come in any size.
 What was compiled serves all networks of the same kind, so a worker pays for it once, not once a
 trial. Losses are equal to the eager ones up to rounding; on a CPU nothing is compiled.
+
+The kernels of a pass are recorded as a CUDA graph and replayed as one launch. What a pass returns
+lives in the recording's memory, which the next step overwrites: `begin_step` says when that is, and
+torch refuses to read what is older. A recording is of one trial's weights, so each trial records
+its own; they share their memory, and are forgotten now and then.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
@@ -23,8 +29,11 @@ from semisweep.training.cuda_graph import Replayed
 COMPILED_STEPS = 2000  # a training of fewer does not earn back the minutes of compiling
 VARIANTS = 64  # of one pass: sizes of batches, modes, precisions; torch's own limit is 8
 BACKEND = "inductor"
+GRAPHS = True  # whether compiled passes are recorded and replayed
+RECORDED_TRIALS = 16  # after which a worker forgets all recordings, and compiles from torch's cache
 
 logger = logging.getLogger(__name__)
+_recorded: list[str] = []  # names of the methods that have been compiled since the last reset
 
 
 def is_worth_it(asked: bool | None, device: str, total_steps: int, workers: int) -> bool:
@@ -42,13 +51,30 @@ def compile_networks(method: nn.Module) -> None:
 
     Names of parameters stay; copies that are made later run eagerly. `Replayed` loops are recorded.
     """
+    if len(_recorded) >= RECORDED_TRIALS:
+        forget()
+    _recorded.append(type(method).__name__)
     torch._dynamo.config.recompile_limit = VARIANTS
+    options = {"triton.cudagraphs": GRAPHS} if BACKEND == "inductor" else None
     for module in method.modules():
         if isinstance(module, Replayed):
             module.records = True
         elif isinstance(module, Network):
             for part in (module.encoder, module.decoder):
-                part.compile(backend=BACKEND, dynamic=False)
+                part.compile(backend=BACKEND, dynamic=False, options=options)
+
+
+def forget() -> None:
+    """Let go of what compiled passes hold in this process, such as the memory of recordings."""
+    if _recorded:
+        torch._dynamo.reset()
+        _recorded.clear()
+
+
+def begin_step() -> None:
+    """Say that a step begins: recordings may overwrite what passes of the last step returned."""
+    if "torch._inductor.cudagraph_trees" in sys.modules:  # seconds to import, for nothing
+        torch.compiler.cudagraph_mark_step_begin()
 
 
 @contextmanager

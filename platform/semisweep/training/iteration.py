@@ -14,6 +14,7 @@ from torch import Tensor
 from semisweep.core.errors import TrainingError
 from semisweep.core.seeding import derive
 from semisweep.training import distributed
+from semisweep.training.compilation import begin_step
 from semisweep.training.method import Batch, Method, Progress
 from semisweep.training.optimizer import factor, parameters, set_rate
 from semisweep.training.precision import autocast
@@ -35,6 +36,7 @@ def iterate(
     `rate`: the factor on learning rates; `power`: of the schedules that updates bring themselves,
     0 for constant ones. Returns the loss terms, detached, as they are on this worker.
     """
+    begin_step()
     _seed(derive(progress.seed, "step", progress.step))
     scaler = scaler or torch.amp.GradScaler(enabled=False)
     terms: dict[str, Tensor] = {}

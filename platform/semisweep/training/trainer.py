@@ -128,6 +128,8 @@ class Training:
         self.compiled = compilation.is_worth_it(compiled, device, self.total_steps, self.world)
         if self.compiled:
             compilation.compile_networks(self.method)
+        else:
+            compilation.forget()
         self.step = 0
         self.best_step, self.best_score = 0, -1.0
         self.seconds = 0.0
