@@ -231,7 +231,11 @@ def test_a_training_goes_on_on_another_device_and_comes_back(
         own, reference = training(trial, tiny_shapes, place), training(trial, tiny_shapes, "cpu")
         own.restore(TrainingState.from_bytes(state))
         reference.restore(TrainingState.from_bytes(state))
-        assert not different(from_bytes(state), from_bytes(own.state().to_bytes()))
+        given = from_bytes(state)
+        restored = from_bytes(own.state().to_bytes())
+        if not given["scaler"]:  # a CPU has none: this device begins one
+            del given["scaler"], restored["scaler"]
+        assert not different(given, restored)
         on_device(own, place)
         worst = max(worst, *apart(next_terms(reference), next_terms(own)).values())
         advance(own, 3)

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
+from importlib import import_module
 
 import torch
 from torch import nn
@@ -30,6 +31,7 @@ COMPILED_STEPS = 2000  # a training of fewer does not earn back the minutes of c
 VARIANTS = 64  # of one pass: sizes of batches, modes, precisions; torch's own limit is 8
 BACKEND = "inductor"
 GRAPHS = True  # whether compiled passes are recorded and replayed
+RECORDER = "torch._inductor.cudagraph_trees"  # takes seconds to import
 RECORDED_TRIALS = 16  # after which a worker forgets all recordings, and compiles from torch's cache
 
 logger = logging.getLogger(__name__)
@@ -55,7 +57,10 @@ def compile_networks(method: nn.Module) -> None:
         forget()
     _recorded.append(type(method).__name__)
     torch._dynamo.config.recompile_limit = VARIANTS
-    options = {"triton.cudagraphs": GRAPHS} if BACKEND == "inductor" else None
+    options = None
+    if BACKEND == "inductor":
+        options = {"triton.cudagraphs": GRAPHS}
+        import_module(RECORDER)  # before the first step, which `begin_step` is to announce too
     for module in method.modules():
         if isinstance(module, Replayed):
             module.records = True
@@ -73,7 +78,7 @@ def forget() -> None:
 
 def begin_step() -> None:
     """Say that a step begins: recordings may overwrite what passes of the last step returned."""
-    if "torch._inductor.cudagraph_trees" in sys.modules:  # seconds to import, for nothing
+    if RECORDER in sys.modules:
         torch.compiler.cudagraph_mark_step_begin()
 
 
