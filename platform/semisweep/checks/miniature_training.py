@@ -156,6 +156,7 @@ def tiny(*configs: MethodConfig) -> list[MethodConfig]:
         return NetworkConfig(
             backbone=backbone,
             decoder=own.decoder,
+            head=own.head,
             output_stride=8,
             channels=channels,
             pretrained=False,
