@@ -81,13 +81,17 @@ class RepresentationHead(nn.Module):
 
 
 class Prototypes(nn.Module):
-    """For each class the moving average of its mean representation, the same on every worker."""
+    """For each class the moving average of its mean representation, the same on every worker.
+
+    `start`: an average begins with "zero" or, whole, with the "first_mean".
+    """
 
     centre: Tensor  # [C, D]  zero until a pixel of the class is met
 
-    def __init__(self, classes: int, channels: int, momentum: float) -> None:
+    def __init__(self, classes: int, channels: int, momentum: float, start: str = "zero") -> None:
         super().__init__()
         self.momentum = momentum
+        self.start = start
         self.register_buffer("centre", torch.zeros(classes, channels))
 
     def met(self) -> Tensor:
@@ -112,6 +116,8 @@ class Prototypes(nn.Module):
         label = nearest(label, seen.representation.shape[-2:]).flatten()
         mean, count = class_means(rows(seen.representation), label, len(self.centre))
         moved = torch.lerp(mean, self.centre, self.momentum)
+        if self.start == "first_mean":
+            moved = torch.where(self.met()[:, None], moved, mean)
         self.centre.copy_(torch.where(count[:, None] > 0, moved, self.centre))
 
 

@@ -52,8 +52,9 @@ class DeepLabV3Plus(nn.Module):
         if wide:
             self.refine = wide_layers(joint, channels)
         else:
-            further = [convolution(channels, channels, 3)] if head == "refined" else []
-            self.refine = nn.Sequential(convolution(joint, channels, 3), *further)
+            self.refine = nn.Sequential(convolution(joint, channels, 3))
+            if head == "refined":
+                self.refine.append(convolution(channels, channels, 3))
         self.classifier = nn.Conv2d(channels, classes, 1)
 
     def forward(self, taps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
