@@ -41,7 +41,9 @@ GPS_PAPER = Preset(
         evaluation=PROTOCOLS["cps-voc"],
         augmentation=CPS_AUGMENTATION,
     ),
-    config={"network": NetworkConfig(backbone="resnet50s", output_stride=16, pretrained=True)},
+    config={
+        "network": NetworkConfig(backbone="resnet50s.gluon_in1k", output_stride=16, pretrained=True)
+    },
     metric="best.val.miou",
     metric_note="mIoU on the val part, best evaluation: selected on what it is scored "
     "on, as the literature does",
@@ -58,6 +60,7 @@ GPS_PAPER = Preset(
         "training.evaluations": "chosen: about one an epoch",
         "training.evaluation": "CPS, released: windows of 512, two thirds apart",
         "config": "GPS, Sec. 4.1: ResNet-50 and ResNet-101; stem, stride and rates: CPS, released",
+        "config.network.backbone": DEEP_STEM,
         "metric": "chosen: as CPS, which scores the epochs of the last third",
     },
 )
@@ -71,12 +74,12 @@ GPS_CITYSCAPES_PAPER = dataclasses.replace(
         optimizer=dataclasses.replace(GPS_PAPER.training.optimizer, learning_rate=0.02),
         evaluation=PROTOCOLS["cps-cityscapes"],
     ),
-    config={**GPS_PAPER.config, "supervised_loss": "ohem"},
+    config={**GPS_PAPER.config, "supervised_loss": "ohem_50000"},
     sources={
         **GPS_PAPER.sources,
         "training.optimizer.learning_rate": "GPS, Sec. 4.1: 0.02",
         "training.evaluation": "CPS, released: windows of 800, two thirds apart",
-        "config.supervised_loss": "CPS, released: OHEM",
+        "config.supervised_loss": "CPS, released: OHEM, at least 50,000 pixels an image",
     },
 )
 PRESETS = {"mini": MINI, "paper": GPS_PAPER}

@@ -44,7 +44,9 @@ STPG_PAPER = Preset(
         evaluation=PROTOCOLS["unimatch-voc"],
         augmentation=CPS,
     ),
-    config={"network": NetworkConfig(backbone="resnet50s", output_stride=16, pretrained=True)},
+    config={
+        "network": NetworkConfig(backbone="resnet50s.gluon_in1k", output_stride=16, pretrained=True)
+    },
     metric="best.val.miou",
     metric_note="mIoU on the val part, best evaluation, of the general student: "
     "selected on what it is scored on, as the literature does",
@@ -61,6 +63,7 @@ STPG_PAPER = Preset(
         "and flips, CPS's; chosen: no colours, as the paper names none",
         "training.evaluation": "chosen: the whole image, as UniMatch",
         "config": "STPG, Sec. 4.2: ResNet-50; stem, stride and rates: CPS, released",
+        "config.network.backbone": DEEP_STEM,
         "metric": "chosen: as the literature",
     },
 )
