@@ -24,7 +24,7 @@ from semisweep.study.scales import Fields
 from semisweep.training.protocols import PROTOCOLS
 from semisweep_methods.gps import GPS
 from semisweep_studies.augmentations import CPS as CPS_AUGMENTATION
-from semisweep_studies.presets import MINI
+from semisweep_studies.presets import DEEP_STEM, MINI
 from semisweep_studies.tables import MINI_LABEL, MINI_LABELLED, numbers
 
 GPS_PAPER = Preset(

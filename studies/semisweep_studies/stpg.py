@@ -27,7 +27,7 @@ from semisweep_methods.fixmatch import FixMatch
 from semisweep_methods.stpg import STPG
 from semisweep_methods.supervised import Supervised
 from semisweep_studies.augmentations import CPS
-from semisweep_studies.presets import MINI
+from semisweep_studies.presets import DEEP_STEM, MINI
 from semisweep_studies.tables import MINI_LABEL, MINI_LABELLED, numbers
 
 STPG_PAPER = Preset(
