@@ -67,6 +67,14 @@ DEEP_STEM = (
     "the paper: ResNet, pretrained on ImageNet; a deep stem: CPS and UniMatch, released; weights, "
     "of which they say no origin: gluon's, which CPS's code can convert (furnace/tools)"
 )
+# CPS, released (exp.voc/voc8.res50v3+.CPS+CutMix/network.py, furnace/base_model/resnet.py).
+CPS_NETWORK = NetworkConfig(
+    backbone="resnet50s.gluon_in1k",
+    output_stride=16,
+    head="leaky",
+    dilation="multi_grid",
+    pretrained=True,
+)
 UNIMATCH_CODE = "UniMatch, released, which RankMatch's code is a copy of"
 
 RANKMATCH_PAPER = Preset(

@@ -4,7 +4,8 @@ On 27 November 2026 the released modules were built beside ours and given ours' 
 `weighted` draws them: outputs were equal to single precision (4e-7 of their largest value) for
 every case below. What is recorded are the means and deviations of ours. Modules: UniMatch 0324f3d,
 model/semseg/deeplabv3plus.py and model/backbone/resnet.py; CSS 8aec4a8, generalframeworks/networks/
-deeplabv3 with torchvision's ResNet or its own resnet.py ("stem"); U2PL ab3d2be, u2pl/models.
+deeplabv3 with torchvision's ResNet or its own resnet.py ("stem"); U2PL ab3d2be, u2pl/models; CPS
+5e0c29c, exp.voc/voc8.res50v3+.CPS+CutMix/network.py and furnace/base_model/resnet.py.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from semisweep_methods.u2pl import Represented
 CLASSES = 21
 WIDTH = 256
 RATES = {16: (6, 12, 18), 8: (12, 24, 36)}
+CPS: dict[str, Any] = {"head": "leaky", "dilation": "multi_grid"}
 STEM: dict[str, Any] = {"dilation": "even", "ceil_pooling": True}
 U2PL: dict[str, Any] = {"head": "wide", "dilation": "multi_grid", "ceil_pooling": True}
 
@@ -43,6 +45,8 @@ CASES = {
     "unimatch 50 8": Released("resnet50s", 8, {}, 40475957, (0.110952, 0.227471)),
     "unimatch 101 16": Released("resnet101s", 16, {}, 59468085, (-0.0277571, 0.175344)),
     "unimatch 101 8": Released("resnet101s", 8, {}, 59468085, (-0.0275988, 0.175067)),
+    "cps 50 16": Released("resnet50s", 16, CPS, 40_475_957, (0.111533, 0.227411)),
+    "cps 101 16": Released("resnet101s", 16, CPS, 59_468_085, (-0.0280915, 0.175601)),
     "css 50 16": Released(
         "resnet50", 16, {"head": "plain"}, 40528565, (0.00547701, 0.153401), (0.0064095, 0.205177)
     ),

@@ -19,13 +19,18 @@ from semisweep_methods.css import CSSConfig as Config
 
 CLASSES = {"voc": 21, "cityscapes": 19}
 
-# Millions of parameters by backbone, head and number of classes. UniMatch's README.md states 40.5
-# and 59.5 for its DeepLabV3+, UniMatch V2's 24.8, 97.5 and 335.6 for DPT, of which 0.07, 0.3 and
-# 1.2 are of a unit of its decoder that is never used. CSS's and U2PL's are those of their released
-# modules without the second head (see tests/networks/test_released_networks.py).
+# Parameters by backbone, head and number of classes. SegKC, Tables 1 and 2, and the training logs of
+# UniMatch's release state 59.5 M for ResNet-101 with a refined head, the tables 24.8 M for the small
+# DINOv2 with DPT, 0.07 M of which are of a unit of the decoder that is never used. CPS's, CSS's and
+# U2PL's are those of their released modules without the second head (see
+# tests/networks/test_released_networks.py). No paper or release states one of the others.
 SIZES = {
     ("resnet50s.gluon_in1k", "refined", 21): 40_475_957,
     ("resnet50s.gluon_in1k", "refined", 19): 40_475_443,
+    ("resnet50s.gluon_in1k", "leaky", 21): 40_475_957,
+    ("resnet50s.gluon_in1k", "leaky", 19): 40_475_443,
+    ("resnet101s.gluon_in1k", "leaky", 21): 59_468_085,
+    ("resnet101s.gluon_in1k", "leaky", 19): 59_467_571,
     ("resnet101s.gluon_in1k", "refined", 21): 59_468_085,
     ("resnet101s.gluon_in1k", "refined", 19): 59_467_571,
     ("resnet101.tv_in1k", "plain", 21): 58_753_973,

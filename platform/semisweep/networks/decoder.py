@@ -18,7 +18,7 @@ from semisweep.core.errors import ConfigError
 LOW_LEVEL_CHANNELS = 48
 WIDE_DROPOUT = 0.1
 
-Head = Literal["refined", "plain", "wide"]
+Head = Literal["refined", "leaky", "plain", "wide"]
 
 
 class DeepLabV3Plus(nn.Module):
@@ -27,9 +27,10 @@ class DeepLabV3Plus(nn.Module):
     Chen et al., "Encoder-Decoder with Atrous Separable Convolution", ECCV 2018, Sec. 3, with the
     dense 3x3 convolutions that the semi-supervised literature uses. The taps are low
     [B, L, H/4, W/4] and high [B, D, H/s, W/s] at output stride s. `head` is what makes logits of
-    both: "refined" narrows the low tap to 48 channels and refines by two convolutions (UniMatch and
-    CPS, released), "plain" by one (CSS, Sec. 4.1 and released); "wide" keeps all `channels` of the
-    low tap, projects the pyramid by a 3x3 convolution, and has dropout (U2PL, released).
+    both: "refined" narrows the low tap to 48 channels and refines by two convolutions (UniMatch,
+    released), as does "leaky", whose pyramid has leaky ReLUs (CPS, released); "plain" refines by
+    one (CSS, Sec. 4.1 and released); "wide" keeps all `channels` of the low tap, projects the
+    pyramid by a 3x3 convolution, and has dropout (U2PL, released).
     """
 
     def __init__(
@@ -45,29 +46,39 @@ class DeepLabV3Plus(nn.Module):
         wide = head == "wide"
         narrow = channels if wide else LOW_LEVEL_CHANNELS
         self.pyramid = AtrousPyramid(high, channels, rates, wide)
+        if head == "leaky":
+            make_leaky(self.pyramid)
         self.low_level = convolution(low, narrow, 1, bias=wide)
         joint = channels + narrow
-        self.head, self.returns_joint = head, head != "refined"
+        self.head, self.returns_joint = head, head in ("plain", "wide")
         self.fused_channels = joint if self.returns_joint else channels
         if wide:
             self.refine = wide_layers(joint, channels)
         else:
             self.refine = nn.Sequential(convolution(joint, channels, 3))
-            if head == "refined":
+            if head != "plain":
                 self.refine.append(convolution(channels, channels, 3))
         self.classifier = nn.Conv2d(channels, classes, 1)
 
     def forward(self, taps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Return logits [B, C, H/4, W/4] and what a second head reads, [B, fused_channels, ...].
 
-        The latter is the pyramid's output, of size H/s x W/s, where the head is refined; else that
-        beside the low tap, of size H/4 x W/4.
+        The latter is the pyramid's output, of size H/s x W/s, where the head is refined or leaky;
+        else that beside the low tap, of size H/4 x W/4.
         """
         low, high = taps
         fused = self.pyramid(high)
         raised = resized(fused, low.shape[-2:])
         joint = torch.cat([raised, self.low_level(low)], dim=1)
         return self.classifier(self.refine(joint)), joint if self.returns_joint else fused
+
+
+def make_leaky(module: nn.Module) -> None:
+    """Turn the ReLUs inside of a module into leaky ones, with torch's slope of 0.01."""
+    for part in list(module.modules()):
+        for name, own in part.named_children():
+            if isinstance(own, nn.ReLU):
+                setattr(part, name, nn.LeakyReLU(inplace=True))
 
 
 def wide_layers(inputs: int, channels: int) -> nn.Sequential:

@@ -54,7 +54,7 @@ class NetworkConfig:
         default="refined",
         neutral="refined",
         matters=with_pyramid,
-        code="refined: UniMatch, CPS; plain: CSS; wide: U2PL",
+        code="refined: UniMatch; leaky: CPS; plain: CSS; wide: U2PL",
     )
     dilation: Literal["gradual", "even", "multi_grid"] = setting(
         default="gradual",
