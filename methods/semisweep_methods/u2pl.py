@@ -75,7 +75,7 @@ class U2PLConfig(ContrastConfig):
     supervised_epochs: NonNegativeCount = setting(
         1,
         code="1 on Pascal, 0 on Cityscapes",
-        why="Pascal's; at most one less than there are epochs",
+        why="Pascal's, and the study of Cityscapes has 0; at most one less than there are epochs",
         matters=lambda own: own.partitions,
     )
 

@@ -19,11 +19,11 @@ from semisweep_methods.css import CSSConfig as Config
 
 CLASSES = {"voc": 21, "cityscapes": 19}
 
-# Parameters by backbone, head and number of classes. SegKC, Tables 1 and 2, and the training logs of
-# UniMatch's release state 59.5 M for ResNet-101 with a refined head, the tables 24.8 M for the small
-# DINOv2 with DPT, 0.07 M of which are of a unit of the decoder that is never used. CPS's, CSS's and
-# U2PL's are those of their released modules without the second head (see
-# tests/networks/test_released_networks.py). No paper or release states one of the others.
+# Parameters by backbone, head and number of classes. SegKC, Tables 1 and 2, and training logs of
+# UniMatch's release state 59.5 M for ResNet-101 with a refined head, the tables 24.8 M for the
+# small DINOv2 with DPT, 0.07 M of which are of a unit of the decoder that is never used. CPS's,
+# CSS's and U2PL's are those of their released modules without the second head (see
+# tests/networks/test_released_networks.py). Nobody states the others.
 SIZES = {
     ("resnet50s.gluon_in1k", "refined", 21): 40_475_957,
     ("resnet50s.gluon_in1k", "refined", 19): 40_475_443,
