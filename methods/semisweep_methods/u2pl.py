@@ -63,7 +63,8 @@ class U2PLConfig(ContrastConfig):
     network: NetworkConfig = setting(
         factory=NetworkConfig,
         paper="DeepLabV3+, ResNet-101, output stride 8",
-        why="the network of the compared methods",
+        code='head "wide", dilation "multi_grid", ceil_pooling',
+        why="that of the compared methods; its rows in CSS's tables have the code's",
     )
     momentum: Annotated[float, Field(ge=0, lt=1)] = setting(
         0.99, paper="0.99", code="min(1 - 1 / (t + 1), 0.99)"

@@ -37,6 +37,17 @@ _NETWORK_SOURCES = {
 }
 # U2PL, released (experiments, u2pl/models): its own decoder, and dilations of the last stage.
 _U2PL: Fields = {"config.network.head": "wide", "config.network.dilation": "multi_grid"}
+_U2PL_OPTION = {
+    "released-u2pl-contrast": Option(
+        set={
+            "config.anchors": 256,
+            "config.negatives": 50,
+            "config.anchor_pixels": "surest",
+        },
+        source="U2PL, released: num_queries and num_negatives of experiments/*/config.yaml and "
+        "low_entropy_threshold of train_semi.py; its paper: 50 and 256, Eq. 10: all reliable",
+    )
+}
 CSS_BLENDER = dataclasses.replace(
     CSS_PAPER,
     data=DataConfig(name="voc", family="u2pl"),
@@ -46,6 +57,7 @@ CSS_BLENDER = dataclasses.replace(
         **_NETWORK_SOURCES,
         "data": "CSS, Sec. 4.1; its authors: U2PL's lists",
     },
+    options={**CSS_OPTIONS, **_U2PL_OPTION},
 )
 CSS_CITYSCAPES = dataclasses.replace(
     CSS_PAPER,
@@ -80,6 +92,7 @@ CSS_CITYSCAPES = dataclasses.replace(
     },
     options={
         **{name: own for name, own in CSS_OPTIONS.items() if name != "released-steps"},
+        **_U2PL_OPTION,
         "released-rate": Option(
             set={"training.optimizer.learning_rate": 0.0064},
             source="CSS, released: config/CityScapes_config_baseline.yaml; Sec. 4.1: 0.0038",

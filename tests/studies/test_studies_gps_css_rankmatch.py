@@ -15,7 +15,7 @@ from resolved import through_json
 from semisweep import Study, Trial
 from semisweep.core.config import canonical
 from semisweep.data.splits import Split
-from semisweep.study.resolve import preset_of, replicates, resolve
+from semisweep.study.resolve import cell_trial, preset_of, replicates, resolve
 from semisweep.study.scales import SCALES
 from semisweep.tables.table_builder import build
 from semisweep.training.trial import method_class, trial_identity
@@ -417,6 +417,33 @@ def test_the_best_row_of_css_has_the_defaults_of_its_method() -> None:
         warm_up_passes="labelled",
         prototype_start="first_mean",
     )
+
+
+@pytest.mark.parametrize(
+    ("study", "name"),
+    [
+        (study, name)
+        for study in (
+            *(css.classic, css.sources, css.indicators, css.components, css_labels.labels),
+            *(css_comparisons.blender, css_comparisons.cityscapes),
+        )
+        for name in preset_of(study, "paper").options
+    ],
+    ids=lambda own: own if isinstance(own, str) else own.name,
+)
+def test_every_option_of_css_changes_some_training(study: Study, name: str) -> None:
+    """Each of its fields does by itself."""
+    changes = preset_of(study, "paper").options[name].set
+    column = next(own for own in study.columns if own.exists("paper"))
+    rows = [row for row in study.rows if row.method is not None]
+    for path, value in changes.items():
+        changed = 0
+        for row in rows:
+            before, after = (
+                cell_trial(study, "paper", row, column, own) for own in ({}, {path: value})
+            )
+            changed += trial_identity(before, SPLIT) != trial_identity(after, SPLIT)
+        assert changed > 0, path
 
 
 def test_cross_labelling_warms_up_for_a_third_of_a_mini_training() -> None:
