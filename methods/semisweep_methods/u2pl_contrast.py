@@ -85,7 +85,7 @@ class ContrastConfig(PartitionConfig):
     keys_per_step: Count = setting(
         512,
         paper="all pixels that Eqs. 13 to 15 allow: some 13,000 of each class",
-        code="all pixels that its mask allows, of which next to none are left: see note 6",
+        code="next to none: its mask asks of a negative of a class also to be labelled so",
         why="drawn from the paper's at random, over all workers",
         matters=contrasts,
     )
