@@ -30,6 +30,8 @@ from semisweep.training import distributed
 from semisweep.training.feature_memory import best_of_class
 from semisweep.training.functional import draw, generator, moved, over_count
 
+RAMP_PASSES = 200  # of "labelled_ramp"
+
 
 def _in_use(own: ContrastConfig) -> bool:
     return own.weight > 0
@@ -42,16 +44,18 @@ class ContrastConfig:
     weight: NonNegative = setting(
         1.0, symbol="lambda_c", paper="not given", code="1, times its schedule"
     )
-    schedule: Literal["ramp_down", "constant"] = setting(
+    schedule: Literal["ramp_down", "labelled_ramp", "constant"] = setting(
         "ramp_down",
         paper="lambda_c is written as a constant (Eq. 6)",
-        code="exp(-5 (e / 200)^2) at pass e over the labelled images, then zero",
+        code="labelled_ramp: exp(-5 (e / 200)^2) at pass e over the labelled images, then zero: "
+        "with 92 of them and batches of 16 after 1,000 iterations",
         why="the code's form; the paper names no value with which a constant would be tuned",
         matters=_in_use,
     )
     ramp_share: Positive = setting(
         1.0,
-        code="200 passes over the labelled images: with 92 of them 400 of 80,000 iterations, 0.005",
+        code="200 passes over the labelled images: with 92 of them and its batches of 32 400 of "
+        "80,000 iterations, 0.005",
         why="of the training, after which the weight is zero; the release's ancestor had it last "
         "all through",
         matters=lambda own: own.weight > 0 and own.schedule == "ramp_down",
@@ -114,6 +118,8 @@ class ContrastConfig:
         if self.schedule == "constant":
             return self.weight
         passed = progress.step / (progress.total_steps * self.ramp_share)
+        if self.schedule == "labelled_ramp":
+            passed = progress.labelled_epoch / RAMP_PASSES
         return self.weight * math.exp(-5 * passed**2) if passed < 1 else 0.0
 
 

@@ -88,17 +88,33 @@ class CSSConfig(MethodConfig):
         code="0, and 20 in its description",
         matters=lambda own: own.label_source == "cross",
     )
-    unlabelled_indicator: Literal["confidence", "similarity"] = setting(
-        "confidence", paper="confidence (Sec. 3.3); similarity in Table 6", code="confidence"
+    warm_up_passes: Literal["unlabelled", "labelled"] = setting(
+        "unlabelled",
+        neutral="unlabelled",
+        paper="not given: what an epoch is a pass over",
+        code="labelled: with 92 images and batches of 16, 20 epochs are 100 iterations",
+        why="studies of the paper's scale have the code's; unlabelled is ours, in which prototypes "
+        "are those of a network that has learned: 13,100 iterations at 92 labels",
+        matters=lambda own: own.label_source == "cross",
+    )
+    unlabelled_indicator: Literal["confidence", "similarity", "of_label"] = setting(
+        "confidence",
+        paper="confidence (Sec. 3.3); similarity in Table 6",
+        code="confidence; in the script of cross of_label, that of the space the label comes from: "
+        "similarity after the warm-up, which at its temperature of 0.5 never reaches 0.97, so "
+        "that nothing is learned from pseudo-labels",
+        why="the paper's",
     )
     unlabelled_threshold: Fraction = setting(
         0.97, symbol="delta_u", paper="not given", code="0.97 of the confidence"
     )
-    unlabelled_mean: Literal["selected_pixels", "image_share"] = setting(
+    unlabelled_mean: Literal["selected_pixels", "image_share", "confident_share"] = setting(
         "selected_pixels",
         paper="over the selected pixels (Eq. 8)",
-        code="over all labelled pixels, each image times the share that is selected of it",
-        why="the paper's equation",
+        code="confident_share: over all labelled pixels, each image times its number of pixels "
+        "above the threshold, with a label or without, over that of labelled ones",
+        why="the paper's equation; image_share counts those with a label alone, as does the "
+        "code where every pixel has one",
     )
     valid_indicator: Literal["confidence", "similarity"] = setting(
         "similarity",
@@ -135,6 +151,15 @@ class CSSConfig(MethodConfig):
     )
     prototype_momentum: Fraction = setting(
         0.99, symbol="alpha", paper="not given (Eq. 3)", code="0.99", matters=_with_representations
+    )
+    prototype_start: Literal["zero", "first_mean"] = setting(
+        "zero",
+        neutral="zero",
+        paper="not given (Eq. 3)",
+        code="first_mean: a class's first mean is its prototype, whole",
+        why="studies of the paper's scale have the code's; from zero, cosines see the same "
+        "first prototype, and later ones that forget it sooner",
+        matters=_with_representations,
     )
     teacher_momentum: Fraction = setting(
         0.99, paper="EMA (Sec. 3.1), not given", code="0.99, at first min(1 - 1 / (step + 1), 0.99)"
@@ -177,7 +202,9 @@ class CSS(Method):
                 head = RepresentationHead(network, channels)
         self.student = TwoSpaces(network, head)
         self.teacher = frozen_copy(self.student)
-        self.prototypes = Prototypes(classes, channels, config.prototype_momentum)
+        self.prototypes = Prototypes(
+            classes, channels, config.prototype_momentum, config.prototype_start
+        )
 
     def groups(self) -> Mapping[str, Sequence[nn.Module]]:
         """Return the one group: the student."""
@@ -188,11 +215,16 @@ class CSS(Method):
         own: CSSConfig = self.config
         taught = self.teach(batch)
         weak = SpaceOutput(*(part[-len(batch.weak) :] for part in taught))
-        for_logits, for_representations = self.supervision(weak, self.source(progress), batch.valid)
+        source = self.source(progress)
+        for_logits, for_representations = self.supervision(weak, source, batch.valid)
         mixed = cutmix(batch.strong[0], batch.cutmix[0])
         seen = self.student(torch.cat([batch.image, mixed]))
         target = PseudoLabel(*(cutmix(part, batch.cutmix[0]) for part in for_logits))
-        loss, terms = self.logit_loss(batch, seen.logits, target)
+        confident = None
+        if own.unlabelled_mean == "confident_share":
+            confident = confident_pixels(own, self.prototypes, weak, source, batch.valid)
+            confident = cutmix(confident, batch.cutmix[0])
+        loss, terms = self.logit_loss(batch, seen.logits, target, confident)
         if own.uses_representations:
             label = known(for_representations)
             mixed_label = torch.cat([batch.label, cutmix(label, batch.cutmix[0])])
@@ -212,7 +244,9 @@ class CSS(Method):
     def source(self, progress: Progress) -> str:
         """Return where labels come from now: logits alone until the prototypes are good."""
         own: CSSConfig = self.config
-        warming = own.label_source == "cross" and progress.epoch < own.warm_up_epochs
+        unlabelled = own.warm_up_passes == "unlabelled"
+        epoch = progress.epoch if unlabelled else progress.labelled_epoch
+        warming = own.label_source == "cross" and epoch < own.warm_up_epochs
         return "logits" if warming else own.label_source
 
     @torch.no_grad()
@@ -235,13 +269,13 @@ class CSS(Method):
         return label_spaces(self.config, self.prototypes, seen, source, valid)
 
     def logit_loss(
-        self, batch: Batch, logits: Tensor, target: PseudoLabel
+        self, batch: Batch, logits: Tensor, target: PseudoLabel, confident: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return L_s + L_u and both; logits [B + U, C, H, W], target of the mixed images."""
+        """Return L_s + L_u and both; logits [B + U, C, H, W], the others of the mixed images."""
         own: CSSConfig = self.config
         labelled, mixed = torch.split(logits, [len(batch.image), len(batch.weak)])
         supervised = supervised_loss(own.supervised_loss, labelled, batch.label)
-        unlabelled = unlabelled_loss(own.unlabelled_mean, mixed, target)
+        unlabelled = unlabelled_loss(own.unlabelled_mean, mixed, target, confident)
         return supervised + unlabelled, {
             "supervised": supervised.detach(),
             "unlabelled": unlabelled.detach(),
@@ -294,15 +328,12 @@ def label_spaces(
     The teacher's output for U images, valid [U, H, W]. A label is 255 on padding, where the spaces
     disagree under "mix", and from representations before there is any prototype.
     """
-    probability = full_precision(seen.logits).softmax(1)
+    probability, similar = shares(own, prototypes, seen)
     by_logits = by_representation = probability.argmax(1)
-    similar = probability
     if own.uses_representations:
-        size = valid.shape[-2:]
-        similar = prototypes(seen.representation, own.indicator_temperature, size)
         by_representation = similar.argmax(1).where(prototypes.met().any(), IGNORE)
     labels = collaborate(by_logits, by_representation, source)
-    indicators = (own.unlabelled_indicator, own.valid_indicator)
+    indicators = (logit_indicator(own, source), own.valid_indicator)
     thresholds = (own.unlabelled_threshold, own.valid_threshold)
     made = []
     for label, indicator, threshold in zip(labels, indicators, thresholds, strict=True):
@@ -310,6 +341,35 @@ def label_spaces(
         sure = (probability if indicator == "confidence" else similar).amax(1)
         made.append(PseudoLabel(label, (sure > threshold) & (label != IGNORE)))
     return made[0], made[1]
+
+
+def shares(own: CSSConfig, prototypes: Prototypes, seen: SpaceOutput) -> tuple[Tensor, Tensor]:
+    """Return the classes' probabilities and their softmax similarities, both [U, C, H, W].
+
+    Without representations the former twice.
+    """
+    probability = full_precision(seen.logits).softmax(1)
+    if not own.uses_representations:
+        return probability, probability
+    size = probability.shape[-2:]
+    return probability, prototypes(seen.representation, own.indicator_temperature, size)
+
+
+def logit_indicator(own: CSSConfig, source: str) -> str:
+    """Return the indicator that selects for the logit space, where labels come from `source`."""
+    if own.unlabelled_indicator != "of_label":
+        return own.unlabelled_indicator
+    return "similarity" if source in ("representations", "cross") else "confidence"
+
+
+@torch.no_grad()
+def confident_pixels(
+    own: CSSConfig, prototypes: Prototypes, seen: SpaceOutput, source: str, valid: Tensor
+) -> Tensor:
+    """Return which pixels pass the logit space's threshold, labelled or not, [U, H, W]."""
+    probability, similar = shares(own, prototypes, seen)
+    indicator = probability if logit_indicator(own, source) == "confidence" else similar
+    return (indicator.amax(1) > own.unlabelled_threshold) & valid
 
 
 def collaborate(by_logits: Tensor, by_representation: Tensor, source: str) -> tuple[Tensor, Tensor]:
@@ -357,12 +417,15 @@ def known(target: PseudoLabel) -> Tensor:
     return target.label.where(target.selected, IGNORE)
 
 
-def unlabelled_loss(kind: str, logits: Tensor, target: PseudoLabel) -> Tensor:
+def unlabelled_loss(
+    kind: str, logits: Tensor, target: PseudoLabel, confident: Tensor | None = None
+) -> Tensor:
     """Return the cross-entropy on pseudo-labels (Eq. 8); logits [U, C, H, W].
 
-    "selected_pixels": its mean over the selected pixels. "image_share": each image's over all
-    pixels with a label, times the share of these that is selected; their mean over the pixels whose
-    loss is not zero, as in the release. Zero, attached to the graph, where there is none.
+    "selected_pixels": its mean over the selected pixels. Else each image's over all pixels with a
+    label, times their number that is selected, or of pixels that are `confident` [U, H, W] where
+    that is given, over the number of them; their mean over the pixels whose loss is not zero, as in
+    the release. Zero, attached to the graph, where there is none.
     """
     losses = functional.cross_entropy(
         full_precision(logits), target.label, ignore_index=IGNORE, reduction="none"
@@ -370,5 +433,6 @@ def unlabelled_loss(kind: str, logits: Tensor, target: PseudoLabel) -> Tensor:
     if kind == "selected_pixels":
         return over_count(losses.where(target.selected, 0.0).sum(), target.selected.sum())
     labelled = (target.label != IGNORE).sum((1, 2))
-    share = target.selected.sum((1, 2)) / labelled.clamp_min(1)
+    counted = target.selected if confident is None else confident
+    share = counted.sum((1, 2)) / labelled.clamp_min(1)
     return over_count((losses * share[:, None, None]).sum(), (losses.detach() > 0).sum())

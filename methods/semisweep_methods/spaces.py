@@ -6,11 +6,11 @@ representation map.
 
 As in paper or release:
 1. a representation is as large as the shallow tap of DeepLabV3+, which the head reads beside the
-   pyramid; labels reach that size by their nearest pixel.
+   pyramid, as the network's plain head does; labels reach that size by their nearest pixel.
 
 Chosen by us:
-2. the head has a projection of the shallow tap of its own, of 48 channels; on DPT it reads the
-   fused map;
+2. beside a refined head of the network, which the release has not, the head has a projection of
+   the shallow tap of its own, of 48 channels; on DPT it reads the fused map;
 3. similarities are brought to the size of the image before the softmax;
 4. a class without a prototype is not predicted.
 """
@@ -56,15 +56,16 @@ class TwoSpaces(nn.Module):
 class RepresentationHead(nn.Module):
     """Convolution, batch norm, ReLU, convolution over what the decoder's last layers read.
 
-    For DeepLabV3+ that is the raised pyramid beside a narrow copy of the shallow tap, at the size
-    of that tap; for DPT the fused map.
+    For DeepLabV3+ that is the raised pyramid beside the narrowed shallow tap, at the size of that
+    tap: what a plain head reads, or beside a refined one a narrow copy of its own; for DPT the
+    fused map.
     """
 
     def __init__(self, network: Network, channels: int) -> None:
         super().__init__()
         self.low_level: nn.Module | None = None
-        width = inputs = network.decoder.classifier.in_channels
-        if isinstance(network.decoder, DeepLabV3Plus):
+        width, inputs = network.decoder.classifier.in_channels, network.decoder.fused_channels
+        if isinstance(network.decoder, DeepLabV3Plus) and not network.decoder.returns_joint:
             widths: Sequence[int] = network.encoder.widths  # type: ignore[assignment]
             self.low_level = convolution(widths[0], LOW_LEVEL_CHANNELS, 1)
             inputs = width + LOW_LEVEL_CHANNELS
@@ -80,13 +81,17 @@ class RepresentationHead(nn.Module):
 
 
 class Prototypes(nn.Module):
-    """For each class the moving average of its mean representation, the same on every worker."""
+    """For each class the moving average of its mean representation, the same on every worker.
+
+    `start`: an average begins with "zero" or, whole, with the "first_mean".
+    """
 
     centre: Tensor  # [C, D]  zero until a pixel of the class is met
 
-    def __init__(self, classes: int, channels: int, momentum: float) -> None:
+    def __init__(self, classes: int, channels: int, momentum: float, start: str = "zero") -> None:
         super().__init__()
         self.momentum = momentum
+        self.start = start
         self.register_buffer("centre", torch.zeros(classes, channels))
 
     def met(self) -> Tensor:
@@ -111,6 +116,8 @@ class Prototypes(nn.Module):
         label = nearest(label, seen.representation.shape[-2:]).flatten()
         mean, count = class_means(rows(seen.representation), label, len(self.centre))
         moved = torch.lerp(mean, self.centre, self.momentum)
+        if self.start == "first_mean":
+            moved = torch.where(self.met()[:, None], moved, mean)
         self.centre.copy_(torch.where(count[:, None] > 0, moved, self.centre))
 
 

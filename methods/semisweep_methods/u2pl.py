@@ -16,8 +16,11 @@ As in the paper or its release:
 Chosen by us, beside what `u2pl_contrast` says:
 5. CutMix is the platform's, whose boxes come and go image by image; the release mixes half of the
    batches, with a box of half the image;
-6. the representation head, 3x3 convolution, batch norm, ReLU, 1x1 convolution, reads the decoder's
-   fused map; the release's reads the refined one. There is no auxiliary head;
+6. beside a network with another head than the release's "wide" one the representation head, 3x3
+   convolution, batch norm, ReLU, 1x1 convolution, reads the decoder's fused map. The release's, two
+   3x3 convolutions with dropout and a 1x1, reads the pyramid beside the low tap, at stride 4: so
+   does ours where the network's head is "wide". There is no auxiliary head, which the release has
+   on Cityscapes alone, with weight 0.4;
 7. the share of reliable pixels is counted without padding.
 """
 
@@ -32,7 +35,7 @@ from torch import Tensor, nn
 
 from semisweep import Batch, Method, NetworkConfig, Progress, Update, config, setting
 from semisweep.core.config import NonNegative, NonNegativeCount
-from semisweep.networks.decoder import convolution
+from semisweep.networks.decoder import DeepLabV3Plus, convolution, wide_layers
 from semisweep.networks.network import Network, seeded
 from semisweep.training.distributed import sum_over_workers
 from semisweep.training.functional import (
@@ -60,7 +63,8 @@ class U2PLConfig(ContrastConfig):
     network: NetworkConfig = setting(
         factory=NetworkConfig,
         paper="DeepLabV3+, ResNet-101, output stride 8",
-        why="the network of the compared methods",
+        code='head "wide", dilation "multi_grid", ceil_pooling',
+        why="that of the compared methods; its rows in CSS's tables have the code's",
     )
     momentum: Annotated[float, Field(ge=0, lt=1)] = setting(
         0.99, paper="0.99", code="min(1 - 1 / (t + 1), 0.99)"
@@ -72,7 +76,7 @@ class U2PLConfig(ContrastConfig):
     supervised_epochs: NonNegativeCount = setting(
         1,
         code="1 on Pascal, 0 on Cityscapes",
-        why="Pascal's; at most one less than there are epochs",
+        why="Pascal's, and the study of Cityscapes has 0; at most one less than there are epochs",
         matters=lambda own: own.partitions,
     )
 
@@ -191,9 +195,14 @@ class Represented(nn.Module):
 
 def representation_head(network: Network, width: int, seed: int) -> nn.Sequential:
     """Return a head from the fused map to `width` channels, started from a seed of its own."""
-    channels = network.decoder.classifier.in_channels
+    decoder = network.decoder
+    channels, inputs = decoder.classifier.in_channels, decoder.fused_channels
     with seeded(seed, "representation"):
-        return nn.Sequential(convolution(channels, channels, 3), nn.Conv2d(channels, width, 1))
+        if isinstance(decoder, DeepLabV3Plus) and decoder.head == "wide":
+            layers = wide_layers(inputs, channels)
+        else:
+            layers = convolution(inputs, channels, 3)
+        return nn.Sequential(layers, nn.Conv2d(channels, width, 1))
 
 
 def reliable_cross_entropy(

@@ -16,7 +16,11 @@ Chosen by us:
    all classes;
 4. in data sets of few classes the window of ranks ends at the last class and holds at least that
    one;
-5. labels, entropies and probabilities of a cell are those of the nearest pixel.
+5. labels, entropies and probabilities of a cell are those of the nearest pixel;
+6. negatives of a class are the paper's: pixels of other classes, far down in whose ranking it is.
+   The release's mask (u2pl/utils/loss_helper.py, issue 171 of its repository) requires of them also
+   to carry the class as label or pseudo-label. No labelled pixel can do both, and of unlabelled
+   ones those alone where the teacher's two passes differ by three ranks or more.
 """
 
 from __future__ import annotations
@@ -80,8 +84,9 @@ class ContrastConfig(PartitionConfig):
     )
     keys_per_step: Count = setting(
         512,
-        code="every unreliable pixel, some 13,000 of each class",
-        why="drawn from them at random, over all workers",
+        paper="all pixels that Eqs. 13 to 15 allow: some 13,000 of each class",
+        code="next to none: its mask asks of a negative of a class also to be labelled so",
+        why="drawn from the paper's at random, over all workers",
         matters=contrasts,
     )
 

@@ -47,7 +47,7 @@ from semisweep.training.weight_averaging import evaluating, follow, frozen_copy,
 
 def dinov2(size: str) -> NetworkConfig:
     """Return DINOv2 with DPT; `size` is small, base or large."""
-    return NetworkConfig(backbone=f"vit_{size}_patch14_dinov2", decoder="dpt")
+    return NetworkConfig(backbone=f"vit_{size}_patch14_dinov2.lvd142m", decoder="dpt")
 
 
 @config

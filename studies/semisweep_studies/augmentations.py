@@ -58,5 +58,6 @@ CSS = AugmentationConfig(
     cutmix_area=(0.5, 0.5),
     cutmix_shape="width",
 )
-# Released: images of Cityscapes keep their size.
-CSS_CITYSCAPES = replace(CSS, {"scale": (1.0, 1.0)})
+# Released (dataset_helpers/Cityscapes.py, config/CityScapes_config_baseline.yaml): labelled images
+# of Cityscapes keep their size; what the student sees of unlabelled ones is scaled.
+CSS_CITYSCAPES = replace(CSS, {"scale": (1.0, 1.0), "unlabelled_scale": (0.5, 2.0)})

@@ -13,7 +13,6 @@ import dataclasses
 from semisweep import (
     Column,
     DataConfig,
-    NetworkConfig,
     OptimizerConfig,
     Preset,
     Row,
@@ -24,7 +23,7 @@ from semisweep.study.scales import Fields
 from semisweep.training.protocols import PROTOCOLS
 from semisweep_methods.gps import GPS
 from semisweep_studies.augmentations import CPS as CPS_AUGMENTATION
-from semisweep_studies.presets import MINI
+from semisweep_studies.presets import CPS_NETWORK, DEEP_STEM, MINI
 from semisweep_studies.tables import MINI_LABEL, MINI_LABELLED, numbers
 
 GPS_PAPER = Preset(
@@ -41,7 +40,7 @@ GPS_PAPER = Preset(
         evaluation=PROTOCOLS["cps-voc"],
         augmentation=CPS_AUGMENTATION,
     ),
-    config={"network": NetworkConfig(backbone="resnet50s", output_stride=16, pretrained=True)},
+    config={"network": CPS_NETWORK},
     metric="best.val.miou",
     metric_note="mIoU on the val part, best evaluation: selected on what it is scored "
     "on, as the literature does",
@@ -57,7 +56,9 @@ GPS_PAPER = Preset(
         "training.augmentation": "GPS, Sec. 4.1: scales, CutMix; its boxes: CPS, released",
         "training.evaluations": "chosen: about one an epoch",
         "training.evaluation": "CPS, released: windows of 512, two thirds apart",
-        "config": "GPS, Sec. 4.1: ResNet-50 and ResNet-101; stem, stride and rates: CPS, released",
+        "config": "GPS, Sec. 4.1: ResNet-50 and ResNet-101; stem, stride, rates, leaky ReLUs and "
+        "dilations 2, 4, 8 of the last stage: CPS, released",
+        "config.network.backbone": DEEP_STEM,
         "metric": "chosen: as CPS, which scores the epochs of the last third",
     },
 )
@@ -71,12 +72,12 @@ GPS_CITYSCAPES_PAPER = dataclasses.replace(
         optimizer=dataclasses.replace(GPS_PAPER.training.optimizer, learning_rate=0.02),
         evaluation=PROTOCOLS["cps-cityscapes"],
     ),
-    config={**GPS_PAPER.config, "supervised_loss": "ohem"},
+    config={**GPS_PAPER.config, "supervised_loss": "ohem_50000"},
     sources={
         **GPS_PAPER.sources,
         "training.optimizer.learning_rate": "GPS, Sec. 4.1: 0.02",
         "training.evaluation": "CPS, released: windows of 800, two thirds apart",
-        "config.supervised_loss": "CPS, released: OHEM",
+        "config.supervised_loss": "CPS, released: OHEM, at least 50,000 pixels an image",
     },
 )
 PRESETS = {"mini": MINI, "paper": GPS_PAPER}

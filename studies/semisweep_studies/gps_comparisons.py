@@ -36,7 +36,7 @@ def columns(
     found = [
         Column(
             name=f"{network} {part}",
-            set={"paper": {**fields(part), "config.network.backbone": f"{network}s"}},
+            set={"paper": {**fields(part), "config.network.backbone": f"{network}s.gluon_in1k"}},
             presets=presets,
         )
         for network in ("resnet50", "resnet101")

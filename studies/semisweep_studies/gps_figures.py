@@ -112,6 +112,7 @@ def against_full(name: str, title: str, columns: list[Column], weights: bool) ->
 
 
 NETWORK = "config.network.backbone"
+RESNET101 = "resnet101s.gluon_in1k"
 full_pascal = against_full(
     "gps_full_pascal",
     "GPS, Figure 4: half of the labels against all of them, Pascal VOC, without CutMix",
@@ -129,14 +130,14 @@ full_pascal = against_full(
             },
             labels={"mini": "all (512)"},
         ),
-        Column(name="resnet101 1/2", set={"paper": {**pascal("1/2"), NETWORK: "resnet101s"}}),
+        Column(name="resnet101 1/2", set={"paper": {**pascal("1/2"), NETWORK: RESNET101}}),
         Column(
             name="resnet101 full",
             set={
                 "paper": {
                     "data.labelled": None,
                     "training.epochs": 38,  # as many iterations as of 1/2
-                    NETWORK: "resnet101s",
+                    NETWORK: RESNET101,
                 }
             },
         ),
@@ -162,12 +163,12 @@ full_cityscapes = against_full(
         ),
         Column(
             name="resnet101 1/2",
-            set={"paper": {**cityscapes("1/2"), NETWORK: "resnet101s"}},
+            set={"paper": {**cityscapes("1/2"), NETWORK: RESNET101}},
             presets=ON_CITYSCAPES,
         ),
         Column(
             name="resnet101 full",
-            set={"paper": {**cityscapes("1/2"), **_FULL, NETWORK: "resnet101s"}},
+            set={"paper": {**cityscapes("1/2"), **_FULL, NETWORK: RESNET101}},
             presets=ON_CITYSCAPES,
         ),
     ],

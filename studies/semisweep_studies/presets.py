@@ -62,6 +62,19 @@ MINI = Preset(
 # Shorter, for studies that are to end in minutes (quickstart) or have many arms (methods_compared).
 SHORT = dataclasses.replace(MINI, training=dataclasses.replace(MINI.training, steps=1000))
 
+# Of the ResNets with a deep stem of all papers but CSS's.
+DEEP_STEM = (
+    "the paper: ResNet, pretrained on ImageNet; a deep stem: CPS and UniMatch, released; weights, "
+    "of which they say no origin: gluon's, which CPS's code can convert (furnace/tools)"
+)
+# CPS, released (exp.voc/voc8.res50v3+.CPS+CutMix/network.py, furnace/base_model/resnet.py).
+CPS_NETWORK = NetworkConfig(
+    backbone="resnet50s.gluon_in1k",
+    output_stride=16,
+    head="leaky",
+    dilation="multi_grid",
+    pretrained=True,
+)
 UNIMATCH_CODE = "UniMatch, released, which RankMatch's code is a copy of"
 
 RANKMATCH_PAPER = Preset(
@@ -78,7 +91,9 @@ RANKMATCH_PAPER = Preset(
         evaluation=PROTOCOLS["unimatch-voc"],
         augmentation=UNIMATCH,
     ),
-    config={"network": NetworkConfig(backbone="resnet50s", output_stride=16, pretrained=True)},
+    config={
+        "network": NetworkConfig(backbone="resnet50s.gluon_in1k", output_stride=16, pretrained=True)
+    },
     metric="best.val.miou",
     metric_note="mIoU on the val part, best evaluation: selected on what it is scored "
     "on, as the paper does",
@@ -91,6 +106,7 @@ RANKMATCH_PAPER = Preset(
         "training.optimizer": "RankMatch, Sec. 4.1; decay, momentum, rate of heads: released",
         "training.precision": "chosen: as released code; on a GPU TF32 in convolutions alone",
         "config": "RankMatch, Sec. 4.1; stem, stride and rates: released",
+        "config.network.backbone": DEEP_STEM,
         "metric": "released code: the best of all evaluations on val",
     },
 )
@@ -125,6 +141,10 @@ SEGKC_PAPER = Preset(
         "training.schedule_power": "SegKC, Sec. 4.2: 0.9",
         "training.precision": "chosen: as released code; on a GPU TF32 in convolutions alone",
         "config": "SegKC, Sec. 4.2: DPT, DINOv2",
+        **{
+            f"config.{name}.backbone": "SegKC, Sec. 4.2: DINOv2; weights: its authors', as released"
+            for name in ("network", "senior", "junior")
+        },
         "metric": "chosen: as UniMatch V2's code",
     },
 )

@@ -68,7 +68,9 @@ LUCCHI_PAPER = Preset(
         evaluations=10,
         augmentation=UNIMATCH,
     ),
-    config={"network": NetworkConfig(backbone="resnet50s", output_stride=16, pretrained=True)},
+    config={
+        "network": NetworkConfig(backbone="resnet50s.gluon_in1k", output_stride=16, pretrained=True)
+    },
     metric="last.test.miou",
     metric_note="mIoU on the test part, last checkpoint",
     notes=(
@@ -89,7 +91,7 @@ def columns(parts: dict[str, int]) -> list[Column]:
         for part, labelled in parts.items():
             paper: Fields = {
                 "data.labelled": labelled,
-                "config.network.backbone": f"{network}s",
+                "config.network.backbone": f"{network}s.gluon_in1k",
             }
             small: dict[str, Fields] = {} if found else {"mini": FEW.set["mini"]}
             found.append(

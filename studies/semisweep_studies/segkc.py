@@ -42,9 +42,9 @@ MINI_SEGKC = dataclasses.replace(
     MINI, config={"junior": mini_network(), "senior": mini_network(channels=128), **MINI.config}
 )
 PRESETS = {"mini": MINI_SEGKC, "paper": SEGKC_PAPER}
-SMALL = "vit_small_patch14_dinov2"
-BASE = "vit_base_patch14_dinov2"
-LARGE = "vit_large_patch14_dinov2"
+SMALL = "vit_small_patch14_dinov2.lvd142m"
+BASE = "vit_base_patch14_dinov2.lvd142m"
+LARGE = "vit_large_patch14_dinov2.lvd142m"
 
 
 def at_mini(column: Column) -> Column:

@@ -44,7 +44,7 @@ def recipe(preset: Preset) -> Fields:
 
     How often it is scored, and for which share of its schedule it is trained, is the table's.
     """
-    network = replace(preset.config["network"], {"backbone": "resnet101s"})
+    network = replace(preset.config["network"], {"backbone": "resnet101s.gluon_in1k"})
     names = {item.name for item in dataclasses.fields(preset.training)}
     recipe = {
         f"training.{name}": getattr(preset.training, name)

@@ -13,7 +13,6 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from semisweep import (
     Column,
     DataConfig,
-    NetworkConfig,
     OptimizerConfig,
     Preset,
     Row,
@@ -27,7 +26,7 @@ from semisweep_methods.fixmatch import FixMatch
 from semisweep_methods.stpg import STPG
 from semisweep_methods.supervised import Supervised
 from semisweep_studies.augmentations import CPS
-from semisweep_studies.presets import MINI
+from semisweep_studies.presets import CPS_NETWORK, DEEP_STEM, MINI
 from semisweep_studies.tables import MINI_LABEL, MINI_LABELLED, numbers
 
 STPG_PAPER = Preset(
@@ -44,7 +43,7 @@ STPG_PAPER = Preset(
         evaluation=PROTOCOLS["unimatch-voc"],
         augmentation=CPS,
     ),
-    config={"network": NetworkConfig(backbone="resnet50s", output_stride=16, pretrained=True)},
+    config={"network": CPS_NETWORK},
     metric="best.val.miou",
     metric_note="mIoU on the val part, best evaluation, of the general student: "
     "selected on what it is scored on, as the literature does",
@@ -60,7 +59,9 @@ STPG_PAPER = Preset(
         "training.augmentation": "STPG, Sec. 4.1: three boxes of CutMix; their shapes, and scales "
         "and flips, CPS's; chosen: no colours, as the paper names none",
         "training.evaluation": "chosen: the whole image, as UniMatch",
-        "config": "STPG, Sec. 4.2: ResNet-50; stem, stride and rates: CPS, released",
+        "config": "STPG, Sec. 4.2: ResNet-50; stem, stride, rates, leaky ReLUs and "
+        "dilations 2, 4, 8 of the last stage: CPS, released",
+        "config.network.backbone": DEEP_STEM,
         "metric": "chosen: as the literature",
     },
 )

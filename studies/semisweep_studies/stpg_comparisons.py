@@ -23,7 +23,7 @@ from semisweep_studies.stpg import CITYSCAPES_PRESETS, MINI_STPG, PRESETS, STPG_
 from semisweep_studies.tables import MINI_LABEL, MINI_LABELLED, MINI_U2PL, numbers
 
 STPG_CLASSIC = replace(
-    STPG_PAPER, {"data.family": "classic", "config.network.backbone": "resnet101s"}
+    STPG_PAPER, {"data.family": "classic", "config.network.backbone": "resnet101s.gluon_in1k"}
 )
 TRAINED = (
     Row(name="Sup. baseline", label="Supervised", method=Supervised),

@@ -313,6 +313,20 @@ def test_the_scales_of_cps_are_its_six_equally_often() -> None:
     assert all(close(times / 1200, 1 / 6, 1200) for times in factors.values())
 
 
+def test_css_scales_unlabelled_images_of_cityscapes_alone() -> None:
+    image, mask = some_image(20, 40), np.ones((20, 40), dtype=np.uint8)
+    inside = []
+    for index in range(400):
+        _, labelled = weak(image, mask, numbers(index), 80, CSS_CITYSCAPES, PADDING)
+        _, unlabelled = weak(image, None, numbers(index), 80, CSS_CITYSCAPES, PADDING)
+        inside.append([(own != PADDING).any(axis=0).sum() for own in (labelled, unlabelled)])
+    kept, scaled = zip(*inside, strict=True)
+
+    assert set(kept) == {40}
+    assert (min(scaled), max(scaled)) == (20, 80)
+    assert abs(np.mean(scaled) / 40 - 1.25) < 0.1
+
+
 def test_the_scales_of_u2pl_are_below_one_as_often_as_above_and_uniform_on_either_side() -> None:
     factors = np.array(long_side_factors(U2PL, 1000))
     small, large = factors[factors < 1], factors[factors > 1]

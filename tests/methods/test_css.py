@@ -24,8 +24,14 @@ from semisweep_methods.contrast import (
     make_draws,
     negative_odds,
 )
-from semisweep_methods.css import CSS, CSSConfig, collaborate, unlabelled_loss
-from semisweep_methods.spaces import Prototypes, SpaceOutput, class_means, nearest
+from semisweep_methods.css import (
+    CSS,
+    CSSConfig,
+    collaborate,
+    confident_pixels,
+    unlabelled_loss,
+)
+from semisweep_methods.spaces import Prototypes, SpaceOutput, class_means, nearest, rows
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 SMALL = CONTRAST_OF_CSS
@@ -56,6 +62,7 @@ def by(unlabelled, valid, hard):
 
 
 CONFIDENCE = by("confidence", "confidence", "confidence")
+OF_LABEL = by("of_label", "similarity", "similarity")
 SIMILARITY = by("similarity", "similarity", "similarity")
 EACH_ITS_OWN = by("confidence", "similarity", "similarity")
 ROWS = {
@@ -94,6 +101,15 @@ class TestCSSOfTheReleaseToTheLetter(MethodContract):
     variants = (
         TO_THE_LETTER_OF_THE_PAPER,
         replace(CONFIG, label_source="logits", unlabelled_indicator="similarity"),
+        replace(
+            CONFIG,
+            label_source="cross",
+            warm_up_passes="labelled",
+            unlabelled_indicator="of_label",
+            unlabelled_mean="confident_share",
+            prototype_start="first_mean",
+            contrast=replace(SMALL, schedule="labelled_ramp"),
+        ),
     )
     golden = GOLDEN / "trace_css_release.json"
 
@@ -299,12 +315,20 @@ def test_draws_depend_on_the_step_and_on_nothing_else():
         ({}, 50, 0.5 * math.exp(-1.25)),
         ({"ramp_share": 0.2}, 10, 0.5 * math.exp(-1.25)),
         ({"ramp_share": 0.2}, 20, 0.0),
+        ({"schedule": "labelled_ramp"}, 80, 0.5 * math.exp(-5 * 0.2**2)),  # 40 of 200 passes
     ],
 )
 def test_the_weight_is_constant_or_falls_as_a_gaussian_and_ends(changes, step, expected):
     own = ContrastConfig(weight=0.5, **changes)
 
     assert own.weight_at(progress_at(step)) == pytest.approx(expected)
+
+
+def test_the_ramp_of_the_release_ends_after_200_passes_over_the_labelled_images():
+    own, now = ContrastConfig(schedule="labelled_ramp"), progress_at(50)
+    weights = [own.weight_at(now._replace(labelled_epoch=passes)) for passes in (0, 199, 200)]
+
+    assert weights == [1.0, pytest.approx(math.exp(-5 * 0.995**2)), 0.0]
 
 
 # Prototypes and similarity (Eqs. 2 to 5)
@@ -344,6 +368,22 @@ def test_prototypes_move_by_their_momentum_and_only_where_the_class_is_met():
     assert torch.allclose(prototypes.centre[1], 0.9 * first[1] + 0.1 * everything)
     assert torch.equal(prototypes.centre[0], first[0])
     assert prototypes.met().tolist() == [True, True, True, False]
+
+
+def test_a_prototype_may_begin_with_the_whole_first_mean():
+    from_zero, from_mean = (
+        Prototypes(4, 5, momentum=0.9, start=start).double() for start in ("zero", "first_mean")
+    )
+    seen, label = look(1), integers(3, 3, 2, 6, 6)
+    for prototypes in (from_zero, from_mean):
+        prototypes.move(seen, label)
+    first = from_mean.centre.clone()
+    from_mean.move(look(7), label)
+    mean, _ = class_means(rows(look(7).representation), nearest(label, (3, 3)).flatten(), 4)
+
+    assert torch.allclose(first, 10 * from_zero.centre)
+    assert from_mean.met().tolist() == [True, True, True, False]
+    assert torch.allclose(from_mean.centre, 0.9 * first + 0.1 * mean)
 
 
 def filled_prototypes(classes=4, channels=5, absent=()):
@@ -413,7 +453,7 @@ def with_prototypes(own, classes=4):
     return method
 
 
-@pytest.mark.parametrize("indicators", [CONFIDENCE, SIMILARITY, EACH_ITS_OWN])
+@pytest.mark.parametrize("indicators", [CONFIDENCE, SIMILARITY, EACH_ITS_OWN, OF_LABEL])
 @pytest.mark.parametrize("source", ["logits", "representations", "mix", "cross"])
 def test_labels_and_selection_equal_a_loop_over_pixels(source, indicators):
     own = configuration.replace(
@@ -433,7 +473,9 @@ def test_labels_and_selection_equal_a_loop_over_pixels(source, indicators):
             "mix": (by_logits, by_logits) if by_logits == by_similarity else (255, 255),
             "cross": (by_similarity, by_logits),
         }[source]
-        kinds = (own.unlabelled_indicator, own.valid_indicator)
+        of_label = "confidence" if source in ("logits", "mix") else "similarity"
+        asked = own.unlabelled_indicator
+        kinds = (of_label if asked == "of_label" else asked, own.valid_indicator)
         limits = (own.unlabelled_threshold, own.valid_threshold)
         for space, (label, kind, limit) in enumerate(zip(labels, kinds, limits, strict=True)):
             label = label if valid[n, y, x] else 255
@@ -487,6 +529,42 @@ def test_the_unlabelled_loss_equals_a_loop(kind, case):
 
     assert found.item() == pytest.approx(slow_unlabelled_loss(kind, logits[rows], target), abs=1e-5)
     assert bool(gradient.any()) == (case in ("as usual", "one image"))
+
+
+def test_the_share_of_the_release_counts_confident_pixels_without_a_label():
+    """On two images 4 and 2 of 8 labelled pixels are selected, 9 and 3 of all are confident."""
+    logits, label = numbers(1, 2, 4, 4, 4), integers(2, 4, 2, 4, 4)
+    label[:, 2:] = 255
+    selected, confident = (torch.zeros(2, 4, 4, dtype=torch.bool) for _ in range(2))
+    selected[0, 0], selected[1, 0, :2] = True, True
+    confident[0, :2], confident[0, 3, 3], confident[1, 0, :3] = True, True, True
+    target = PseudoLabel(label, selected)
+    losses = nn.functional.cross_entropy(logits, label, ignore_index=255, reduction="none")
+    per_image = losses.sum((1, 2))
+    ours, released = (
+        unlabelled_loss("image_share", logits, target),
+        unlabelled_loss("confident_share", logits, target, confident),
+    )
+
+    assert torch.allclose(ours, (4 / 8 * per_image[0] + 2 / 8 * per_image[1]) / 16)
+    assert torch.allclose(released, (9 / 8 * per_image[0] + 3 / 8 * per_image[1]) / 16)
+
+
+@pytest.mark.parametrize("source", ["logits", "mix", "cross"])
+def test_confident_pixels_pass_the_threshold_whatever_their_label(source):
+    own = replace(CONFIG, unlabelled_threshold=0.6, unlabelled_indicator="of_label")
+    method, seen = with_prototypes(own), look(1, channels=8)
+    valid = uniform(5, 2, 6, 6) < 0.9
+    found = confident_pixels(own, method.prototypes, seen, source, valid)
+    shares = {
+        "confidence": seen.logits.softmax(1),
+        "similarity": method.prototypes(seen.representation, 0.1, (6, 6)),
+    }["similarity" if source == "cross" else "confidence"]
+    selected = method.supervision(seen, source, valid)[0].selected
+
+    assert torch.equal(found, (shares.amax(1) > 0.6) & valid)
+    assert (found | ~selected).all()
+    assert found.sum() > selected.sum() or source != "mix"
 
 
 @pytest.mark.parametrize("kind", ["selected_pixels", "image_share"])
@@ -557,6 +635,9 @@ def test_the_rows_of_tables_5_6_and_7_are_different_trainings(trained):
     [
         {"unlabelled_threshold": 0.6},
         {"unlabelled_mean": "image_share"},
+        {"unlabelled_mean": "confident_share"},
+        {"label_source": "cross", "unlabelled_indicator": "of_label"},
+        {"contrast.schedule": "labelled_ramp"},
         {"valid_threshold": 0.6},
         {"indicator_temperature": 0.5},
         {"prototype_source": "student"},
@@ -612,6 +693,38 @@ def test_cross_labels_begin_when_the_warm_up_ends(trained):
 
     assert during[0] == during[1]
     assert after[0]["student.loss"] != after[1]["student.loss"]
+
+
+def test_a_warm_up_counts_passes_over_labelled_images_where_it_is_told_to(trained):
+    """Of the suite's iterations 10 are an epoch of unlabelled images, 2 one of labelled ones."""
+    row = {"warm_up_epochs": 4, "warm_up_passes": "labelled"}
+    rows = [{"label_source": source, **row} for source in ("logits", "cross")]
+    during, after = ([probed(trained, row, step)[0] for row in rows] for step in (7, 8))
+
+    assert during[0] == during[1]
+    assert after[0]["student.loss"] != after[1]["student.loss"]
+
+
+def test_before_there_is_any_prototype_of_a_class_the_first_mean_is_it(trained):
+    state = {name: value.clone() for name, value in trained.items()}
+    state["prototypes.centre"].zero_()
+    starts = [
+        probed(state, {"prototype_start": start}, steps=3)[-1]["student.loss"]
+        for start in ("zero", "first_mean")
+    ]
+
+    assert abs(starts[0] - starts[1]) > 1e-7
+
+
+def test_beside_a_plain_head_the_representation_shares_what_it_reads():
+    """As in the release: 59,520,693 parameters of ResNet-101, 58.75 M without the second head."""
+    own = configuration.replace(CONFIG, {"network.head": "plain"})
+    method = CSS(own, 4).train()
+    losses = train_steps(method, 2)
+
+    assert method.student.head.low_level is None
+    assert method.student.head.hidden[0].in_channels == 16 + 48
+    assert all(math.isfinite(step["student.loss"]) for step in losses)
 
 
 def test_the_loss_is_the_sum_of_equation_6(trained):

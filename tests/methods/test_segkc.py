@@ -476,13 +476,13 @@ def test_every_switch_changes_what_the_junior_learns(changes):
 
 @pytest.mark.parametrize("size", ["small", "base", "large"])
 def test_each_pair_of_tables_5_and_6_is_one_changed_field(size):
-    backbone = f"vit_{size}_patch14_dinov2"
+    backbone = f"vit_{size}_patch14_dinov2.lvd142m"
     own = configuration.replace(SegKCConfig(), {"senior.backbone": backbone})
     own.senior.check()
     own.junior.check()
 
     assert own.senior == NetworkConfig(backbone=backbone, decoder="dpt")
-    assert own.junior == NetworkConfig(backbone="vit_small_patch14_dinov2", decoder="dpt")
+    assert own.junior == NetworkConfig(backbone="vit_small_patch14_dinov2.lvd142m", decoder="dpt")
 
 
 def test_fields_that_cannot_matter_are_not_in_the_identity():

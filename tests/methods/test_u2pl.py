@@ -8,11 +8,18 @@ import numpy as np
 import pytest
 import torch
 from method_configs import CONFIGS
+from torch import nn
 from torch.nn import functional
 
 from semisweep.core import config as configuration
 from semisweep.core.errors import ConfigError
-from semisweep.testing import MethodContract, progress_at, random_batch, train_steps
+from semisweep.testing import (
+    MethodContract,
+    progress_at,
+    random_batch,
+    tiny_network,
+    train_steps,
+)
 from semisweep.training.functional import draw, generator
 from semisweep_methods.u2pl import U2PL, U2PLConfig, reliable_cross_entropy
 from semisweep_methods.u2pl_contrast import (
@@ -486,6 +493,7 @@ def weights(steps=3, first=50, **changes):
         {"momentum": 0.5},
         {"cutmix": False},
         {"supervised_epochs": 6},
+        {"network": replace(tiny_network(), head="wide")},
     ],
 )
 def test_every_setting_changes_the_losses(changes):
@@ -580,6 +588,19 @@ def test_the_head_does_not_change_the_networks_initial_weights():
     assert all(
         torch.equal(with_head.student.state_dict()[name], expected[name]) for name in expected
     )
+
+
+def test_beside_a_wide_head_the_representation_reads_the_pyramid_and_the_low_tap_at_stride_4():
+    """As in the release: two 3x3 convolutions with dropout and a 1x1."""
+    method = U2PL(replace(CONFIG, network=replace(tiny_network(), head="wide")), classes=4)
+    head = method.student.head
+    _, feature = method.student.eval()(torch.randn(1, 3, 32, 32))
+    convolutions = [own for own in head.modules() if isinstance(own, nn.Conv2d)]
+
+    assert feature.shape == (1, 8, 8, 8)
+    assert [own.in_channels for own in convolutions] == [32, 16, 16]
+    assert [own.kernel_size[0] for own in convolutions] == [3, 3, 1]
+    assert [own.p for own in head.modules() if isinstance(own, nn.Dropout2d)] == [0.1, 0.1]
 
 
 def test_the_defaults_are_the_papers_numbers():

@@ -313,6 +313,9 @@ def test_one_view_alone_has_one_trial_for_both_kinds_of_dropout():
 def test_the_defaults_are_the_released_ones():
     own = UniMatchV2Config()
 
-    assert (own.network.backbone, own.network.decoder) == ("vit_small_patch14_dinov2", "dpt")
+    assert (own.network.backbone, own.network.decoder) == (
+        "vit_small_patch14_dinov2.lvd142m",
+        "dpt",
+    )
     assert (own.threshold, own.momentum, own.strong_views, own.undropped) == (0.95, 0.996, 2, 0.5)
     assert (own.dropout, own.evaluated) == ("complementary", "teacher")

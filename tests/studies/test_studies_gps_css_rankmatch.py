@@ -15,7 +15,7 @@ from resolved import through_json
 from semisweep import Study, Trial
 from semisweep.core.config import canonical
 from semisweep.data.splits import Split
-from semisweep.study.resolve import preset_of, replicates, resolve
+from semisweep.study.resolve import cell_trial, preset_of, replicates, resolve
 from semisweep.study.scales import SCALES
 from semisweep.tables.table_builder import build
 from semisweep.training.trial import method_class, trial_identity
@@ -412,7 +412,38 @@ def test_rows_of_css_have_the_source_and_the_indicators_that_they_name(scale: st
 def test_the_best_row_of_css_has_the_defaults_of_its_method() -> None:
     config = cells(css.classic, "paper")["CSS(mix)", "92"].config
 
-    assert config == CSSConfig(network=css.CSS_PAPER.config["network"])
+    assert config == CSSConfig(
+        network=css.CSS_PAPER.config["network"],
+        warm_up_passes="labelled",
+        prototype_start="first_mean",
+    )
+
+
+@pytest.mark.parametrize(
+    ("study", "name"),
+    [
+        (study, name)
+        for study in (
+            *(css.classic, css.sources, css.indicators, css.components, css_labels.labels),
+            *(css_comparisons.blender, css_comparisons.cityscapes),
+        )
+        for name in preset_of(study, "paper").options
+    ],
+    ids=lambda own: own if isinstance(own, str) else own.name,
+)
+def test_every_option_of_css_changes_some_training(study: Study, name: str) -> None:
+    """Each of its fields does by itself."""
+    changes = preset_of(study, "paper").options[name].set
+    column = next(own for own in study.columns if own.exists("paper"))
+    rows = [row for row in study.rows if row.method is not None]
+    for path, value in changes.items():
+        changed = 0
+        for row in rows:
+            before, after = (
+                cell_trial(study, "paper", row, column, own) for own in ({}, {path: value})
+            )
+            changed += trial_identity(before, SPLIT) != trial_identity(after, SPLIT)
+        assert changed > 0, path
 
 
 def test_cross_labelling_warms_up_for_a_third_of_a_mini_training() -> None:
@@ -453,14 +484,26 @@ def test_the_presets_are_those_of_the_papers() -> None:
         rate = training.optimizer.learning_rate
         return preset.data.name, backbone, training.crop_pixels, training.unlabelled_batch, rate
 
-    assert recipe(css.classic) == ("voc", "resnet101", 512, 16, 0.0064)
-    assert recipe(css_comparisons.blender) == ("voc", "resnet101s", 512, 16, 0.0064)
-    assert recipe(css_comparisons.cityscapes) == ("cityscapes", "resnet101s", 768, 8, 0.0038)
-    assert recipe(rankmatch_comparisons.cityscapes) == ("cityscapes", "resnet50s", 801, 8, 0.005)
-    assert recipe(gps.losses) == ("voc", "resnet50s", 512, 8, 0.01)
+    assert recipe(css.classic) == ("voc", "resnet101.tv_in1k", 512, 16, 0.0064)
+    assert recipe(css_comparisons.blender) == ("voc", "resnet101s.gluon_in1k", 512, 16, 0.0064)
+    assert recipe(css_comparisons.cityscapes) == (
+        "cityscapes",
+        "resnet101s.gluon_in1k",
+        768,
+        8,
+        0.0038,
+    )
+    assert recipe(rankmatch_comparisons.cityscapes) == (
+        "cityscapes",
+        "resnet50s.gluon_in1k",
+        801,
+        8,
+        0.005,
+    )
+    assert recipe(gps.losses) == ("voc", "resnet50s.gluon_in1k", 512, 8, 0.01)
     of_column = cells(gps.losses, "paper")["gps", "Cityscapes"]
     assert (of_column.data.name, of_column.data.family) == ("cityscapes", "unimatch")
-    assert (of_column.training.crop_pixels, of_column.config.supervised_loss) == (800, "ohem")
+    assert (of_column.training.crop_pixels, of_column.config.supervised_loss) == (800, "ohem_50000")
     assert of_column.training.optimizer.learning_rate == 0.02
 
 

@@ -268,8 +268,8 @@ def test_networks_and_batches_of_segkc_are_those_of_its_tables() -> None:
         assert {trial.training.labelled_batch for trial in trials.values()} == batch
         for (row, column), trial in trials.items():
             senior, junior = row.split()[0].split("-")[1:]
-            assert trial.config.senior.backbone == f"vit_{names[senior]}_patch14_dinov2"
-            assert trial.config.junior.backbone == f"vit_{names[junior]}_patch14_dinov2"
+            assert trial.config.senior.backbone == f"vit_{names[senior]}_patch14_dinov2.lvd142m"
+            assert trial.config.junior.backbone == f"vit_{names[junior]}_patch14_dinov2.lvd142m"
             assert trial.training.crop_pixels % 14 == 0
             if "cityscapes" in column:
                 assert trial.training.labelled_batch == trial.training.unlabelled_batch == 8

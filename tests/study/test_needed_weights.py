@@ -210,11 +210,11 @@ def test_the_weights_of_a_study_are_those_of_its_trained_rows(
         return needed_weights(sample_trials(find_study(name), request))
 
     assert backbones("segkc_seniors", "paper") == [
-        NeededWeights(f"vit_{size}_patch14_dinov2") for size in ("base", "large", "small")
+        NeededWeights(f"vit_{size}_patch14_dinov2.lvd142m") for size in ("base", "large", "small")
     ]
     assert backbones("gps_pascal", "proxy") == [
-        NeededWeights("resnet101s"),
-        NeededWeights("resnet50s"),
+        NeededWeights("resnet101s.gluon_in1k"),
+        NeededWeights("resnet50s.gluon_in1k"),
     ]
     mini = backbones("quickstart", "mini")
     assert [own.file for own in mini] == ["semisweep_studies:encoder.safetensors"]

@@ -92,6 +92,10 @@ def scales_listed(trial: Trial) -> bool:
     return bool(trial.training.augmentation.scales)
 
 
+def unlabelled_scale_unused(trial: Trial) -> bool:
+    return trial.method == Supervised.name or scales_listed(trial)
+
+
 def without_momentum(trial: Trial) -> bool:
     return trial.training.optimizer.name == "adamw"
 
@@ -111,6 +115,7 @@ INERT: dict[str, Condition] = {
     "training.optimizer.nesterov": without_momentum,
     "training.augmentation.scale": scales_listed,
     "training.augmentation.scale_law": scales_listed,
+    "training.augmentation.unlabelled_scale": unlabelled_scale_unused,
     "training.augmentation.cutmix_aspect": no_aspect,
     **{f"training.augmentation.{name}": colours_unseen for name in COLOURS},
     **{f"training.augmentation.{name}": strong_views_unseen for name in CUTMIX},
@@ -148,6 +153,8 @@ def other_values(path: str, hint: Any, value: Any) -> Iterator[object]:
     elif origin is tuple:
         if inner[-1] is Ellipsis:
             yield (*(value or ()), 0.75)
+        elif value is None:
+            yield (0.5, 0.75)
         else:
             for at, item in enumerate(value):
                 yield (*value[:at], 0.8 * item + 0.01, *value[at + 1 :])

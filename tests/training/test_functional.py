@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from semisweep import Progress
 from semisweep.core.errors import ConfigError
@@ -84,6 +85,35 @@ def test_ohem_with_a_large_quota_is_cross_entropy():
 
     assert torch.allclose(supervised_loss("ohem", logits, label), cross_entropy(logits, label))
     assert not torch.allclose(ohem(logits, label, kept_pixels=1), cross_entropy(logits, label))
+
+
+def test_the_two_quotas_of_released_code():
+    """On 768 x 768 with 47,400 hard pixels: at least 50,000 (CSS, CPS), or 100,000 (UniMatch)."""
+    size, hard = 768, 47_400
+    margin = torch.full((size * size,), 4.0).double()  # easy: 0.96 of two classes
+    margin[:hard] = -3.0
+    margin[hard:60_000] = 2.0  # the hardest of the easy ones
+    logits = torch.stack([margin, torch.zeros_like(margin)]).view(1, 2, size, size)
+    label = torch.zeros(1, size, size, dtype=torch.long)
+    losses = F.softplus(-margin).sort(descending=True).values
+    found = [supervised_loss(kind, logits, label).item() for kind in ("ohem_50000", "ohem")]
+
+    # All pixels as hard as the last that the quota takes count, so that ties are kept.
+    assert found[0] == pytest.approx(losses[:60_000].mean().item())
+    assert found[1] == pytest.approx(losses.mean().item())
+
+
+def test_a_quota_counts_pixels_of_each_image():
+    logits, label = 3 * noise(0, 2, 3, 300, 300), labels(1, 2, 300, 300)
+    kept = []
+    for row in pixel_losses(logits, label):
+        hardest = sorted(row, reverse=True)
+        hard = [loss for loss in hardest if math.exp(-loss) <= 0.7]
+        kept += hard if len(hard) >= 50_000 else hardest[:50_000]
+
+    assert supervised_loss("ohem_50000", logits, label).item() == pytest.approx(
+        sum(kept) / len(kept)
+    )
 
 
 def test_an_unknown_supervised_loss_is_refused():

@@ -31,6 +31,7 @@ SHOWN: dict[str, Protocol] = {
     "truncated": Protocol(name="window", size_pixels=8, borders="truncated"),
     "logits": Protocol(name="window", size_pixels=9, stride_pixels=4, sums="logits"),
     "reflect": Protocol(name="reflect", size_pixels=20),
+    "reflect at the end": Protocol(name="reflect", size_pixels=20, mirrored="end"),
 }
 both_borders = pytest.mark.parametrize("borders", ["shifted", "truncated"])
 
@@ -215,6 +216,25 @@ def test_mirrors_are_those_that_numpy_makes() -> None:
 
         assert np.array_equal(shown.pop().numpy(), expected)
         assert torch.equal(found, batch)
+
+
+def test_css_mirrors_at_the_right_and_bottom() -> None:
+    """As torchvision's `pad` with "reflect" in the release's transform."""
+    protocol = Protocol(name="reflect", size_pixels=20, mirrored="end")
+    shown: list[Tensor] = []
+
+    def predict(image: Tensor) -> Tensor:
+        shown.append(image)
+        return image
+
+    batch = images(1, 17, 13)
+    found = class_scores(predict, batch, protocol)
+    expected = np.pad(batch.numpy(), [(0, 0), (0, 0), (0, 3), (0, 7)], mode="reflect")
+
+    assert np.array_equal(shown.pop().numpy(), expected)
+    assert torch.equal(found, batch)
+    assert PROTOCOLS["css-voc"].mirrored == "end"
+    assert Protocol(name="reflect", size_pixels=20).text() == "reflect:size_pixels=20"
 
 
 @pytest.mark.parametrize("size", [(17, 23), (9, 30), (30, 8), (5, 4), (12, 12), (13, 11)])

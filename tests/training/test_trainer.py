@@ -324,12 +324,21 @@ def test_evaluations_are_evenly_spaced_and_include_the_last_step(
     assert Training(replace(SUPERVISED, changes), dataset, split).evaluation_steps() == expected
 
 
-def test_progress_counts_passes_over_the_unlabelled_images(dataset: DataSet, split: Split) -> None:
-    """16 unlabelled images in batches of 4: an epoch is 4 steps, and 6 steps are part of two."""
+def test_progress_counts_passes_over_unlabelled_and_over_labelled_images(
+    dataset: DataSet, split: Split
+) -> None:
+    """16 unlabelled images in batches of 4: an epoch is 4 steps, and 6 steps are part of two.
+
+    8 labelled ones in batches of 4 are seen every 2 steps; of 6 in batches of 4 two are dropped.
+    """
     training = Training(SUPERVISED, dataset, split)
     training.step = 5
+    expected = Progress(step=5, total_steps=6, epoch=1, total_epochs=2, seed=3, labelled_epoch=2)
+    fewer = Training(SUPERVISED, dataset, Split(split.labelled[:6], split.unlabelled))
+    fewer.step = 5
 
-    assert training.progress() == Progress(step=5, total_steps=6, epoch=1, total_epochs=2, seed=3)
+    assert training.progress() == expected
+    assert fewer.progress().labelled_epoch == 5
 
 
 def whole(content: Content) -> bytes:

@@ -91,7 +91,8 @@ class Rehearsal:
         total = max(self.probe.steps, round(self.probe.steps / (high - low)))
         gone = (step + 1) * self.probe.steps // self.steps - 1
         now = min(round(low * total) + gone, total - 1)
-        return Progress(now, total, now * self.epochs // total, self.epochs, self.seed)
+        epoch = now * self.epochs // total
+        return Progress(now, total, epoch, self.epochs, self.seed, labelled_epoch=epoch)
 
     def _advance(self, step: int) -> Moment:
         batch = double(random_batch(step, IMAGES, IMAGES, size=self.size, classes=CLASSES))
@@ -156,6 +157,7 @@ def tiny(*configs: MethodConfig) -> list[MethodConfig]:
         return NetworkConfig(
             backbone=backbone,
             decoder=own.decoder,
+            head=own.head,
             output_stride=8,
             channels=channels,
             pretrained=False,

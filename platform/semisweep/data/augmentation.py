@@ -35,7 +35,8 @@ class AugmentationConfig:
 
     `scale`: the range of the factor on the size. It is uniform, or, with `scale_law` "halves", as
     often below 1 as above and uniform on either side; `scales`, where given, are all factors there
-    are. `padding`: what fills a crop that reaches beyond the image, whose pixels have no label.
+    are. `unlabelled_scale`: the range of unlabelled images, where it is another one. `padding`:
+    what fills a crop that reaches beyond the image, whose pixels have no label.
     `labelled_colours`: labelled images get the colours of strong views. `cutmix_boxes`: so many
     boxes, each of its share of `cutmix_area`; where two overlap the host shows again.
     `cutmix_shape`: what is drawn besides the area, the aspect, the width in whole pixels or the
@@ -49,6 +50,12 @@ class AugmentationConfig:
         "uniform",
         neutral="uniform",
         code="U2PL: halves",
+        matters=lambda own: not own.scales,
+    )
+    unlabelled_scale: tuple[Scale, Scale] | None = setting(
+        None,
+        neutral=None,
+        code="CSS on Cityscapes: U(0.5, 2.0), where labelled images keep their size",
         matters=lambda own: not own.scales,
     )
     scales: tuple[Scale, ...] = setting((), neutral=(), code="CPS: 0.5, 0.75, 1, 1.5, 1.75, 2")
@@ -77,8 +84,9 @@ class AugmentationConfig:
     cutmix_together: bool = setting(False, neutral=False, code="U2PL: the whole batch")
 
     def __post_init__(self) -> None:
-        for name in ("scale", "blur_sigma_pixels", "cutmix_area", "cutmix_aspect"):
-            low, high = getattr(self, name)
+        ranges = ("scale", "unlabelled_scale", "blur_sigma_pixels", "cutmix_area", "cutmix_aspect")
+        for name in ranges:
+            low, high = getattr(self, name) or (0, 0)
             if low > high:
                 raise ConfigError(f"a range must not fall, got {name}=({low}, {high})")
 
@@ -97,10 +105,11 @@ def weak(
 
     By default the long side is drawn uniformly from the integers in `scale` times the long side.
     What is smaller than the crop is padded at the bottom and right, with 0 or a reflection in the
-    image and with `pad_label` in the mask. Without a mask there are zeros where the image is.
+    image and with `pad_label` in the mask. Without a mask, which labelled images have, there are
+    zeros where the image is.
     """
     height, width = decoded_size(image)
-    target = _long_side(max(height, width), generator, augmentation)
+    target = _long_side(max(height, width), generator, augmentation, labelled=mask is not None)
     down, right, turn = generator.random(3)
     size = _scaled(height, width, max(1, target))
     window = [
@@ -137,9 +146,13 @@ def _padded(
 
 
 def _long_side(
-    long_side: int, generator: np.random.Generator, augmentation: AugmentationConfig
+    long_side: int,
+    generator: np.random.Generator,
+    augmentation: AugmentationConfig,
+    labelled: bool,
 ) -> int:
-    low, high = augmentation.scale
+    own = None if labelled else augmentation.unlabelled_scale
+    low, high = own or augmentation.scale
     if augmentation.scales:
         which = int(generator.integers(len(augmentation.scales)))
         return int(long_side * augmentation.scales[which] + 0.5)

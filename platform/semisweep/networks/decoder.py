@@ -7,6 +7,7 @@ own resolution; the network brings the logits to the size of the image.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ from torch.nn import functional
 from semisweep.core.errors import ConfigError
 
 LOW_LEVEL_CHANNELS = 48
+WIDE_DROPOUT = 0.1
+
+Head = Literal["refined", "leaky", "plain", "wide"]
 
 
 class DeepLabV3Plus(nn.Module):
@@ -22,47 +26,91 @@ class DeepLabV3Plus(nn.Module):
 
     Chen et al., "Encoder-Decoder with Atrous Separable Convolution", ECCV 2018, Sec. 3, with the
     dense 3x3 convolutions that the semi-supervised literature uses. The taps are low
-    [B, L, H/4, W/4] and high [B, D, H/s, W/s] at output stride s.
+    [B, L, H/4, W/4] and high [B, D, H/s, W/s] at output stride s. `head` is what makes logits of
+    both: "refined" narrows the low tap to 48 channels and refines by two convolutions (UniMatch,
+    released), as does "leaky", whose pyramid has leaky ReLUs (CPS, released); "plain" refines by
+    one (CSS, Sec. 4.1 and released); "wide" keeps all `channels` of the low tap, projects the
+    pyramid by a 3x3 convolution, and has dropout (U2PL, released).
     """
 
     def __init__(
-        self, widths: Sequence[int], channels: int, rates: Sequence[int], classes: int
+        self,
+        widths: Sequence[int],
+        channels: int,
+        rates: Sequence[int],
+        classes: int,
+        head: Head = "refined",
     ) -> None:
         super().__init__()
         low, high = widths
-        self.pyramid = AtrousPyramid(high, channels, rates)
-        self.low_level = convolution(low, LOW_LEVEL_CHANNELS, 1)
-        self.refine = nn.Sequential(
-            convolution(channels + LOW_LEVEL_CHANNELS, channels, 3),
-            convolution(channels, channels, 3),
-        )
+        wide = head == "wide"
+        narrow = channels if wide else LOW_LEVEL_CHANNELS
+        self.pyramid = AtrousPyramid(high, channels, rates, wide)
+        if head == "leaky":
+            make_leaky(self.pyramid)
+        self.low_level = convolution(low, narrow, 1, bias=wide)
+        joint = channels + narrow
+        self.head, self.returns_joint = head, head in ("plain", "wide")
+        self.fused_channels = joint if self.returns_joint else channels
+        if wide:
+            self.refine = wide_layers(joint, channels)
+        else:
+            self.refine = nn.Sequential(convolution(joint, channels, 3))
+            if head != "plain":
+                self.refine.append(convolution(channels, channels, 3))
         self.classifier = nn.Conv2d(channels, classes, 1)
 
     def forward(self, taps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return logits [B, C, H/4, W/4] and the pyramid's output [B, channels, H/s, W/s]."""
+        """Return logits [B, C, H/4, W/4] and what a second head reads, [B, fused_channels, ...].
+
+        The latter is the pyramid's output, of size H/s x W/s, where the head is refined or leaky;
+        else that beside the low tap, of size H/4 x W/4.
+        """
         low, high = taps
         fused = self.pyramid(high)
         raised = resized(fused, low.shape[-2:])
-        refined = self.refine(torch.cat([raised, self.low_level(low)], dim=1))
-        return self.classifier(refined), fused
+        joint = torch.cat([raised, self.low_level(low)], dim=1)
+        return self.classifier(self.refine(joint)), joint if self.returns_joint else fused
+
+
+def make_leaky(module: nn.Module) -> None:
+    """Turn the ReLUs inside of a module into leaky ones, with torch's slope of 0.01."""
+    for part in list(module.modules()):
+        for name, own in part.named_children():
+            if isinstance(own, nn.ReLU):
+                setattr(part, name, nn.LeakyReLU(inplace=True))
+
+
+def wide_layers(inputs: int, channels: int) -> nn.Sequential:
+    """Return the two refining convolutions of U2PL's heads, with biases and dropout."""
+    return nn.Sequential(
+        convolution(inputs, channels, 3, bias=True),
+        nn.Dropout2d(WIDE_DROPOUT),
+        convolution(channels, channels, 3, bias=True),
+        nn.Dropout2d(WIDE_DROPOUT),
+    )
 
 
 class AtrousPyramid(nn.Module):
-    """Parallel views of one map: 1x1, a dilated 3x3 per rate, the whole image; then projected."""
+    """Parallel views of one map: 1x1, a dilated 3x3 per rate, the whole image; then projected.
 
-    def __init__(self, width: int, channels: int, rates: Sequence[int]) -> None:
+    By a 1x1 convolution; where it is `wide`, by a 3x3 one, and then there is dropout.
+    """
+
+    def __init__(self, width: int, channels: int, rates: Sequence[int], wide: bool = False) -> None:
         super().__init__()
         self.point = convolution(width, channels, 1)
         self.dilated = nn.ModuleList(convolution(width, channels, 3, rate) for rate in rates)
         self.pool = ImagePool(width, channels)
-        self.project = convolution((2 + len(rates)) * channels, channels, 1)
+        self.project = convolution((2 + len(rates)) * channels, channels, 3 if wide else 1)
+        self.dropout = nn.Dropout2d(WIDE_DROPOUT) if wide else nn.Identity()
 
     def forward(self, feature: Tensor) -> Tensor:
         """Return [B, channels, h, w] for a map [B, width, h, w]."""
         branches = [self.point(feature)]
         branches += [branch(feature) for branch in self.dilated]
         branches.append(self.pool(feature))
-        return self.project(torch.cat(branches, dim=1))  # type: ignore[no-any-return]
+        return self.dropout(self.project(torch.cat(branches, dim=1)))  # type: ignore[no-any-return]
 
 
 class ImagePool(nn.Module):
@@ -112,6 +160,7 @@ class DPT(nn.Module):
         )
         self.fuse = nn.ModuleList(Fusion(channels, lateral=index < 3) for index in range(4))
         self.head = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU())
+        self.fused_channels = channels
         self.classifier = nn.Conv2d(channels, classes, 1)
 
     def forward(self, taps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -170,11 +219,13 @@ def level_widths(channels: int) -> list[int]:
     return [max(1, 3 * channels // 4) * factor for factor in (1, 2, 4, 8)]
 
 
-def convolution(inputs: int, outputs: int, kernel: int, rate: int = 1) -> nn.Sequential:
+def convolution(
+    inputs: int, outputs: int, kernel: int, rate: int = 1, bias: bool = False
+) -> nn.Sequential:
     """Return a convolution that keeps the size, batch norm and ReLU."""
     padding = rate * (kernel - 1) // 2
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=rate, bias=False),
+        nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=rate, bias=bias),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )

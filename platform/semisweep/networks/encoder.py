@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Literal, Protocol, TypeGuard
 
 import timm
 import torch
@@ -16,6 +16,8 @@ from timm.models import FeatureInfo, FeatureListNet
 from torch import Tensor, nn
 
 from semisweep.core.errors import ConfigError, unknown
+
+Dilation = Literal["gradual", "even", "multi_grid"]
 
 SHALLOW_STRIDE = 4  # of the tap that DeepLabV3+ refines with
 # What timm raises for a feature or an output stride that a backbone does not have.
@@ -104,11 +106,17 @@ class TransformerEncoder(nn.Module):
 
 
 def pyramid_encoder(
-    backbone: str, output_stride: int, weights: Mapping[str, Tensor] | None
+    backbone: str,
+    output_stride: int,
+    weights: Mapping[str, Tensor] | None,
+    dilation: Dilation = "gradual",
+    ceil_pooling: bool = False,
 ) -> PyramidEncoder:
     """Return the encoder for DeepLabV3+; raise `ConfigError` where the backbone does not fit."""
     model = feature_model(backbone, output_stride, weights)
     if reaches(model, output_stride):
+        if dilation != "gradual" or ceil_pooling:
+            change_resnet(model, backbone, dilation, ceil_pooling)
         return PyramidEncoder(model)
     works = [stride for stride in (8, 16, 32) if fits(backbone, stride)]
     if works:
@@ -122,6 +130,41 @@ def pyramid_encoder(
         f"{SHALLOW_STRIDE} down, got backbone={backbone!r}; use a convolutional backbone, or "
         f"decoder=dpt for a plain transformer"
     )
+
+
+def change_resnet(
+    model: FeatureModel, backbone: str, dilation: Dilation, ceil_pooling: bool
+) -> None:
+    """Dilate and pool as released ResNets do; raise `ConfigError` for any other backbone.
+
+    timm's stages are "gradual": the first block of a stage that gave up its stride keeps the
+    dilation before it. "even": it has that of the stage. "multi_grid": so have the blocks of the
+    last stage, times 1, 2, 4. `ceil_pooling`: the first pooling rounds sizes up.
+    """
+    pool = getattr(model, "maxpool", None)
+    stages = [getattr(model, f"layer{number}", None) for number in (1, 2, 3, 4)]
+    found = [stage for stage in stages if isinstance(stage, nn.Module)]
+    if not isinstance(pool, nn.MaxPool2d) or len(found) < len(stages):
+        raise ConfigError(
+            f"dilation and ceil_pooling can be changed of a ResNet, got backbone={backbone!r}, "
+            f"dilation={dilation!r}, ceil_pooling={ceil_pooling}; leave them out"
+        )
+    pool.ceil_mode = ceil_pooling
+    changed = {"gradual": [], "even": found, "multi_grid": found[-1:]}[dilation]
+    for stage in changed:
+        blocks = list(stage.children())
+        rate = max(own.dilation[0] for own in spatial_convolutions(blocks[-1]))
+        for index, block in enumerate(blocks):
+            grown = rate * 2**index if dilation == "multi_grid" else rate
+            for own in spatial_convolutions(block):
+                if grown > 1:
+                    own.dilation = own.padding = (grown, grown)
+
+
+def spatial_convolutions(block: nn.Module) -> list[nn.Conv2d]:
+    """Return the 3x3 convolutions of a block."""
+    found = (own for own in block.modules() if isinstance(own, nn.Conv2d))
+    return [own for own in found if own.kernel_size == (3, 3)]
 
 
 def transformer_encoder(backbone: str, weights: Mapping[str, Tensor] | None) -> TransformerEncoder:

@@ -18,14 +18,19 @@ from semisweep.core.errors import ConfigError
 from semisweep.core.seeding import derive
 from semisweep.networks import pretrained as pretrained_weights
 from semisweep.networks.backbone_names import is_surely_known
-from semisweep.networks.decoder import DPT, DeepLabV3Plus, resized
+from semisweep.networks.decoder import DPT, DeepLabV3Plus, Head, resized
 
 
 class Output(NamedTuple):
     """What a forward pass gives."""
 
     logits: Tensor  # [B, C, H, W]  at the size of the image
-    fused: Tensor  # [B, D, h, w]  what the decoder made of the taps: ASPP's or DPT's output
+    fused: Tensor  # [B, D, h, w]  what further heads read: ASPP's or DPT's output, see the decoder
+
+
+def with_pyramid(own: NetworkConfig) -> bool:
+    """Return whether the decoder is DeepLabV3+."""
+    return own.decoder == "deeplabv3plus"
 
 
 @config
@@ -35,18 +40,39 @@ class NetworkConfig:
     `channels`: the decoder's width; by default 256 for DeepLabV3+, and for DPT what UniMatch-V2 has
     for the width of the encoder (64, 128 or 256). `weights`: a file that holds the backbone's
     weights, or package:file; where it is given it is used instead of the hub's. `frozen`: the
-    encoder keeps the weights and batch statistics that it starts from.
+    encoder keeps the weights and batch statistics that it starts from. `head`, `dilation` and
+    `ceil_pooling` are in what released networks of one name differ: see `DeepLabV3Plus` and
+    `change_resnet`.
     """
 
     backbone: str = "resnet101s"
     decoder: Literal["deeplabv3plus", "dpt"] = "deeplabv3plus"
     output_stride: Literal[8, 16, 32] = setting(
-        default=16, matters=lambda own: own.decoder == "deeplabv3plus", why="the UniMatch family's"
+        default=16, matters=with_pyramid, why="the UniMatch family's"
+    )
+    head: Head = setting(
+        default="refined",
+        neutral="refined",
+        matters=with_pyramid,
+        code="refined: UniMatch; leaky: CPS; plain: CSS; wide: U2PL",
+    )
+    dilation: Literal["gradual", "even", "multi_grid"] = setting(
+        default="gradual",
+        neutral="gradual",
+        matters=with_pyramid,
+        code="gradual: UniMatch, and CSS's ResNet without a deep stem; even: CSS's with one; "
+        "multi_grid: U2PL, CPS",
+    )
+    ceil_pooling: bool = setting(
+        default=False,
+        neutral=False,
+        matters=with_pyramid,
+        code="true: the deep stem of CSS and U2PL; false: UniMatch, CPS, torchvision",
     )
     channels: Count | None = None
     rates: tuple[Count, ...] = setting(
         default=(6, 12, 18),
-        matters=lambda own: own.decoder == "deeplabv3plus",
+        matters=with_pyramid,
         why="at output stride 16; the literature doubles them at 8",
     )
     pretrained: bool = setting(default=True, matters=lambda own: own.weights is None)
@@ -88,14 +114,18 @@ class NetworkConfig:
             if dense:
                 encoder = transformer_encoder(self.backbone, weights)
             else:
-                encoder = pyramid_encoder(self.backbone, self.output_stride, weights)
+                encoder = pyramid_encoder(
+                    self.backbone, self.output_stride, weights, self.dilation, self.ceil_pooling
+                )
         widths: Sequence[int] = encoder.widths
         decoder: DPT | DeepLabV3Plus
         with seeded(seed, "decoder"):
             if dense:
                 decoder = DPT(widths, self.channels or fusion_width(widths[0]), classes)
             else:
-                decoder = DeepLabV3Plus(widths, self.channels or 256, self.rates, classes)
+                decoder = DeepLabV3Plus(
+                    widths, self.channels or 256, self.rates, classes, self.head
+                )
         with seeded(seed, "classifier"):
             decoder.classifier.reset_parameters()
         return Network(encoder, decoder, self.frozen)

@@ -20,14 +20,17 @@ from semisweep.training.method import Progress
 
 IGNORE = 255
 OHEM_THRESHOLD = 0.7
-OHEM_KEPT_PIXELS = 100_000
+OHEM_KEPT_PIXELS = {"ohem": 100_000, "ohem_50000": 50_000}
 
 
 def supervised_loss(kind: str, logits: Tensor, label: Tensor) -> Tensor:
-    """Return the loss that `MethodConfig.supervised_loss` names: "ce" or "ohem"."""
-    if kind not in ("ce", "ohem"):
-        raise ConfigError(f"supervised_loss must be 'ce' or 'ohem', got supervised_loss={kind!r}")
-    return ohem(logits, label) if kind == "ohem" else cross_entropy(logits, label)
+    """Return the loss that `MethodConfig.supervised_loss` names, such as "ce" or "ohem"."""
+    if kind == "ce":
+        return cross_entropy(logits, label)
+    if kind not in OHEM_KEPT_PIXELS:
+        kinds = ", ".join(map(repr, ("ce", *OHEM_KEPT_PIXELS)))
+        raise ConfigError(f"supervised_loss must be one of {kinds}, got supervised_loss={kind!r}")
+    return ohem(logits, label, kept_pixels=OHEM_KEPT_PIXELS[kind])
 
 
 def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
@@ -42,15 +45,15 @@ def ohem(
     logits: Tensor,
     label: Tensor,
     threshold: float = OHEM_THRESHOLD,
-    kept_pixels: int = OHEM_KEPT_PIXELS,
+    kept_pixels: int = OHEM_KEPT_PIXELS["ohem"],
 ) -> Tensor:
     """Return the mean cross-entropy over each image's hard pixels (Shrivastava et al., CVPR 2016).
 
     A pixel is hard when its true class has at most `threshold` probability; where an image has
-    fewer than `kept_pixels` of them, its `kept_pixels` hardest count. The quota is per image, not
-    per device as in the UniMatch family's release (200,000 for two images), so that workers change
-    nothing. logits [B, C, H, W], label [B, H, W]. Zero, attached to the graph, when every pixel is
-    255.
+    fewer than `kept_pixels` of them, its `kept_pixels` hardest count. The quota is per image, so
+    that workers change nothing; released code has it for all images of a device together: 200,000
+    of two (UniMatch), 50,000 times their number (CPS, CSS), 100,000 of two (U2PL).
+    logits [B, C, H, W], label [B, H, W]. Zero, attached to the graph, when every pixel is 255.
     """
     losses = _pixel_losses(logits, label).flatten(1)  # [B, H W]
     known = (label != IGNORE).flatten(1)

@@ -39,6 +39,7 @@ class Progress(NamedTuple):
     epoch: int
     total_epochs: int
     seed: int
+    labelled_epoch: int = 0  # passes over the labelled images; `epoch` is of unlabelled ones
 
 
 class Rate(NamedTuple):
@@ -75,8 +76,11 @@ class PseudoLabel(NamedTuple):
 class MethodConfig:
     """What every method's configuration has."""
 
-    supervised_loss: Literal["ce", "ohem"] = setting(
-        "ce", why="cross-entropy; OHEM is the literature's choice on Cityscapes"
+    supervised_loss: Literal["ce", "ohem", "ohem_50000"] = setting(
+        "ce",
+        code="on Cityscapes OHEM, which keeps at least 100,000 pixels an image in UniMatch (ohem), "
+        "50,000 in CPS, CSS and U2PL (ohem_50000)",
+        why="cross-entropy",
     )
 
 

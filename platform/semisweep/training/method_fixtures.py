@@ -95,9 +95,9 @@ def awkward_batches(batch: Batch) -> dict[str, Batch]:
 
 
 def progress_at(step: int, seed: int = 0) -> Progress:
-    """Return where a training of 100 steps in 10 epochs stands at `step`."""
+    """Return where a training of 100 steps, 10 epochs or 50 labelled ones, stands at `step`."""
     epochs = TOTAL_STEPS // STEPS_PER_EPOCH
-    return Progress(step, TOTAL_STEPS, step // STEPS_PER_EPOCH, epochs, seed)
+    return Progress(step, TOTAL_STEPS, step // STEPS_PER_EPOCH, epochs, seed, step // 2)
 
 
 def train_steps(

@@ -39,7 +39,8 @@ class Protocol:
     scores are summed. At a border they are `truncated`, or `shifted` to lie inside; for the latter
     a smaller image is padded with the mean colour. `center`: only the middle square of
     `size_pixels`, padded likewise; the padding is ignored or counted as background, class 0.
-    `reflect`: sides below `size_pixels` are mirrored up to it; only the image is counted.
+    `reflect`: sides below `size_pixels` are mirrored up to it, `around` the image or at the `end`,
+    right and bottom; only the image is counted.
     """
 
     name: Literal["whole", "multiple14", "window", "center", "reflect"] = "whole"
@@ -51,6 +52,12 @@ class Protocol:
     sums: Sums = setting(default="softmax", matters=lambda own: own.name == "window")
     padding: Literal["ignored", "background"] = setting(
         default="ignored", matters=lambda own: own.name == "center"
+    )
+    mirrored: Literal["around", "end"] = setting(
+        default="around",
+        neutral="around",
+        code="CSS: end",
+        matters=lambda own: own.name == "reflect",
     )
 
     def __post_init__(self) -> None:
@@ -73,6 +80,8 @@ class Protocol:
             )
         if self.name != "center":
             self._require("padding", "ignored")
+        if self.name != "reflect":
+            self._require("mirrored", "around")
 
     @property
     def size(self) -> int:
@@ -116,7 +125,7 @@ PROTOCOLS = {
     "cps-voc": _window(512, 342, "shifted", "logits"),
     "cps-cityscapes": _window(800, 534, "shifted", "logits"),
     "augseg-cityscapes": _window(800, 533, "truncated", "softmax"),
-    "css-voc": Protocol(name="reflect", size_pixels=512),
+    "css-voc": Protocol(name="reflect", size_pixels=512, mirrored="end"),
 }
 
 
@@ -159,14 +168,15 @@ def class_scores(predict: Predict, image: Tensor, protocol: Protocol, windows: i
         return predict(_centered(image, protocol.size))
     shown = image
     if protocol.name == "reflect":
-        shown = _mirrored(image, protocol.size)
+        shown = _mirrored(image, protocol)
         scores = predict(shown)
     else:
         if protocol.borders == "shifted":
             shown = _padded(image, protocol.size)
         scores = _summed(predict, shown, protocol, windows)
     top, left = (
-        (after - before) // 2 for after, before in zip(shown.shape[-2:], size, strict=True)
+        0 if protocol.mirrored == "end" else (after - before) // 2
+        for after, before in zip(shown.shape[-2:], size, strict=True)
     )
     return scores[..., top : top + size[0], left : left + size[1]]
 
@@ -272,14 +282,15 @@ def _centered(image: Tensor, size: int) -> Tensor:
     return padded[..., top : top + size, left : left + size]
 
 
-def _mirrored(image: Tensor, size: int) -> Tensor:
-    """Return images of which no side is below `size`, mirrored as often as that takes."""
+def _mirrored(image: Tensor, protocol: Protocol) -> Tensor:
+    """Return images of which no side is below the protocol's, mirrored as often as that takes."""
     import torch
 
+    size = protocol.size
     for dimension in (-2, -1):
         length = image.shape[dimension]
         if length < size:
-            before = (size - length) // 2
+            before = 0 if protocol.mirrored == "end" else (size - length) // 2
             period = max(1, 2 * (length - 1))
             places = torch.arange(-before, size - before, device=image.device) % period
             image = image.index_select(dimension, torch.minimum(places, period - places))

@@ -124,6 +124,7 @@ class Training:
             world=self.world,
         )
         self.steps_per_epoch = trial.training.steps_per_epoch(len(split.unlabelled))
+        self.steps_per_labelled_epoch = max(1, len(split.labelled) // trial.training.labelled_batch)
         self.total_steps = trial.training.total_steps(len(split.unlabelled))
         self.compiled = compilation.is_worth_it(compiled, device, self.total_steps, self.world)
         if self.compiled:
@@ -172,6 +173,7 @@ class Training:
             epoch=self.step // self.steps_per_epoch,
             total_epochs=-(-self.total_steps // self.steps_per_epoch),
             seed=self.trial.seed,
+            labelled_epoch=self.step // self.steps_per_labelled_epoch,
         )
 
     def advance(self, batch: Batch) -> None:
