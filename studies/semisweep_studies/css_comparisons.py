@@ -120,7 +120,7 @@ cityscapes = Study(
     base="CSS(mix)",
     rows=[
         Row(name="CCT", method=None),
-        Row(name="CPS", method=CPS, scaled={"paper": {"config.exchange_weight": 6.0}}),
+        Row(name="CPS", method=CPS, scaled={"paper": {"config.exchange_weight": 5.0}}),
         Row(name="U2PL", method=U2PL, scaled=MINI_U2PL),
         Row(name="PCR", method=None),
         Row(name="PSMT", label="PS-MT", method=None),

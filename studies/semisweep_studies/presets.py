@@ -51,6 +51,7 @@ MINI = Preset(
         "network": MINI_NETWORK,
         "junior": MINI_NETWORK,
         "senior": dataclasses.replace(MINI_NETWORK, channels=64),
+        "exchange_weight": 1.5,  # CPS, released, without CutMix; GPS has it anyway
     },
     metric="last.test.miou",
     metric_note="mIoU on the test part, last checkpoint",
