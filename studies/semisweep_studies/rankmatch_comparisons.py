@@ -29,7 +29,7 @@ from semisweep_methods.supervised import Supervised
 from semisweep_methods.u2pl import U2PL
 from semisweep_methods.unimatch import UniMatch
 from semisweep_studies.augmentations import UNIMATCH
-from semisweep_studies.presets import MINI, RANKMATCH_PAPER
+from semisweep_studies.presets import MINI, RANKMATCH_OPTIONS, RANKMATCH_PAPER
 from semisweep_studies.rankmatch import FEW, MINI_AGENTS, PRESETS
 from semisweep_studies.tables import MINI_CSS, MINI_U2PL, numbers
 
@@ -49,9 +49,11 @@ RANKMATCH_CITYSCAPES = dataclasses.replace(
         evaluation=PROTOCOLS["unimatch-cityscapes"],
     ),
     config={**RANKMATCH_PAPER.config, "supervised_loss": "ohem"},
+    options={name: own for name, own in RANKMATCH_OPTIONS.items() if name != "released-crop"},
     sources={
         **RANKMATCH_PAPER.sources,
         "training.epochs": "RankMatch, Sec. 4.1: 240",
+        "training.optimizer": "RankMatch, Sec. 4.1: SGD, 0.005; the rest: released",
         "training.crop_pixels": "RankMatch, Sec. 4.1: 801",
         "training.evaluation": "UniMatch, released: windows of 801, two thirds apart, cut off",
         "config.supervised_loss": "UniMatch, released: OHEM, which no paper says",
