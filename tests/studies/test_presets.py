@@ -116,6 +116,7 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> Splits:
     (home / "ImageSets/Segmentation").mkdir(parents=True)
     ids = {"voc": [f"2008_{number:06}" for number in range(10_582)]}
     (home / "ImageSets/Segmentation/train_aug.txt").write_text("\n".join(ids["voc"]))
+    (home / "ImageSets/Segmentation/train.txt").write_text("\n".join(ids["voc"][:1464]))
     (home / "ImageSets/Segmentation/val.txt").write_text("\n".join(f"v{n}" for n in range(1449)))
     named(home / "JPEGImages", ".jpg", [*ids["voc"], *(f"v{n}" for n in range(1449))])
     named(home / "SegmentationClass", ".png", [*ids["voc"], *(f"v{n}" for n in range(1449))])
