@@ -90,6 +90,10 @@ RANKMATCH_OPTIONS = {
     ),
 }
 
+# What timm knows of another backbone's weights counts as well, where a user names one.
+RESNET = NetworkConfig(
+    backbone="resnet50s", output_stride=16, pretrained=True, normalisation="backbone"
+)
 UNIMATCH_CODE = "UniMatch, released, which RankMatch's code is a copy of"
 
 RANKMATCH_PAPER = Preset(
@@ -107,7 +111,7 @@ RANKMATCH_PAPER = Preset(
         augmentation=UNIMATCH,
     ),
     config={
-        "network": NetworkConfig(backbone="resnet50s", output_stride=16, pretrained=True),
+        "network": RESNET,
         "correlation_reduction": "mean_all",
     },
     metric="best.val.miou",

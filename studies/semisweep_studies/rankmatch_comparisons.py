@@ -11,7 +11,6 @@ import dataclasses
 from semisweep import (
     Column,
     DataConfig,
-    NetworkConfig,
     OptimizerConfig,
     Preset,
     Row,
@@ -29,7 +28,7 @@ from semisweep_methods.supervised import Supervised
 from semisweep_methods.u2pl import U2PL
 from semisweep_methods.unimatch import UniMatch
 from semisweep_studies.augmentations import UNIMATCH
-from semisweep_studies.presets import MINI, RANKMATCH_OPTIONS, RANKMATCH_PAPER
+from semisweep_studies.presets import MINI, RANKMATCH_OPTIONS, RANKMATCH_PAPER, RESNET
 from semisweep_studies.rankmatch import FEW, MINI_AGENTS, PRESETS
 from semisweep_studies.tables import MINI_CSS, MINI_U2PL, numbers
 
@@ -70,7 +69,7 @@ LUCCHI_PAPER = Preset(
         evaluations=10,
         augmentation=UNIMATCH,
     ),
-    config={"network": NetworkConfig(backbone="resnet50s", output_stride=16, pretrained=True)},
+    config={"network": RESNET},
     metric="last.test.miou",
     metric_note="mIoU on the test part, last checkpoint",
     notes=(
