@@ -213,7 +213,7 @@ def studies(study: str | None, scale: str, changes: Sequence[tuple[str, str]]) -
 @cli.command()
 @click.argument("name", required=False)
 def methods(name: str | None) -> None:
-    """List the methods, or show where each value of one method's configuration comes from."""
+    """List the methods, or show where each value of one comes from, and what was chosen in it."""
     from semisweep.study.catalogue import find_method, method_names
 
     if name is None:
@@ -221,9 +221,10 @@ def methods(name: str | None) -> None:
             summary = (find_method(known).__doc__ or "").partition("\n")[0]
             click.echo(f"{known:14} {summary}  [{path}]")
         return
-    from semisweep.tables.rendering import provenance_table
+    from semisweep.tables.rendering import method_notes, provenance_table
 
     click.echo(provenance_table(find_method(name)))
+    click.echo(method_notes(find_method(name)))
 
 
 @cli.command()
