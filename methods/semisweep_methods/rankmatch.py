@@ -10,7 +10,8 @@ the default. Where they are silent or we depart from them, beside what `agents` 
 1. the teacher's features follow CutMix at feature resolution: a cell is the donor's where the donor
    covers most of it. The release goes up to the image, mixes, and comes down again, both with
    aligned corners. At its crops that gives every cell back as it was, and a cell is the donor's
-   where the donor covers the one pixel that it stands for, up to half a cell from ours' middle;
+   where the donor covers the one pixel that it stands for, up to half a cell from ours' middle.
+   Studies at paper scale do the same, without the 256 times as large features in between;
 2. no pixel is masked, as in the release: neither padding nor unconfident pixels;
 3. lambda is outside of the half that UniMatch takes of its own terms, as in the release: its 0.1 is
    0.2 in Eq. 9, which has no half;
@@ -34,7 +35,14 @@ from semisweep.core.config import Count, NonNegative, common
 from semisweep.core.errors import ConfigError
 from semisweep.networks.network import Output
 from semisweep.training.cuda_graph import Replayed
-from semisweep.training.functional import cutmix, draw, generator, moved, shrink_mask
+from semisweep.training.functional import (
+    aligned_mask,
+    cutmix,
+    draw,
+    generator,
+    moved,
+    shrink_mask,
+)
 from semisweep.training.precision import without_autocast
 from semisweep_methods.agents import (
     agent_scores,
@@ -100,6 +108,12 @@ class RankMatchConfig(UniMatchConfig):
         why="the code's: lambda was tuned with it; Eq. 8 as printed is lambda = 2.4 in its terms, "
         "five times the largest in Table 8",
         matters=lambda own: own.consistency == "rank",
+    )
+    mixed_cells: Literal["covered", "aligned"] = setting(
+        "covered",
+        neutral="covered",
+        code="aligned: the donor's where it covers a cell's pixel, by aligned corners",
+        why="what earlier versions did; studies at paper scale have the code's",
     )
     correlation_reduction: Literal["sum_over_agents", "mean_all"] = setting(
         "sum_over_agents",
@@ -181,7 +195,8 @@ class RankMatch(UniMatch):
         """
         own: RankMatchConfig = self.config
         size = weak.shape[-2:]
-        mixed = torch.cat([cutmix(weak, shrink_mask(m, size)) for m in self.masks(batch)])
+        shrink = aligned_mask if own.mixed_cells == "aligned" else shrink_mask
+        mixed = torch.cat([cutmix(weak, shrink(mask, size)) for mask in self.masks(batch)])
         with without_autocast(weak):
             teacher, student = pixels(mixed), pixels(strong)  # [V U, P, D], P = h w
             chosen = self.select(teacher, progress, "teacher")

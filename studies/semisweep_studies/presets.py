@@ -80,6 +80,7 @@ RANKMATCH_OPTIONS = {
     "printed-sums": Option(
         set={
             "config.kl_reduction": "sum_over_permutations",
+            "config.mixed_cells": "released",
             "config.correlation_reduction": "sum_over_agents",
         },
         source="RankMatch, Eqs. 5 and 8: divergences are sums over agents and over orders; "
@@ -129,6 +130,7 @@ RANKMATCH_PAPER = Preset(
     config={
         "network": RESNET,
         "correlation_reduction": "mean_all",
+        "mixed_cells": "aligned",
     },
     metric="best.val.miou",
     metric_note="mIoU on the val part, best evaluation: selected on what it is scored "

@@ -32,7 +32,6 @@ from semisweep_studies.presets import (
     MINI,
     RANKMATCH_OPTIONS,
     RANKMATCH_PAPER,
-    RESNET,
     SUPERVISED_NOTE,
 )
 from semisweep_studies.rankmatch import FEW, MINI_AGENTS, PRESETS
@@ -76,7 +75,7 @@ LUCCHI_PAPER = Preset(
         evaluations=10,
         augmentation=UNIMATCH,
     ),
-    config={"network": RESNET},
+    config=RANKMATCH_PAPER.config,
     metric="last.test.miou",
     metric_note="mIoU on the test part, last checkpoint",
     notes=(

@@ -397,6 +397,11 @@ def test_an_averaged_divergence_is_the_summed_one_over_the_agents(consistency):
     assert torch.allclose(averaged * CONFIG.agents, summed, rtol=1e-5)
 
 
+def test_cells_that_are_mixed_by_their_own_pixels_give_another_term():
+    assert agent_term(mixed_cells="aligned")[-1] != agent_term()[-1]
+    assert "mixed_cells" not in configuration.identity(CONFIG)
+
+
 def test_the_two_readings_of_orthogonality_are_one_trial_only_after_a_rectifier():
     kept = configuration.identity(CONFIG)
     other = configuration.identity(replace(CONFIG, network=NetworkConfig(decoder="dpt")))
