@@ -80,7 +80,6 @@ RANKMATCH_OPTIONS = {
     "printed-sums": Option(
         set={
             "config.kl_reduction": "sum_over_permutations",
-            "config.mixed_cells": "released",
             "config.correlation_reduction": "sum_over_agents",
         },
         source="RankMatch, Eqs. 5 and 8: divergences are sums over agents and over orders; "
@@ -151,6 +150,7 @@ RANKMATCH_PAPER = Preset(
         "training.evaluations": "released: every epoch",
         "training.precision": "chosen: as released code; on a GPU TF32 in convolutions alone",
         "config": "RankMatch, Sec. 4.1; stem, stride and rates: released",
+        "config.mixed_cells": "released; RankMatch: not said",
         "config.correlation_reduction": "RankMatch, Eq. 5: a sum over agents; released: not in it, "
         "its divergence of orders is a mean",
         "metric": "released code: the best of all evaluations on val",
