@@ -67,19 +67,22 @@ def agent_scores(feature: Tensor, positions: Tensor | None) -> Tensor:
     return torch.bmm(feature, agents.transpose(1, 2))
 
 
-def correlation_loss(kind: str, teacher: Tensor, student: Tensor) -> Tensor:
+def correlation_loss(
+    kind: str, teacher: Tensor, student: Tensor, reduction: str = "sum_over_agents"
+) -> Tensor:
     """Return the mean over pixels of how the distributions over agents differ (Eq. 5, Table 6).
 
     teacher and student [B, P, N] are scores before the softmax; "l2" is the squared distance.
+    "mean_all" also divides by N.
     """
     expected, log_student = teacher.softmax(dim=2), student.log_softmax(dim=2)
     if kind == "l2":
-        return (expected - log_student.exp()).square().sum(dim=2).mean()
-    log_teacher = teacher.log_softmax(dim=2)
-    divergence = (expected * (log_teacher - log_student)).sum(dim=2).mean()
-    if kind == "kl":
-        return divergence
-    return divergence - (expected * log_teacher).sum(dim=2).mean().detach()
+        differing = (expected - log_student.exp()).square()
+    else:
+        differing = expected * (teacher.log_softmax(dim=2) - log_student)
+    if kind == "ce":
+        differing = differing - (expected * teacher.log_softmax(dim=2)).detach()
+    return differing.mean() if reduction == "mean_all" else differing.sum(dim=2).mean()
 
 
 def rank_loss(teacher: Tensor, student: Tensor, orders: Tensor, reduction: str) -> Tensor:

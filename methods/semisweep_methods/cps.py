@@ -21,6 +21,7 @@ Chosen by us:
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar, NamedTuple
 
@@ -60,12 +61,12 @@ class CPSConfig(MethodConfig):
     networks: Annotated[int, Field(ge=2)] = setting(
         2, symbol="n", paper="2; n-CPS 3", code="2", why="3 makes it 3-CPS"
     )
-    exchange_weight: NonNegative = setting(
-        1.5,
+    exchange_weight: NonNegative | None = setting(
+        None,
         symbol="lambda",
         paper="1.5 on Pascal, 6 on Cityscapes",
-        code="the same",
-        why="Pascal's; zero is Supervised",
+        code="cps_weight: with CutMix 1 on Pascal, 5 on Cityscapes; without it 1.5 and 6",
+        why="none is the code's for Pascal: 1 with CutMix, 1.5 without; zero is Supervised",
     )
     cutmix: bool = setting(
         True,
@@ -85,7 +86,14 @@ class CPSConfig(MethodConfig):
     @property
     def uses_unlabelled(self) -> bool:
         """Whether any loss looks at images without labels."""
-        return self.exchange_weight > 0
+        return self.weight > 0
+
+    @property
+    def weight(self) -> float:
+        """The weight of the exchange: as given, or the release's for Pascal VOC."""
+        if self.exchange_weight is not None:
+            return self.exchange_weight
+        return 1.0 if self.cutmix else 1.5
 
 
 class Images(NamedTuple):
@@ -117,9 +125,9 @@ class CPS(Method):
 
     @classmethod
     def same_as(cls, config: CPSConfig) -> tuple[type[Method], MethodConfig]:
-        """Return Supervised where nothing is exchanged."""
-        if config.exchange_weight > 0:
-            return cls, config
+        """Return Supervised where nothing is exchanged, and the weight that is used."""
+        if config.weight > 0:
+            return cls, dataclasses.replace(config, exchange_weight=config.weight)
         return Supervised, SupervisedConfig(
             network=config.network, supervised_loss=config.supervised_loss
         )
@@ -138,12 +146,12 @@ class CPS(Method):
         own: CPSConfig = self.config
         supervised = self.supervised(self.peers, batch)
         loss, terms = supervised, {"supervised": supervised.detach()}
-        if own.exchange_weight > 0:
+        if own.weight > 0:
             images = self.images(batch)
             logits = logits_of(self.peers, images)
             labels = [mixed_label(one, images) for one in ask(self.peers, images, logits)]
             exchange = exchange_loss(logits, labels, images.valid)
-            loss = loss + own.exchange_weight * exchange
+            loss = loss + own.weight * exchange
             terms["exchange"] = exchange.detach()
         yield Update("networks", loss, terms)
 

@@ -8,10 +8,15 @@ four nearest agents must be the same for the teacher (weak view) and the student
 Where paper and release differ, both readings are options and the table of settings says which is
 the default. Where they are silent or we depart from them, beside what `agents` says:
 1. the teacher's features follow CutMix at feature resolution: a cell is the donor's where the donor
-   covers most of it. The release goes up to the image, mixes, and comes down again, which costs 256
-   times the memory and blurs all features, not only those at the border of the box;
+   covers most of it. The release goes up to the image, mixes, and comes down again, both with
+   aligned corners. At its crops that gives every cell back as it was, and a cell is the donor's
+   where the donor covers the one pixel that it stands for, up to half a cell from ours' middle.
+   Studies at paper scale do the same, without the 256 times as large features in between;
 2. no pixel is masked, as in the release: neither padding nor unconfident pixels;
-3. "l2", "ce" and "kl" compare the whole distribution of Eq. 4, summed over agents as in Eq. 5. The
+3. lambda is outside of the half that UniMatch takes of its own terms, as in the release: its 0.1 is
+   0.2 in Eq. 9, which has no half;
+4. "l2", "ce" and "kl" compare the whole distribution of Eq. 4. They are not in the release, whose
+   one divergence is averaged over all of its numbers; so are these in studies at paper scale. The
    teacher is constant, so "ce" is "kl" plus a constant: it has the same gradients and is the same
    trial.
 """
@@ -30,7 +35,14 @@ from semisweep.core.config import Count, NonNegative, common
 from semisweep.core.errors import ConfigError
 from semisweep.networks.network import Output
 from semisweep.training.cuda_graph import Replayed
-from semisweep.training.functional import cutmix, draw, generator, moved, shrink_mask
+from semisweep.training.functional import (
+    aligned_mask,
+    cutmix,
+    draw,
+    generator,
+    moved,
+    shrink_mask,
+)
 from semisweep.training.precision import without_autocast
 from semisweep_methods.agents import (
     agent_scores,
@@ -49,7 +61,11 @@ class RankMatchConfig(UniMatchConfig):
     """RankMatch's settings beside those of UniMatch."""
 
     rank_weight: NonNegative = setting(
-        0.1, symbol="lambda", paper="0.1 (Sec. 4.1, Table 8)", code="0.1", why="zero is UniMatch"
+        0.1,
+        symbol="lambda",
+        paper="0.1 (Sec. 4.1, Table 8)",
+        code="0.1, beside half of UniMatch's terms: 0.2 in Eq. 9",
+        why="the code's; zero is UniMatch",
     )
     consistency: Literal["none", "l2", "ce", "kl", "rank"] = setting(
         "rank", paper="rank-aware (Eq. 8, Table 6)", code="rank-aware", why='"none" is UniMatch'
@@ -92,6 +108,20 @@ class RankMatchConfig(UniMatchConfig):
         why="the code's: lambda was tuned with it; Eq. 8 as printed is lambda = 2.4 in its terms, "
         "five times the largest in Table 8",
         matters=lambda own: own.consistency == "rank",
+    )
+    mixed_cells: Literal["covered", "aligned"] = setting(
+        "covered",
+        neutral="covered",
+        code="aligned: the donor's where it covers a cell's pixel, by aligned corners",
+        why="what earlier versions did; studies at paper scale have the code's",
+    )
+    correlation_reduction: Literal["sum_over_agents", "mean_all"] = setting(
+        "sum_over_agents",
+        neutral="sum_over_agents",
+        paper="summed over agents (Eq. 5)",
+        code="not in it; its divergence is averaged over pixels and what is compared",
+        why="what earlier versions did; studies at paper scale have the code's",
+        matters=lambda own: own.consistency in ("l2", "ce", "kl"),
     )
 
     def __post_init__(self) -> None:
@@ -165,7 +195,8 @@ class RankMatch(UniMatch):
         """
         own: RankMatchConfig = self.config
         size = weak.shape[-2:]
-        mixed = torch.cat([cutmix(weak, shrink_mask(m, size)) for m in self.masks(batch)])
+        shrink = aligned_mask if own.mixed_cells == "aligned" else shrink_mask
+        mixed = torch.cat([cutmix(weak, shrink(mask, size)) for mask in self.masks(batch)])
         with without_autocast(weak):
             teacher, student = pixels(mixed), pixels(strong)  # [V U, P, D], P = h w
             chosen = self.select(teacher, progress, "teacher")
@@ -173,7 +204,8 @@ class RankMatch(UniMatch):
             expected = agent_scores(teacher, chosen)
             scores = agent_scores(student, other)
             if own.consistency != "rank":
-                return correlation_loss(own.consistency, expected, scores)
+                kind, reduction = own.consistency, own.correlation_reduction
+                return correlation_loss(kind, expected, scores, reduction)
             return rank_loss(expected, scores, self.orders, own.kl_reduction)
 
     def select(self, feature: Tensor, progress: Progress, role: str) -> Tensor | None:

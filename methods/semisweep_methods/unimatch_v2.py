@@ -46,8 +46,13 @@ from semisweep.training.weight_averaging import evaluating, follow, frozen_copy,
 
 
 def dinov2(size: str) -> NetworkConfig:
-    """Return DINOv2 with DPT; `size` is small, base or large."""
-    return NetworkConfig(backbone=f"vit_{size}_patch14_dinov2.lvd142m", decoder="dpt")
+    """Return DINOv2 with DPT, as UniMatch V2's release has them; `size` is small, base or large."""
+    return NetworkConfig(
+        backbone=f"vit_{size}_patch14_dinov2.lvd142m",
+        decoder="dpt",
+        position_embeddings="dinov2",
+        normalisation="backbone",
+    )
 
 
 @config

@@ -10,8 +10,9 @@ from semisweep import AugmentationConfig
 from semisweep.core.config import replace
 
 # UniMatch, UniMatch V2 and RankMatch, released (dataset/semi.py, dataset/transform.py): the
-# defaults. SegKC does not say its own and follows UniMatch V2.
-UNIMATCH = AugmentationConfig()
+# defaults, and boxes whose aspect and place are drawn again until they fit. SegKC does not say its
+# own and follows UniMatch V2.
+UNIMATCH = AugmentationConfig(cutmix_shape="redrawn_aspect")
 
 NO_COLOURS = {"jitter": 0.0, "grayscale": 0.0, "blur": 0.0}
 

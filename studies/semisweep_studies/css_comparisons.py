@@ -169,7 +169,7 @@ cityscapes = Study(
     base="CSS(mix)",
     rows=[
         Row(name="CCT", method=None),
-        Row(name="CPS", method=CPS, scaled={"paper": {"config.exchange_weight": 6.0}}),
+        Row(name="CPS", method=CPS, scaled={"paper": {"config.exchange_weight": 5.0}}),
         Row(
             name="U2PL",
             method=U2PL,

@@ -92,7 +92,7 @@ GPS_CITYSCAPES: Fields = {
     "config.exchange_weight": 5.0,
     "config.feedback_weight": 1.0,
 }
-CPS_CITYSCAPES: Fields = {"config.exchange_weight": 6.0}  # CPS's own
+CPS_CITYSCAPES: Fields = {"config.exchange_weight": 5.0}  # CPS, released, with CutMix
 
 
 def pascal(part: str) -> dict[str, object]:

@@ -9,6 +9,7 @@ from semisweep import (
     DataConfig,
     NetworkConfig,
     OptimizerConfig,
+    Option,
     Preset,
     TrainingConfig,
 )
@@ -51,6 +52,7 @@ MINI = Preset(
         "network": MINI_NETWORK,
         "junior": MINI_NETWORK,
         "senior": dataclasses.replace(MINI_NETWORK, channels=64),
+        "exchange_weight": 1.5,  # CPS, released, without CutMix; GPS has it anyway
     },
     metric="last.test.miou",
     metric_note="mIoU on the test part, last checkpoint",
@@ -74,6 +76,56 @@ CPS_NETWORK = NetworkConfig(
     head="leaky",
     dilation="multi_grid",
     pretrained=True,
+    normalisation="backbone",
+)
+# Gradient norms beside that of the orders' divergence, on random features with 128 agents: of "kl"
+# 0.04 to 0.06 and of "l2" 0.02 where all are averaged; 0.2 to 0.3 and 0.1 where all are summed.
+RANKMATCH_NOTE = (
+    "Ours: what RankMatch compares is averaged over all of its numbers in every row, 24 orders or "
+    "128 agents, as its release does with the orders; its lambda stands beside half of UniMatch's "
+    "loss, 0.2 in Eq. 9. The option printed-sums sums both, as Eqs. 5 and 8 do."
+)
+SUPERVISED_NOTE = (
+    " Its supervised row is thought to be UniMatch's, whose script trains for 80 or 240 epochs "
+    "over the labelled images alone: the option released-supervised. Ours is trained for as many "
+    "iterations as the other rows."
+)
+RANKMATCH_OPTIONS = {
+    "printed-sums": Option(
+        set={
+            "config.kl_reduction": "sum_over_permutations",
+            "config.correlation_reduction": "sum_over_agents",
+        },
+        source="RankMatch, Eqs. 5 and 8: divergences are sums over agents and over orders; "
+        "released (rankmatch.py, corr_loss): KLDivLoss with reduction mean, 1/24 of Eq. 8",
+    ),
+    "released-supervised": Option(
+        set={"training.supervised_epochs": "labelled"},
+        source="released (supervised.py, as UniMatch's): 80 epochs over the labelled images alone, "
+        "880 iterations at 92 labels, or 400 with the doubled batch of UniMatch's README; "
+        "RankMatch: not said",
+    ),
+    "printed-positions": Option(
+        set={"config.shared_positions": False},
+        source="RankMatch, Algorithm 1, line 10: agents for teacher and student respectively; "
+        "released (rankmatch.py, orthogonal_landmarks): positions of the teacher's, for both",
+    ),
+    "released-agents": Option(
+        set={"config.agents": 64},
+        source="released (rankmatch.py, corr_loss): 64 agents; RankMatch, Sec. 4.1, Table 7: 128",
+    ),
+    "released-crop": Option(
+        set={"training.crop_pixels": 321},
+        source="released (configs/pascal.yaml), as UniMatch: 321; RankMatch, Sec. 4.1: 513",
+    ),
+}
+
+# What timm knows of another backbone's weights counts as well, where a user names one.
+RESNET = NetworkConfig(
+    backbone="resnet50s.gluon_in1k",
+    output_stride=16,
+    pretrained=True,
+    normalisation="backbone",
 )
 UNIMATCH_CODE = "UniMatch, released, which RankMatch's code is a copy of"
 
@@ -92,21 +144,33 @@ RANKMATCH_PAPER = Preset(
         augmentation=UNIMATCH,
     ),
     config={
-        "network": NetworkConfig(backbone="resnet50s.gluon_in1k", output_stride=16, pretrained=True)
+        "network": RESNET,
+        "correlation_reduction": "mean_all",
+        "mixed_cells": "aligned",
     },
     metric="best.val.miou",
     metric_note="mIoU on the val part, best evaluation: selected on what it is scored "
     "on, as the paper does",
+    notes=(RANKMATCH_NOTE,),
+    options=RANKMATCH_OPTIONS,
     sources={
         "data": "RankMatch, Sec. 4.1; the lists are UniMatch's",
         "training": UNIMATCH_CODE,
         "training.epochs": "RankMatch, Sec. 4.1: 80",
+        "training.supervised_epochs": "chosen: as many iterations as the other rows, 104,880 at 92 "
+        "labels; released (supervised.py): epochs over the labelled images alone, 880",
         "training.labelled_batch": "RankMatch, Sec. 4.1: 8",
         "training.crop_pixels": "RankMatch, Sec. 4.1: 513; its released configuration has 321",
-        "training.optimizer": "RankMatch, Sec. 4.1; decay, momentum, rate of heads: released",
+        "training.optimizer": "RankMatch, Sec. 4.1: SGD, 0.001; decay, momentum, rate of heads: "
+        "released",
+        "training.schedule_power": "RankMatch, Sec. 4.1: polynomial; its power: released",
+        "training.evaluations": "released: every epoch",
         "training.precision": "chosen: as released code; on a GPU TF32 in convolutions alone",
         "config": "RankMatch, Sec. 4.1; stem, stride and rates: released",
         "config.network.backbone": DEEP_STEM,
+        "config.mixed_cells": "released; RankMatch: not said",
+        "config.correlation_reduction": "RankMatch, Eq. 5: a sum over agents; released: not in it, "
+        "its divergence of orders is a mean",
         "metric": "released code: the best of all evaluations on val",
     },
 )
@@ -154,6 +218,7 @@ SEGKC_CITYSCAPES = dataclasses.replace(
     training=dataclasses.replace(
         SEGKC_PAPER.training,
         epochs=240,
+        evaluations=240,
         labelled_batch=8,
         unlabelled_batch=8,
         crop_pixels=798,
@@ -163,6 +228,7 @@ SEGKC_CITYSCAPES = dataclasses.replace(
     sources={
         **SEGKC_PAPER.sources,
         "training.epochs": "SegKC, Sec. 4.2: 240; UniMatch V2 has 180",
+        "training.evaluations": "UniMatch V2, released: every epoch",
         "training.labelled_batch": "SegKC, Sec. 4.2: 8 and 8",
         "training.unlabelled_batch": "SegKC, Sec. 4.2: 8 and 8",
         "training.crop_pixels": "chosen: 738 in the text and 712 in Table 3 are no multiples of "

@@ -11,7 +11,6 @@ import dataclasses
 from semisweep import (
     Column,
     DataConfig,
-    NetworkConfig,
     OptimizerConfig,
     Preset,
     Row,
@@ -29,7 +28,12 @@ from semisweep_methods.supervised import Supervised
 from semisweep_methods.u2pl import U2PL
 from semisweep_methods.unimatch import UniMatch
 from semisweep_studies.augmentations import UNIMATCH
-from semisweep_studies.presets import MINI, RANKMATCH_PAPER
+from semisweep_studies.presets import (
+    MINI,
+    RANKMATCH_OPTIONS,
+    RANKMATCH_PAPER,
+    SUPERVISED_NOTE,
+)
 from semisweep_studies.rankmatch import FEW, MINI_AGENTS, PRESETS
 from semisweep_studies.tables import MINI_CSS, MINI_U2PL, numbers
 
@@ -42,6 +46,7 @@ RANKMATCH_CITYSCAPES = dataclasses.replace(
     training=dataclasses.replace(
         RANKMATCH_PAPER.training,
         epochs=240,
+        evaluations=240,
         crop_pixels=801,
         optimizer=OptimizerConfig(
             name="sgd", learning_rate=0.005, head_multiplier=1.0, weight_decay=1e-4
@@ -49,9 +54,11 @@ RANKMATCH_CITYSCAPES = dataclasses.replace(
         evaluation=PROTOCOLS["unimatch-cityscapes"],
     ),
     config={**RANKMATCH_PAPER.config, "supervised_loss": "ohem"},
+    options={name: own for name, own in RANKMATCH_OPTIONS.items() if name != "released-crop"},
     sources={
         **RANKMATCH_PAPER.sources,
         "training.epochs": "RankMatch, Sec. 4.1: 240",
+        "training.optimizer": "RankMatch, Sec. 4.1: SGD, 0.005; the rest: released",
         "training.crop_pixels": "RankMatch, Sec. 4.1: 801",
         "training.evaluation": "UniMatch, released: windows of 801, two thirds apart, cut off",
         "config.supervised_loss": "UniMatch, released: OHEM, which no paper says",
@@ -68,9 +75,7 @@ LUCCHI_PAPER = Preset(
         evaluations=10,
         augmentation=UNIMATCH,
     ),
-    config={
-        "network": NetworkConfig(backbone="resnet50s.gluon_in1k", output_stride=16, pretrained=True)
-    },
+    config=RANKMATCH_PAPER.config,
     metric="last.test.miou",
     metric_note="mIoU on the test part, last checkpoint",
     notes=(
@@ -148,7 +153,7 @@ classic = Study(
     published_note="Published: RankMatch, Table 1. Its UniMatch row is below UniMatch's own "
     "release (71.9 at 92 labels with crop 321; ResNet-101: 75.2). Its row of CSS stands under "
     "ResNet-50; CSS's Table 1 has these numbers (68.09, 71.93, 74.91, 77.57) of ResNet-101, "
-    "means over three other draws.",
+    "means over three other draws." + SUPERVISED_NOTE,
 )
 
 _BLENDER = columns({"1/16": 662, "1/8": 1323, "1/4": 2646})
@@ -191,7 +196,7 @@ blender = Study(
         },
     ),
     published_note="Published: RankMatch, Table 2. Its row of U2PL is on U2PL's own lists, whose "
-    "labelled images have the better masks: three to four points easier.",
+    "labelled images have the better masks: three to four points easier." + SUPERVISED_NOTE,
 )
 
 _CITYSCAPES = columns({"1/16": 186, "1/8": 372, "1/4": 744, "1/2": 1488})
@@ -236,7 +241,7 @@ cityscapes = Study(
             "RankMatch": (75.4, 77.7, 79.2, 79.5, 77.1, 78.6, 80.0, 80.7),
         },
     ),
-    published_note="Published: RankMatch, Table 3.",
+    published_note="Published: RankMatch, Table 3." + SUPERVISED_NOTE,
 )
 
 _LUCCHI = [

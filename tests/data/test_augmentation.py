@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import hashlib
 import math
+import random
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -12,14 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.stats import ks_2samp
 
 from semisweep import AugmentationConfig
 from semisweep.core.config import replace
 from semisweep.core.seeding import numbers
 from semisweep.data import colours
-from semisweep.data.augmentation import PADDING, cutmix_box, normalise, strong, weak
+from semisweep.data.augmentation import PADDING, cutmix_box, draw_boxes, normalise, strong, weak
 from semisweep.data.colours import blend, gaussian_blur, luma, turn_hue
-from semisweep_studies.augmentations import CPS, CSS, CSS_CITYSCAPES, U2PL
+from semisweep_studies.augmentations import CPS, CSS, CSS_CITYSCAPES, U2PL, UNIMATCH
 
 STILL = AugmentationConfig(scale=(1.0, 1.0), flip=0.0)
 PLAIN = AugmentationConfig(jitter=0.0, grayscale=0.0, blur=0.0)
@@ -282,6 +284,41 @@ def test_a_box_that_cannot_have_its_aspect_still_fits():
 
     assert cutmix_box(numbers(0), 16, whole).all()
     assert not cutmix_box(numbers(0), 16, nothing).any()
+
+
+def redrawn_until_it_fits(generator: random.Random, size: int) -> tuple[int, ...]:
+    """Return top, left, height and width of a box as UniMatch's release draws it."""
+    pixels = generator.uniform(0.02, 0.4) * size * size
+    while True:
+        aspect = generator.uniform(0.3, 1 / 0.3)
+        height, width = int(math.sqrt(pixels * aspect)), int(math.sqrt(pixels / aspect))
+        top, left = generator.randrange(size), generator.randrange(size)
+        if top + height <= size and left + width <= size:
+            return top, left, height, width
+
+
+def test_boxes_of_the_unimatch_family_follow_its_release():
+    config, size, count = replace(UNIMATCH, {"cutmix": 1.0}), 321, 8000
+    other = random.Random(0)
+    drawn = [draw_boxes(numbers("box", index), size, config)[0] for index in range(count)]
+    found = np.array(drawn, dtype=float)
+    wanted = np.array([redrawn_until_it_fits(other, size) for _ in range(count)], dtype=float)
+
+    for ours, theirs in zip(found.T, wanted.T, strict=True):
+        assert ks_2samp(ours, theirs).pvalue > 0.01
+    assert ks_2samp(found[:, 2] / found[:, 3], wanted[:, 2] / wanted[:, 3]).pvalue > 0.01
+    assert close((found[:, 2] > 0.9 * size).mean(), 0.0235, count)
+    at_once = [
+        draw_boxes(numbers("box", i), size, replace(config, {"cutmix_shape": "aspect"}))
+        for i in range(count)
+    ]
+    assert np.mean([box.height > 0.9 * size for (box,) in at_once]) > 0.06
+
+
+def test_a_redrawn_box_that_never_fits_has_an_aspect_that_does():
+    whole = replace(UNIMATCH, {"cutmix": 1.0, "cutmix_area": (1.0, 1.0), "cutmix_aspect": (2, 3)})
+
+    assert cutmix_box(numbers(0), 16, whole).all()
 
 
 def test_normalised_images_have_channels_first_and_imagenet_statistics_removed():

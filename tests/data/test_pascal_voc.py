@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from semisweep.core.errors import DataError
-from semisweep.data.check import check, content_digest
+from semisweep.data.check import check, content_digest, count_problems
 from semisweep.data.registry import open_dataset
 
 OWN = {"train": ["2007_1", "2007_2"], "val": ["2007_3", "2007_4"]}
@@ -140,6 +140,59 @@ def test_all_masks_in_the_official_folder_need_only_the_list(home):
     (home / "SegmentationClass").rename(home / "old")
     (home / "all").rename(home / "SegmentationClass")
     assert check(open_dataset("voc", home)) == []
+
+
+def use_the_layout_of_unimatch(home):
+    """All index masks in the official folder, and no list beside the official ones."""
+    add_augmented(home)
+    (home / "SegmentationClass").rename(home / "old")
+    (home / "SegmentationClassAug").rename(home / "SegmentationClass")
+
+
+def test_all_masks_in_the_official_folder_need_no_list(home):
+    use_the_layout_of_unimatch(home)
+    (home / "SegmentationClass/._2008_1.png").write_bytes(b"\0")
+    dataset = open_dataset("voc", home)
+
+    assert dataset.part("train") == ("2007_1", "2007_2", "2008_1", "2008_2")
+    assert dataset.part("val") == tuple(OWN["val"])
+    assert dataset.counts()["train"] == 10_582
+    assert (dataset.mask("2008_1") == SBD_CLASS).any()
+    assert check(dataset) == []
+    assert list(dataset.remarks()) == []
+
+
+def test_images_of_test_are_not_trained_on_for_their_masks(home):
+    use_the_layout_of_unimatch(home)
+    (home / "ImageSets/Segmentation/test.txt").write_text("2012_9\n")
+    write_mask(home / "SegmentationClass/2012_9.png", 1)
+
+    assert "2012_9" not in open_dataset("voc", home).part("train")
+
+
+def test_a_copy_without_sbd_says_so(home):
+    (remark,) = open_dataset("voc", home).remarks()
+
+    assert "1,464 training images; the papers' lists need 10,582: put the folder" in remark
+
+
+def test_a_copy_without_lists_is_told_where_they_are(home):
+    (home / "ImageSets/Segmentation").rename(home / "lists")
+
+    with pytest.raises(DataError, match=r"missing folder=.*VOCtrainval_11-May-2012\.tar"):
+        open_dataset("voc", home)
+
+
+def test_at_paper_scale_pascal_voc_must_have_the_images_of_the_papers(home):
+    alone = count_problems(open_dataset("voc", home), of_papers=True)
+    use_the_layout_of_unimatch(home)
+    reduced = count_problems(open_dataset("voc", home), of_papers=True)
+
+    assert alone[0].startswith("train of voc must have 10582 images, got 2, file=")
+    assert "put the folder SegmentationClassAug or SBD into root=" in alone[0]
+    assert reduced[0].startswith("train of voc must have 10582 images, got 4, file=")
+    assert "SBD" not in reduced[0]
+    assert all(line.endswith("accept a reduced copy: --any-count") for line in alone + reduced)
 
 
 def test_a_test_list_without_masks_is_no_part(home):

@@ -159,7 +159,9 @@ def test_missing_lists_are_named(listed):
 def test_an_id_outside_the_training_part_is_named(listed):
     ids = listed.part("train")
     write_lists(listed, f"{ids[0]}\nghost", ids[3])
-    with pytest.raises(DataError, match=r"got 'ghost' \(1 such in all\), file=.*/labeled\.txt"):
+    with pytest.raises(
+        DataError, match=r"got 'ghost' \(1 such in all; .*: 6\), file=.*/labeled\.txt"
+    ):
         make_split(listed, mine())
 
 

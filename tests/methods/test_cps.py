@@ -222,6 +222,16 @@ def test_without_exchange_it_is_the_supervised_trial():
     assert own == SupervisedConfig(network=tiny_network(), supervised_loss="ohem")
 
 
+@pytest.mark.parametrize(("cutmix", "weight"), [(True, 1.0), (False, 1.5)])
+def test_the_weight_that_nobody_gives_is_the_releases_with_and_without_cutmix(cutmix, weight):
+    config = replace(CONFIG, exchange_weight=None, cutmix=cutmix)
+    _, update = terms_of(config)
+    expected = update.terms["supervised"] + weight * update.terms["exchange"]
+
+    assert update.loss.item() == pytest.approx(expected.item(), abs=1e-5)
+    assert CPS.same_as(config) == (CPS, replace(config, exchange_weight=weight))
+
+
 def test_a_batch_of_two_trains_and_one_network_is_refused():
     _, update = terms_of(CONFIG, random_batch(0, labelled=2, unlabelled=2))
 

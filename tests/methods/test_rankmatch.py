@@ -31,6 +31,7 @@ from semisweep_methods.unimatch import UniMatch, UniMatchConfig
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CONFIG = CONFIGS["rankmatch"]
+SUMMED = "sum_over_agents"
 
 
 class TestRankMatch(MethodContract):
@@ -164,6 +165,8 @@ def test_the_correlation_losses_equal_loops(kind):
             total += {"l2": (p - q) ** 2, "ce": -p * math.log(q), "kl": p * math.log(p / q)}[kind]
 
     assert correlation_loss(kind, teacher, student).item() == pytest.approx(total / 8)
+    averaged = correlation_loss(kind, teacher, student, "mean_all").item()
+    assert averaged == pytest.approx(total / (8 * 5))
 
 
 @pytest.mark.parametrize("kind", ["l2", "ce", "kl"])
@@ -373,6 +376,30 @@ def test_fields_that_cannot_matter_are_not_in_the_identity():
 
     assert not {"agents", "orthogonality", "shared_positions", "ranked", "kl_reduction"} & set(kept)
     assert {"rank_weight", "consistency", "selection", "threshold"} <= set(kept)
+
+
+def test_how_a_divergence_is_averaged_is_in_the_identity_where_it_is_not_summed_over_agents():
+    name = "correlation_reduction"
+    averaged = replace(CONFIG, consistency="kl", correlation_reduction="mean_all")
+
+    assert configuration.identity(averaged)[name] == "mean_all"
+    assert name not in configuration.identity(replace(averaged, correlation_reduction=SUMMED))
+    assert name not in configuration.identity(replace(averaged, consistency="rank"))
+
+
+@pytest.mark.parametrize("consistency", ["l2", "kl"])
+def test_an_averaged_divergence_is_the_summed_one_over_the_agents(consistency):
+    summed, averaged = (
+        agent_term(consistency=consistency, correlation_reduction=reduction)[-1]
+        for reduction in (SUMMED, "mean_all")
+    )
+
+    assert torch.allclose(averaged * CONFIG.agents, summed, rtol=1e-5)
+
+
+def test_cells_that_are_mixed_by_their_own_pixels_give_another_term():
+    assert agent_term(mixed_cells="aligned")[-1] != agent_term()[-1]
+    assert "mixed_cells" not in configuration.identity(CONFIG)
 
 
 def test_the_two_readings_of_orthogonality_are_one_trial_only_after_a_rectifier():

@@ -381,3 +381,38 @@ def test_fields_that_cannot_matter_are_not_in_the_key() -> None:
 
     assert identity(dense) == identity(NetworkConfig(decoder="dpt", backbone="test_vit"))
     assert identity(NetworkConfig(output_stride=8)) != identity(NetworkConfig())
+
+
+def test_images_are_normalised_by_the_numbers_of_the_weights(tmp_path: Path) -> None:
+    """test_resnet's are 0.5 and 0.5, test_efficientnet's ImageNet's."""
+    file = tmp_path / "weights.safetensors"
+    save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), file)
+    usual = built(weights=str(file), pretrained=False).eval()
+    own = built(weights=str(file), pretrained=False, normalisation="backbone").eval()
+    bytes_ = torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(5))
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+    deviation = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+
+    with torch.no_grad():
+        found = own((bytes_ - mean) / deviation).logits
+        expected = usual((bytes_ - 0.5) / 0.5).logits
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert not torch.allclose(found, usual((bytes_ - mean) / deviation).logits, atol=1e-3)
+    assert own.state_dict().keys() == usual.state_dict().keys()
+
+
+def test_no_key_changes_where_weights_know_the_numbers_of_imagenet_or_there_are_none() -> None:
+    for backbone in ("resnet50s", "vit_small_patch14_dinov2", "test_efficientnet"):
+        own = NetworkConfig(backbone=backbone, normalisation="backbone")
+        assert identity(own) == identity(NetworkConfig(backbone=backbone))
+    for backbone in ("tf_efficientnet_lite0", "resnet50_clip", "vit_small_patch16_224"):
+        own = NetworkConfig(backbone=backbone, normalisation="backbone")
+        assert identity(own)["normalisation"] == "backbone"
+        without = NetworkConfig(backbone=backbone, normalisation="backbone", pretrained=False)
+        assert "normalisation" not in identity(without)
+    assert "position_embeddings" not in identity(NetworkConfig(position_embeddings="dinov2"))
+
+
+def test_positions_of_dinov2_need_a_class_token_and_its_position() -> None:
+    with pytest.raises(ConfigError, match="use position_embeddings=timm"):
+        built(backbone="vit_small_patch14_reg4_dinov2", decoder="dpt", position_embeddings="dinov2")

@@ -51,7 +51,7 @@ CONFIGS: dict[str, Any] = {
     "mean_teacher": MeanTeacherConfig(network=tiny_network(), confidence_threshold=0.2755),
     "cutmix_seg": CutMixSegConfig(network=tiny_network(), confidence_threshold=0.2755),
     "fixmatch": FixMatchConfig(network=tiny_network(), threshold=0.3),
-    "cps": CPSConfig(network=tiny_network()),
+    "cps": CPSConfig(network=tiny_network(), exchange_weight=1.5),
     "u2pl": U2PLConfig(network=tiny_network(), supervised_epochs=0, **CONTRAST_OF_U2PL),
     "unimatch": UniMatchConfig(network=tiny_network(), threshold=0.3),
     "unimatch_contrastive": UniMatchContrastiveConfig(

@@ -13,7 +13,7 @@ import pytest
 from resolved import through_json
 
 from semisweep import Study, Trial
-from semisweep.core.config import canonical
+from semisweep.core.config import canonical, replace
 from semisweep.data.splits import Split
 from semisweep.study.resolve import cell_trial, preset_of, replicates, resolve
 from semisweep.study.scales import SCALES
@@ -383,6 +383,54 @@ def test_the_first_epoch_is_one_of_the_students(scale: str, images: int, whole: 
     # At its own schedule's end the teacher has the rate that it would have in a whole training.
     scaled = own.config.teacher_rate_scale * students**-0.9
     assert scaled == pytest.approx(whole**-0.9, rel=0.01)
+
+
+def test_cps_has_the_weights_of_its_release_with_and_without_cutmix() -> None:
+    """cps_weight in its four config.py: 1 and 5 with CutMix, 1.5 and 6 without."""
+    weights = {("voc", True): 1.0, ("cityscapes", True): 5.0, ("lucchi", True): 1.0}
+    weights |= {("cityscapes", False): 6.0}
+    seen = set()
+    for study in STUDIES:
+        for trial in cells(study, "paper").values():
+            if type(trial.config) is CPSConfig:
+                place = trial.data.name, trial.config.cutmix
+                assert trial.config.weight == weights[place], study.name
+                seen.add(place)
+    assert seen == set(weights)
+
+
+def test_cps_at_mini_scale_has_no_cutmix_and_the_weight_without() -> None:
+    trials = [trial for study in STUDIES for trial in cells(study, "mini").values()]
+    found = [trial for trial in trials if type(trial.config) is CPSConfig]
+
+    assert {trial.training.augmentation.cutmix for trial in found} == {0.0}
+    assert {trial.config.weight for trial in found} == {1.5}
+
+
+def test_presets_of_the_unimatch_family_follow_its_release() -> None:
+    """dataset/transform.py: boxes are redrawn until they fit; unimatch.py: epochs are scored."""
+    for study in (rankmatch_comparisons.classic, rankmatch_comparisons.cityscapes):
+        for trial in cells(study, "paper").values():
+            assert trial.training.augmentation.cutmix_shape == "redrawn_aspect"
+            assert trial.training.evaluations == trial.training.epochs
+
+
+@pytest.mark.parametrize("study", [rankmatch.components, rankmatch.consistency])
+def test_what_rankmatch_compares_is_averaged_alike_in_every_row(study: Study) -> None:
+    found = {
+        (trial.config.kl_reduction, trial.config.correlation_reduction, trial.config.mixed_cells)
+        for trial in cells(study, "paper").values()
+        if isinstance(trial.config, RankMatchConfig)
+    }
+
+    assert found == {("mean_all", "mean_all", "aligned")}
+
+
+def test_every_option_of_rankmatch_sets_fields_of_its_tables() -> None:
+    for study in (rankmatch.consistency, rankmatch_comparisons.cityscapes):
+        for name, option in study.presets["paper"].options.items():
+            trial = cells(study, "paper")[study.rows[-1].name, study.columns[0].name]
+            assert replace(trial, option.set) != trial, name
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -31,7 +31,7 @@ from semisweep.training.device_augmentation import (
     finished,
     to_device,
 )
-from semisweep_studies.augmentations import CPS, CSS, U2PL
+from semisweep_studies.augmentations import CPS, CSS, U2PL, UNIMATCH
 
 USUAL = AugmentationConfig()
 PLAIN = AugmentationConfig(jitter=0.0, grayscale=0.0, blur=0.0)
@@ -128,7 +128,15 @@ def test_drawing_and_changing_is_a_strong_view() -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        *(USUAL, CPS, CSS, U2PL, AugmentationConfig(cutmix=0.0), AugmentationConfig(cutmix=1.0)),
+        *(
+            USUAL,
+            UNIMATCH,
+            CPS,
+            CSS,
+            U2PL,
+            AugmentationConfig(cutmix=0.0),
+            AugmentationConfig(cutmix=1.0),
+        ),
         AugmentationConfig(cutmix=1.0, cutmix_boxes=4, cutmix_area=(0.0, 1.0)),
     ],
 )

@@ -76,6 +76,11 @@ def unlabelled_unseen(trial: Trial) -> bool:
     return trial.method == Supervised.name and trial.training.steps is not None
 
 
+def epochs_unused(trial: Trial) -> bool:
+    """Only epochs of a method that sees labelled images alone can be of these."""
+    return trial.method != Supervised.name or trial.training.steps is not None
+
+
 def strong_views_unseen(trial: Trial) -> bool:
     return trial.method == Supervised.name
 
@@ -111,6 +116,7 @@ INERT: dict[str, Condition] = {
     "data.family": all_labelled,
     "data.draw": all_labelled,
     "training.unlabelled_batch": unlabelled_unseen,
+    "training.supervised_epochs": epochs_unused,
     "training.optimizer.momentum": without_momentum,
     "training.optimizer.nesterov": without_momentum,
     "training.augmentation.scale": scales_listed,

@@ -10,6 +10,7 @@ from semisweep import Progress
 from semisweep.core.errors import ConfigError
 from semisweep.training.functional import (
     IGNORE,
+    aligned_mask,
     channel_dropout,
     confident_cross_entropy,
     cross_entropy,
@@ -209,3 +210,24 @@ def test_draws_depend_on_seed_step_and_purpose_and_on_nothing_else():
     for other in (generator(at(4), "agents", 0), generator(at(3, seed=1), "agents", 0)):
         assert not torch.equal(first, draw(other, 4, 5))
     assert not torch.equal(first, draw(generator(at(3), "agents", 1), 4, 5))
+
+
+@pytest.mark.parametrize(("pixels", "cells"), [(321, 21), (513, 33), (801, 51)])
+def test_mixing_aligned_cells_is_mixing_at_the_size_of_the_image(pixels: int, cells: int) -> None:
+    """RankMatch's release goes up and down again, both with aligned corners."""
+    made = torch.Generator().manual_seed(0)
+    feature = torch.randn(2, 3, cells, cells, generator=made)
+    mask = torch.zeros(2, pixels, pixels, dtype=torch.bool)
+    mask[0, 40:171, 33:210] = mask[1, :95, 16:] = True
+
+    def resized(values: torch.Tensor, side: int) -> torch.Tensor:
+        size = (side, side)
+        return torch.nn.functional.interpolate(values, size, mode="bilinear", align_corners=True)
+
+    expected = resized(cutmix(resized(feature, pixels), mask), cells)
+    found = cutmix(feature, aligned_mask(mask, (cells, cells)))
+
+    assert torch.allclose(found, expected, atol=1e-3)
+    assert not torch.allclose(
+        cutmix(feature, shrink_mask(mask, (cells, cells))), expected, atol=0.1
+    )

@@ -23,6 +23,7 @@ from semisweep.training.trial import (
     method_class,
     method_name,
     method_path,
+    total_steps,
     trial_identity,
     trial_key,
 )
@@ -448,7 +449,7 @@ class TestGoldenKeys:
 
 def test_fields_that_later_versions_added_are_in_no_key_at_their_neutral_values() -> None:
     own = {
-        "training": {"schedule_share", "evaluation"},
+        "training": {"schedule_share", "evaluation", "supervised_epochs"},
         "optimizer": {"nesterov", "minimum_rate"},
         "augmentation": {
             *("scale_law", "scales", "padding", "labelled_colours"),
@@ -472,6 +473,23 @@ def test_colours_of_labelled_images_are_in_the_key_of_supervised_training() -> N
     assert key(labelled_colours=True, jitter=0.3) != key(labelled_colours=True)
     assert key(labelled_colours=True, cutmix_boxes=3) == key(labelled_colours=True)
     assert key(scales=(1.0,), scale=(0.1, 3.0)) == key(scales=(1.0,)) != key()
+
+
+def test_epochs_of_supervised_training_may_be_of_the_labelled_images() -> None:
+    """UniMatch's supervised.py: 80 epochs of 92 labelled images in batches of 8 are 880 steps."""
+    images = [f"image {number}" for number in range(10_582)]
+    split = Split(tuple(images[:92]), tuple(images[92:]))
+    epochs = {"training.steps": None, "training.epochs": 80}
+    released = {**epochs, "training.supervised_epochs": "labelled"}
+
+    assert total_steps(trial(Supervised, epochs), split) == 104_880
+    assert total_steps(trial(Supervised, released), split) == 880
+    assert total_steps(trial(RankMatch, released), split) == 104_880
+    steps = trial(Supervised, {"training.steps": 880})
+    assert trial_key(trial(Supervised, released), split) == trial_key(steps, split)
+    assert trial_key(trial(RankMatch, released), split) == trial_key(
+        trial(RankMatch, epochs), split
+    )
 
 
 def test_a_share_of_a_schedule_is_the_trial_of_so_many_steps() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from semisweep.checks.data_preparation import is_to_be_made, prepare_data
+from semisweep.checks.data_preparation import is_to_be_made, prepare_data, refuse
 from semisweep.core.config import replace, settings
 from semisweep.core.errors import ConfigError, unknown
+from semisweep.data.check import count_problems
 from semisweep.data.registry import open_dataset
 from semisweep.study.catalogue import check_study_name
 from semisweep.study.declaration import Search, Study
@@ -50,6 +51,8 @@ def check_study(study: Study | Search, request: Request, splits: Splits) -> None
         return  # a table that is computed needs no images
     check_networks(trials)
     check_workers(trials, request.resources.workers)
+    if request.scale != SCALES[0] and not (request.smoke or request.any_count):
+        check_counts(trials, splits)
     prepare_data((trial.data for trial in trials), splits, verify=request.verify_data)
     check_batches(trials, splits)
 
@@ -59,6 +62,13 @@ def check_roots(roots: Roots) -> None:
     for name, root in roots.named.items():
         if not is_to_be_made(name, root):
             open_dataset(name, root)
+
+
+def check_counts(trials: Iterable[Trial], splits: Splits) -> None:
+    """Refuse copies of published data sets that lack images: an epoch has fewer steps on them."""
+    for name in dict.fromkeys(trial.data.name for trial in trials):
+        if not is_to_be_made(name, splits.roots.of(name)):
+            refuse(count_problems(splits.dataset(name), of_papers=True))
 
 
 def sample_trials(study: Study | Search, request: Request) -> Iterator[Trial]:

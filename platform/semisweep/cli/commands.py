@@ -12,6 +12,7 @@ from semisweep.cli.check import check
 from semisweep.cli.data import data
 from semisweep.cli.options import (
     Study,
+    any_count_option,
     compile_option,
     data_workers_option,
     device_option,
@@ -108,6 +109,7 @@ for command in (*ASKING, compact, data, evaluate, gc, import_numbers, predict, w
 )
 @click.option("--retry-failed", is_flag=True, help="Run failed trials again.")
 @keep_option
+@any_count_option
 @verify_data_option
 @click.option(
     "--retrain",
@@ -175,6 +177,7 @@ def _show(study: str, request: Request, store: Store) -> int:
 @click.option("--workers", type=click.IntRange(1), default=1, help="Ray Train workers a trial.")
 @gpus_option
 @keep_option
+@any_count_option
 @verify_data_option
 @click.option("--retry-failed", is_flag=True, help="Failed trials would run again.")
 @click.option("--probe", is_flag=True, help="Time a few steps here of what has no history.")
@@ -210,7 +213,7 @@ def studies(study: str | None, scale: str, changes: Sequence[tuple[str, str]]) -
 @cli.command()
 @click.argument("name", required=False)
 def methods(name: str | None) -> None:
-    """List the methods, or show where each value of one method's configuration comes from."""
+    """List the methods, or show where each value of one comes from, and what was chosen in it."""
     from semisweep.study.catalogue import find_method, method_names
 
     if name is None:
@@ -218,9 +221,10 @@ def methods(name: str | None) -> None:
             summary = (find_method(known).__doc__ or "").partition("\n")[0]
             click.echo(f"{known:14} {summary}  [{path}]")
         return
-    from semisweep.tables.rendering import provenance_table
+    from semisweep.tables.rendering import method_notes, provenance_table
 
     click.echo(provenance_table(find_method(name)))
+    click.echo(method_notes(find_method(name)))
 
 
 @cli.command()
@@ -230,6 +234,7 @@ def methods(name: str | None) -> None:
 @click.option("--column", help="Which column; the study's first.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--draw", type=click.IntRange(0), help="Of the labelled images; the study's.")
+@any_count_option
 @data_workers_option
 @compile_option
 @device_option

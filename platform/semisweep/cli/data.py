@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from semisweep.cli.options import verify_data_option
+from semisweep.cli.options import any_count_option, verify_data_option
 from semisweep.cli.splits import splits
 from semisweep.core.errors import DataError
 
@@ -39,7 +39,7 @@ def make_data(name: str, root: Path, seed: int) -> None:
 @data.command("check")
 @click.argument("name")
 @click.option("--root", type=click.Path(path_type=Path), required=True)
-@click.option("--any-count", is_flag=True, help="Accept another number of images than published.")
+@any_count_option
 @verify_data_option
 def check_data(name: str, root: Path, any_count: bool, verify_data: bool) -> int:
     """Read every image and mask of data set NAME and say what to mend, file by file.

@@ -108,6 +108,13 @@ verify_data_option = click.option(
 )
 
 
+any_count_option = click.option(
+    "--any-count",
+    is_flag=True,
+    help="Accept another number of images than published, at paper scale too.",
+)
+
+
 set_option = click.option(
     "--set",
     "changes",
@@ -168,6 +175,7 @@ def make_request(
     top_up: bool = False,
     looks: int | None = None,
     keep: str = "auto",
+    any_count: bool = False,
     verify_data: bool = False,
     retrain: Sequence[str] = (),
     **resources: Any,
@@ -201,6 +209,7 @@ def make_request(
         top_up=top_up,
         looks=looks,
         keep=keep,
+        any_count=any_count,
         verify_data=verify_data,
         retrain=tuple(retrain),
     )

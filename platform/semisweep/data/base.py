@@ -84,6 +84,10 @@ class DataSet(ABC):
         """Return how many images the parts of the published data set have, where it has one."""
         return {}
 
+    def remarks(self) -> Iterator[str]:
+        """Yield what is to be known of this copy, a line each, though nothing is wrong with it."""
+        yield from ()
+
     def layout_problems(self) -> Iterator[str]:
         """Yield what is wrong with the files as a whole, one line a problem."""
         yield from ()

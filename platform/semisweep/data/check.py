@@ -21,6 +21,7 @@ from semisweep.data.content import (
     listed_images,
     whole_contents,
 )
+from semisweep.data.known_splits import WHOLE
 from semisweep.data.reading import duplicates
 
 
@@ -84,22 +85,30 @@ def _header(dataset: DataSet, image_id: str) -> str:
     return ""
 
 
-def count_problems(dataset: DataSet) -> list[str]:
-    """Return a line for each part that has not as many images as the published data set."""
+def count_problems(dataset: DataSet, *, of_papers: bool = False) -> list[str]:
+    """Return a line for each part that has not as many images as the published data set.
+
+    `of_papers`: as the papers train on, of Pascal VOC with SBD.
+    """
     found = []
-    for part, count in dataset.counts().items():
+    counts = dataset.counts()
+    if of_papers and dataset.name in WHOLE:
+        counts |= {"train": WHOLE[dataset.name].images}
+    remedy = "".join(f"{remark}; " for remark in dataset.remarks())
+    for part, count in counts.items():
         images = len(dataset.part(part)) if part in dataset.parts else 0
         if images != count:
             found.append(
                 f"{part} of {dataset.name} must have {count} images, got {images}, "
-                f"file={dataset.list_file(part)}; restore those that are missing, or accept a "
-                "reduced copy: --any-count"
+                f"file={dataset.list_file(part)}; {remedy if part == 'train' else ''}restore those "
+                "that are missing, or accept a reduced copy: --any-count"
             )
     return found
 
 
 def _notes(dataset: DataSet, found: Mapping[str, ImageContent]) -> Iterator[str]:
-    """Yield a line for sizes, classes that no mask shows, and images without a mask."""
+    """Yield a line for sizes, classes that no mask shows, images without a mask, and remarks."""
+    yield from dataset.remarks()
     sizes = {content.size for content in found.values() if any(content.size)}
     if sizes:
         smallest, largest = (f(sizes, key=math.prod) for f in (min, max))

@@ -7,7 +7,8 @@ there:
 ROOT/SegmentationClassAug/ID.png                     the usual folder of 12,031 index masks
 ROOT/{SBD,sbd,benchmark_RELEASE}[/dataset]/cls/ID.mat      SBD's own files, for images without a
                                                            mask of Pascal VOC
-ROOT/SegmentationClass/ID.png                        Pascal VOC's own, or all 12,031
+ROOT/SegmentationClass/ID.png                        Pascal VOC's own, or all 12,031, as the
+                                                           UniMatch family has them
 
 Which images are trained on: a list ImageSets/Segmentation/{train_aug,trainaug}.txt where there is
 one. Otherwise all that have such a mask, but for those of val. SBD: Hariharan et al., ICCV 2011.
@@ -15,6 +16,7 @@ one. Otherwise all that have such a mask, but for those of val. SBD: Hariharan e
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -46,7 +48,18 @@ class PascalVoc(VocFolder):
         self.augmented = augmented if augmented.is_dir() else None
         self.sbd = None if self.augmented else _find_sbd(home, root)
         masks = AUGMENTED_MASKS if self.augmented else MASKS
+        if (home / IMAGES).is_dir() and not (home / LISTS).is_dir():
+            raise DataError(
+                f"Pascal VOC must have its lists, missing folder={home / LISTS}; take it from the "
+                "official archive, VOCtrainval_11-May-2012.tar"
+            )
         super().__init__("voc", home, CLASSES, PALETTE, masks)
+        if not (self.augmented or self.sbd) and self._has_all_masks():
+            self.augmented = home / MASKS
+
+    def _has_all_masks(self) -> bool:
+        """Return whether the official folder has masks of more images than the official lists."""
+        return bool(_stems(self.root / MASKS) - self._own_ids - self._test_ids)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -63,6 +76,15 @@ class PascalVoc(VocFolder):
         train = TRAIN_IMAGES if self.list_file("train").name == "train.txt" else AUGMENTED_IMAGES
         return {"train": train, "val": VAL_IMAGES}
 
+    def remarks(self) -> Iterator[str]:
+        """Yield that SBD is not there, where it is not."""
+        if self.list_file("train").name == "train.txt":
+            yield (
+                f"Pascal VOC alone, without SBD, has {TRAIN_IMAGES:,} training images; the papers' "
+                f"lists need {AUGMENTED_IMAGES:,}: put the folder {AUGMENTED_MASKS} or SBD into "
+                f"root={self.root}"
+            )
+
     def list_file(self, part: str) -> Path:
         """Return the list of a part, or the folder of masks that makes up the training part."""
         if part == "train":
@@ -77,9 +99,11 @@ class PascalVoc(VocFolder):
         source = self.list_file(part)
         if not source.is_dir():
             return read_list(source)
-        ids = {path.stem for path in source.iterdir() if path.suffix in (".png", ".mat")}
+        ids = _stems(source)
         if source == self.sbd:
             ids |= set(read_list(super().list_file("train")))
+        if source.name == MASKS:
+            ids -= self._test_ids
         return tuple(sorted(ids - set(self.listed("val"))))
 
     def mask_file(self, image_id: str) -> Path:
@@ -94,8 +118,18 @@ class PascalVoc(VocFolder):
 
     @cached_property
     def _own_ids(self) -> frozenset[str]:
-        files = (VocFolder.list_file(self, part) for part in ("train", "val"))
-        return frozenset(image_id for path in files for image_id in read_list(path))
+        return self._official("train", "val")
+
+    @cached_property
+    def _test_ids(self) -> frozenset[str]:
+        return self._official("test")
+
+    def _official(self, *parts: str) -> frozenset[str]:
+        """Return the images of Pascal VOC's own lists, of those that are there."""
+        files = (VocFolder.list_file(self, part) for part in parts)
+        return frozenset(
+            image_id for path in files if path.is_file() for image_id in read_list(path)
+        )
 
     def _read_mask(self, image_id: str) -> Pixels:
         path = self.mask_file(image_id)
@@ -107,6 +141,15 @@ class PascalVoc(VocFolder):
                 f"{AUGMENTED_MASKS} or SBD into root={self.root}, or take its name off the lists"
             )
         return read_mask(path, len(self.classes), self.palette)
+
+
+def _stems(folder: Path) -> set[str]:
+    """Return the names, without their ends, of the masks in a folder; hidden files are none."""
+    return {
+        path.stem
+        for path in folder.iterdir()
+        if path.suffix in (".png", ".mat") and not path.name.startswith(".")
+    }
 
 
 def _find_sbd(*roots: Path) -> Path | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -202,7 +202,7 @@ def _import(lists: Lists, open_here: Opener, family: str | None, drop_shared: bo
         reason = f"data set {origin.dataset} is not here: --data {origin.dataset}=PATH"
         return Imported(lists.file, origin, digest, "skipped", reason)
     train = {plain_id(name) for name in dataset.part("train")}
-    unlabelled = _unlabelled(lists, origin, train)
+    unlabelled = _unlabelled(lists, origin, train, dataset.remarks())
     return Imported(lists.file, origin, digest, *_write(dataset.root, origin, lists, unlabelled))
 
 
@@ -221,11 +221,14 @@ def _own_origin(lists: Lists, open_here: Opener, family: str) -> Origin | None:
     return None
 
 
-def _unlabelled(lists: Lists, origin: Origin, train: set[str]) -> tuple[str, ...]:
+def _unlabelled(
+    lists: Lists, origin: Origin, train: set[str], remarks: Iterable[str]
+) -> tuple[str, ...]:
     """Return the unlabelled ids; without a list, all other training images."""
     whole = WHOLE.get(origin.dataset)
     if strange := sorted({*lists.labelled, *(lists.unlabelled or ())} - train):
         more = f"; the published lists are of {whole.name}, {whole.images} images" if whole else ""
+        more += "".join(f"; {remark}" for remark in remarks)
         raise DataError(
             f"a split must list training images only, got {strange[0]!r} ({len(strange)} such in "
             f"all; training images here: {len(train)}), file={lists.file}{more}"

@@ -144,7 +144,7 @@ def _own(dataset: DataSet, data: DataConfig, train: tuple[str, ...]) -> tuple[st
             f"got family={data.family!r}, data set={dataset.name!r}, missing file={path}; "
             f"without that list: family={data.family.removesuffix(OWN)!r}"
         )
-    own = _read_ids(path, _names(train))
+    own = _read_ids(path, _names(train), dataset.remarks())
     if not is_own_list(own, dataset.part("train")):
         raise DataError(
             f"Pascal VOC's own training list must be the official one of {VOC_OWN.images} images, "
@@ -198,7 +198,7 @@ def _listed(dataset: DataSet, data: DataConfig, train: tuple[str, ...]) -> Split
                 f"drawn families: {', '.join(DRAWN_FAMILIES)}"
             )
     names = _names(train)
-    labelled, unlabelled = (_read_ids(path, names) for path in files)
+    labelled, unlabelled = (_read_ids(path, names, dataset.remarks()) for path in files)
     if len(labelled) != data.labelled:
         raise DataError(
             f"a split's folder must be named after its number of labelled images, "
@@ -233,7 +233,7 @@ def _names(train: tuple[str, ...]) -> Mapping[str, str]:
     return plain | {name: name for name in train}
 
 
-def _read_ids(path: Path, names: Mapping[str, str]) -> tuple[str, ...]:
+def _read_ids(path: Path, names: Mapping[str, str], remarks: Iterable[str]) -> tuple[str, ...]:
     listed = read_list(path)
     ids = [names.get(name) or names.get(plain_id(name), name) for name in listed]
     if twice := duplicates(ids):
@@ -244,6 +244,7 @@ def _read_ids(path: Path, names: Mapping[str, str]) -> tuple[str, ...]:
     if strange := [name for name in ids if name not in names]:
         raise DataError(
             f"a split must list training images only, got {strange[0]!r} "
-            f"({len(strange)} such in all), file={path}"
+            f"({len(strange)} such in all; training images here: {len(set(names.values()))}), "
+            f"file={path}" + "".join(f"; {remark}" for remark in remarks)
         )
     return tuple(sorted(ids))

@@ -11,9 +11,11 @@ from typing import Any, Literal, Protocol, TypeGuard
 
 import timm
 import torch
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers.patch_embed import PatchEmbed
-from timm.models import FeatureInfo, FeatureListNet
+from timm.models import FeatureInfo, FeatureListNet, get_pretrained_cfg
 from torch import Tensor, nn
+from torch.nn import functional
 
 from semisweep.core.errors import ConfigError, unknown
 
@@ -46,6 +48,9 @@ class PlainTransformer(Protocol):
     blocks: nn.Sequential
     embed_dim: int
     patch_embed: PatchEmbed
+    cls_token: Tensor  # [1, 1, D]
+    pos_embed: Tensor  # [1, 1 + N, D]
+    norm: nn.Module
 
     def prune_intermediate_layers(
         self, indices: list[int], *, prune_norm: bool, prune_head: bool
@@ -87,10 +92,14 @@ class PyramidEncoder(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    """A plain transformer; its taps are four normalised block outputs on the patch grid."""
+    """A plain transformer; its taps are four normalised block outputs on the patch grid.
 
-    def __init__(self, model: PlainTransformer) -> None:
+    `positions` says how position embeddings become those of another grid: "timm" or "dinov2".
+    """
+
+    def __init__(self, model: PlainTransformer, positions: str = "timm") -> None:
         super().__init__()
+        self.positions = positions
         self.taps = tap_blocks(len(model.blocks))
         model.prune_intermediate_layers(list(self.taps), prune_norm=False, prune_head=True)
         self.model = model
@@ -100,9 +109,56 @@ class TransformerEncoder(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return four maps of images [B, 3, H, W]; raise `ConfigError` where patches do not fit."""
         require_multiple(image.shape[-2:], self.patch)
+        if self.positions == "dinov2":
+            return self._with_positions_of_dinov2(image)
         return self.model.forward_intermediates(
             image, indices=list(self.taps), norm=True, output_fmt="NCHW", intermediates_only=True
         )
+
+    def _with_positions_of_dinov2(self, image: Tensor) -> list[Tensor]:
+        """Return what timm's pass does, of tokens with the positions of DINOv2's release."""
+        tokens = self.model.patch_embed(image)  # [B, h, w, D]
+        grid = tokens.shape[1:3]
+        first = self.model.cls_token.expand(len(image), -1, -1)
+        tokens = torch.cat([first, tokens.flatten(1, 2)], dim=1)
+        tokens = tokens + positions_on(self.model.pos_embed, grid).to(tokens.dtype)
+        taps = []
+        for index, block in enumerate(self.model.blocks):
+            tokens = block(tokens)
+            if index in self.taps:
+                patches: Tensor = self.model.norm(tokens)[:, 1:]
+                taps.append(patches.transpose(1, 2).reshape(len(image), -1, *grid))
+        return taps
+
+
+def positions_on(embeddings: Tensor, grid: Sequence[int]) -> Tensor:
+    """Return position embeddings [1, 1 + N, D] of a square grid on another, as DINOv2's release.
+
+    Bicubic, without anti-aliasing, and by the factor from the square's side to the grid's plus
+    0.1; the class token's own, the first, stays as it is.
+    """
+    side = math.isqrt(embeddings.shape[1] - 1)
+    if tuple(grid) == (side, side):
+        return embeddings
+    square = embeddings[:, 1:].float().transpose(1, 2).reshape(1, -1, side, side)
+    factors = [(length + 0.1) / side for length in grid]
+    moved = functional.interpolate(square, scale_factor=factors, mode="bicubic")
+    return torch.cat([embeddings[:, :1].float(), moved.flatten(2).transpose(1, 2)], dim=1)
+
+
+def conversion_to(backbone: str) -> tuple[Tensor, Tensor] | None:
+    """Return factor and shift [3, 1, 1] of images from ImageNet's numbers to those of a backbone.
+
+    Mean and deviation are those that timm says its weights were trained with; None where they are
+    ImageNet's, or where timm knows no weights.
+    """
+    described = get_pretrained_cfg(backbone)
+    usual = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+    if described is None or (tuple(described.mean), tuple(described.std)) == usual:
+        return None
+    numbers = (*usual, described.mean, described.std)
+    mean, deviation, own_mean, own_deviation = (torch.tensor(n).view(3, 1, 1) for n in numbers)
+    return deviation / own_deviation, (mean - own_mean) / own_deviation
 
 
 def pyramid_encoder(
@@ -167,7 +223,9 @@ def spatial_convolutions(block: nn.Module) -> list[nn.Conv2d]:
     return [own for own in found if own.kernel_size == (3, 3)]
 
 
-def transformer_encoder(backbone: str, weights: Mapping[str, Tensor] | None) -> TransformerEncoder:
+def transformer_encoder(
+    backbone: str, weights: Mapping[str, Tensor] | None, positions: str = "timm"
+) -> TransformerEncoder:
     """Return the encoder for DPT; raise `ConfigError` unless it is a plain transformer."""
     model: nn.Module | None
     try:
@@ -182,7 +240,13 @@ def transformer_encoder(backbone: str, weights: Mapping[str, Tensor] | None) -> 
             f"any size, got backbone={backbone!r}; use decoder=deeplabv3plus, or a backbone such "
             f"as vit_small_patch14_dinov2"
         )
-    return TransformerEncoder(model)
+    if positions == "dinov2" and not has_positions_of_dinov2(model):
+        raise ConfigError(
+            f"position embeddings as DINOv2's release has them need one class token and a position "
+            f"of it and of each patch, got backbone={backbone!r}; use position_embeddings=timm of "
+            "that network"
+        )
+    return TransformerEncoder(model, positions)
 
 
 def require_backbone(backbone: str) -> None:
@@ -279,6 +343,15 @@ def fits(backbone: str, output_stride: int) -> bool:
     """Return whether DeepLabV3+ can read this backbone at this output stride."""
     with torch.device("meta"):
         return reaches(feature_model(backbone, output_stride, None), output_stride)
+
+
+def has_positions_of_dinov2(model: object) -> bool:
+    """Return whether a transformer adds learned positions to a class token and to patches alone."""
+    first, positions = getattr(model, "cls_token", None), getattr(model, "pos_embed", None)
+    if first is None or positions is None or getattr(model, "reg_token", None) is not None:
+        return False
+    plain = isinstance(getattr(model, "norm_pre", None), nn.Identity)
+    return plain and math.isqrt(positions.shape[1] - 1) ** 2 == positions.shape[1] - 1
 
 
 def is_plain(model: object) -> TypeGuard[PlainTransformer]:

@@ -1,7 +1,8 @@
 """Segmentation networks: a timm encoder and a decoder of our own.
 
 Shapes: B images, C classes, D channels, H W image size, h w feature size. Images are normalised
-with the mean and deviation of ImageNet.
+with the mean and deviation of ImageNet; a network whose weights were trained with others converts
+them.
 """
 
 from __future__ import annotations
@@ -82,10 +83,34 @@ class NetworkConfig:
     frozen: bool = setting(
         default=False, neutral=False, why="for proxies: most of the cost is the encoder's gradient"
     )
+    position_embeddings: Literal["timm", "dinov2"] = setting(
+        default="timm",
+        neutral="timm",
+        matters=lambda own: own.decoder == "dpt",
+        code="DINOv2, UniMatch V2: bicubic, offset 0.1, not anti-aliased; timm: anti-aliased",
+        why="timm's, as earlier versions; studies with DINOv2 have its release's",
+    )
+    normalisation: Literal["imagenet", "backbone"] = setting(
+        default="imagenet",
+        neutral="imagenet",
+        matters=lambda own: own.converts,
+        why="ImageNet's for all, as earlier versions; studies at paper scale have the numbers that "
+        "timm knows of the backbone's weights",
+    )
 
     def __post_init__(self) -> None:
         if not self.rates:
             raise ConfigError("at least one dilation rate must be given, got rates=()")
+
+    @property
+    def converts(self) -> bool:
+        """Whether images are normalised anew, by other numbers than ImageNet's."""
+        starts = self.pretrained or self.weights is not None
+        if self.normalisation == "imagenet" or not starts:
+            return False
+        from semisweep.networks.encoder import conversion_to
+
+        return conversion_to(self.backbone) is not None
 
     def check(self) -> None:
         """Raise `ConfigError` for an unknown backbone or a missing file, without building."""
@@ -103,7 +128,11 @@ class NetworkConfig:
         does not exist, does not fit the decoder, or its pretrained weights cannot be had.
         """
         # timm takes seconds to import; configurations are also read where nothing is built.
-        from semisweep.networks.encoder import pyramid_encoder, transformer_encoder
+        from semisweep.networks.encoder import (
+            conversion_to,
+            pyramid_encoder,
+            transformer_encoder,
+        )
 
         self.check()
         weights = self._initial_weights()
@@ -112,7 +141,7 @@ class NetworkConfig:
         naming = pretrained_weights.named(self.weights, self.backbone)
         with seeded(seed, "encoder"), nullcontext() if weights is None else naming:
             if dense:
-                encoder = transformer_encoder(self.backbone, weights)
+                encoder = transformer_encoder(self.backbone, weights, self.position_embeddings)
             else:
                 encoder = pyramid_encoder(
                     self.backbone, self.output_stride, weights, self.dilation, self.ceil_pooling
@@ -128,7 +157,8 @@ class NetworkConfig:
                 )
         with seeded(seed, "classifier"):
             decoder.classifier.reset_parameters()
-        return Network(encoder, decoder, self.frozen)
+        conversion = conversion_to(self.backbone) if self.converts else None
+        return Network(encoder, decoder, self.frozen, conversion)
 
     def _initial_weights(self) -> dict[str, Tensor] | None:
         if self.weights is not None:
@@ -141,13 +171,23 @@ class NetworkConfig:
 class Network(nn.Module):
     """An encoder and a decoder; the parameters of the former are named `encoder.*`.
 
-    A frozen encoder never learns and is in evaluation mode throughout.
+    A frozen encoder never learns and is in evaluation mode throughout. `conversion`: factor and
+    shift [3, 1, 1] of images for an encoder whose weights know other numbers than ImageNet's.
     """
 
+    factor: Tensor | None
+    shift: Tensor | None
+
     def __init__(
-        self, encoder: nn.Module, decoder: DPT | DeepLabV3Plus, frozen: bool = False
+        self,
+        encoder: nn.Module,
+        decoder: DPT | DeepLabV3Plus,
+        frozen: bool = False,
+        conversion: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         super().__init__()
+        for name, value in zip(("factor", "shift"), conversion or (None, None), strict=True):
+            self.register_buffer(name, value, persistent=False)
         self.encoder = encoder
         self.decoder = decoder
         self.frozen = frozen
@@ -163,6 +203,8 @@ class Network(nn.Module):
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """Return the taps that the decoder reads: low and high for DeepLabV3+, four for DPT."""
+        if self.factor is not None and self.shift is not None:
+            image = image * self.factor + self.shift
         return self.encoder(image)  # type: ignore[no-any-return]
 
     def decode(self, taps: Sequence[Tensor], size: Sequence[int]) -> Output:

@@ -198,10 +198,12 @@ def planned_trials(
     trials: Iterable[Trial], splits: Splits, device: str, workers: int
 ) -> list[PlannedTrial]:
     """Return kind and steps of some trials."""
+    from semisweep.training.trial import total_steps
+
     return [
         PlannedTrial(
             kind_of_trial(trial, device, workers),
-            trial.training.total_steps(len(splits.of(trial.data).unlabelled)),
+            total_steps(trial, splits.of(trial.data)),
         )
         for trial in trials
     ]

@@ -70,6 +70,7 @@ class Request:
     top_up: bool = False
     looks: int | None = None
     keep: str = AUTO  # one of KEEP
+    any_count: bool = False  # of images, where a paper's scale wants those that are published
     verify_data: bool = False  # read every image and mask again
     retrain: tuple[str, ...] = ()  # rows whose trials are trained anew though they have results
     any_scale: bool = False  # show a study that lacks the scale at the one it has

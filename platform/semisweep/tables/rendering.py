@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -208,6 +210,32 @@ def provenance_table(method: type[Method]) -> str:
     lines = [["field", "used", "symbol", "paper", "released code", "why"]]
     lines += list(_provenance_rows(method.Config(), ""))
     return grid(lines)
+
+
+def method_notes(method: type[Method]) -> str:
+    """Return what no field says: how a method follows its paper and its release, and what we chose.
+
+    That are the docstrings of its module, of those of methods that it extends, and of parts that
+    these name.
+    """
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    from semisweep.training.method import Method as Base
+
+    wanted = [own.__module__ for own in method.__mro__ if issubclass(own, Base) and own is not Base]
+    found: dict[str, str] = {}
+    while wanted:
+        name = wanted.pop(0)
+        text = inspect.cleandoc(import_module(name).__doc__ or "")
+        if name in found or not text:
+            continue
+        found[name] = text
+        package = name.rpartition(".")[0]
+        for part in re.findall(r"`(?:\w+\.)*(\w+)`", text):
+            if package and find_spec(f"{package}.{part}") is not None:
+                wanted.append(f"{package}.{part}")
+    return "\n".join(f"{name}: {text}\n" for name, text in found.items())
 
 
 def _provenance_rows(config: DataclassInstance, prefix: str) -> Iterable[list[str]]:

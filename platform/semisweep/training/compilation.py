@@ -79,7 +79,7 @@ def forget() -> None:
 def begin_step() -> None:
     """Say that a step begins: recordings may overwrite what passes of the last step returned."""
     if RECORDER in sys.modules:
-        torch.compiler.cudagraph_mark_step_begin()
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -143,6 +143,18 @@ def shrink_mask(mask: Tensor, size: Sequence[int]) -> Tensor:
     return share.squeeze(1) > 0.5
 
 
+def aligned_mask(mask: Tensor, size: Sequence[int]) -> Tensor:
+    """Return mask [U, H, W] at a smaller size [U, h, w]: what is true at a cell's own pixel.
+
+    Corners are aligned: the cells' pixels are evenly spread from the first to the last.
+    """
+    rows, columns = (
+        torch.linspace(0, length - 1, cells, device=mask.device).round().long()
+        for length, cells in zip(mask.shape[-2:], size, strict=True)
+    )
+    return mask[:, rows][:, :, columns]
+
+
 def generator(progress: Progress, *purpose: Part) -> torch.Generator:
     """Return a CPU generator that depends on seed, step and purpose alone."""
     made = torch.Generator()

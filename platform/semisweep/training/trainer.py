@@ -32,7 +32,7 @@ from semisweep.training.method import Batch, Method, Progress
 from semisweep.training.metric import evaluate, summary
 from semisweep.training.optimizer import make_optimizers, schedule
 from semisweep.training.precision import set_switches
-from semisweep.training.trial import Trial, method_class
+from semisweep.training.trial import Trial, method_class, total_steps
 
 SELECTION_PART = "val"
 FINITE_CHECK_STEPS = 25
@@ -125,7 +125,7 @@ class Training:
         )
         self.steps_per_epoch = trial.training.steps_per_epoch(len(split.unlabelled))
         self.steps_per_labelled_epoch = max(1, len(split.labelled) // trial.training.labelled_batch)
-        self.total_steps = trial.training.total_steps(len(split.unlabelled))
+        self.total_steps = total_steps(trial, split)
         self.compiled = compilation.is_worth_it(compiled, device, self.total_steps, self.world)
         if self.compiled:
             compilation.compile_networks(self.method)

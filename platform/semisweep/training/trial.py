@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 TRAINER_VERSION = 1
 
 
-LENGTHS = ("steps", "epochs", "schedule_share")
+LENGTHS = ("steps", "epochs", "supervised_epochs", "schedule_share")
 WEAK_FIELDS = ("scale", "scale_law", "scales", "padding", "labelled_colours", "flip")
 COLOUR_FIELDS = (
     *("jitter", "brightness", "contrast", "saturation", "hue"),
@@ -72,13 +72,20 @@ class TrainingConfig:
     """How long, on what batches and with which optimizers a method is trained.
 
     Batches are global: the number of workers that share them is a fact of the machine. Exactly one
-    of `steps` and `epochs` is given; an epoch is one pass over the unlabelled images. A trial is
-    trained for `schedule_share` of them, and its schedules end there. `evaluation`: how images are
+    of `steps` and `epochs` is given; an epoch is one pass over the unlabelled images, for methods
+    that see labelled images alone over those that `supervised_epochs` says. A trial is trained for
+    `schedule_share` of them, and its schedules end there. `evaluation`: how images are
     shown while it is trained, and so what its best weights are best at.
     """
 
     steps: Count | None = None
     epochs: Count | None = None
+    supervised_epochs: Literal["unlabelled", "labelled"] = setting(
+        "unlabelled",
+        neutral="unlabelled",
+        code="UniMatch, RankMatch (supervised.py): labelled",
+        why="the others' iterations: a row that is trained for fewer is another comparison",
+    )
     schedule_share: Annotated[float, Field(gt=0, le=1)] = setting(1.0, neutral=1.0)
     labelled_batch: Count = 8
     unlabelled_batch: Count = 8
@@ -100,10 +107,19 @@ class TrainingConfig:
 
     def total_steps(self, unlabelled: int) -> int:
         """Return the number of iterations, given the number of unlabelled images."""
+        return self._total(self.steps_per_epoch(unlabelled))
+
+    def supervised_steps(self, labelled: int, unlabelled: int) -> int:
+        """Return the number of iterations of a method that sees labelled images alone."""
+        if self.supervised_epochs == "unlabelled":
+            return self.total_steps(unlabelled)
+        return self._total(max(1, labelled // self.labelled_batch))
+
+    def _total(self, steps_per_epoch: int) -> int:
         steps = self.steps
         if steps is None:
             assert self.epochs is not None
-            steps = self.epochs * self.steps_per_epoch(unlabelled)
+            steps = self.epochs * steps_per_epoch
         return max(1, round(self.schedule_share * steps))
 
     def steps_per_epoch(self, unlabelled: int) -> int:
@@ -200,6 +216,14 @@ def sees_unlabelled(trial: Trial) -> bool:
     return method_class(trial.method).same_as(trial.config)[0].uses_unlabelled
 
 
+def total_steps(trial: Trial, split: Split) -> int:
+    """Return the number of iterations of a trial on the images of `split`."""
+    labelled, unlabelled = len(split.labelled), len(split.unlabelled)
+    if sees_unlabelled(trial):
+        return trial.training.total_steps(unlabelled)
+    return trial.training.supervised_steps(labelled, unlabelled)
+
+
 def trial_identity(trial: Trial, split: Split) -> dict[str, object]:
     """Return what determines the weights of `trial`: the JSON that its key is a digest of."""
     method, config = method_class(trial.method).same_as(trial.config)
@@ -212,19 +236,19 @@ def trial_identity(trial: Trial, split: Split) -> dict[str, object]:
         "data": trial.data.name,
         "lists": {"labelled": split.labelled_digest} | unlabelled,
         "training": _training_identity(
-            trial.training, len(split.unlabelled), method.uses_unlabelled
+            trial.training, total_steps(trial, split), method.uses_unlabelled
         ),
         "seed": trial.seed,
     }
 
 
 def _training_identity(
-    training: TrainingConfig, unlabelled: int, uses_unlabelled: bool
+    training: TrainingConfig, steps: int, uses_unlabelled: bool
 ) -> dict[str, object]:
     """Return what of a training determines the weights: of its length only the steps."""
     dropped = LENGTHS if uses_unlabelled else (*LENGTHS, "unlabelled_batch")
     found = {name: value for name, value in identity(training).items() if name not in dropped}
-    found |= {"total_steps": training.total_steps(unlabelled)}
+    found |= {"total_steps": steps}
     if uses_unlabelled:
         return found
     augmentation = training.augmentation
