@@ -83,7 +83,7 @@ STPG_CITYSCAPES = dataclasses.replace(
         "training.crop_pixels": "STPG, Sec. 4.1: 800",
         "training.optimizer.learning_rate": "STPG, Sec. 4.1: 0.01",
         "training.evaluation": "chosen: CPS's windows of 800",
-        "config.supervised_loss": "chosen: cross-entropy, as the paper names no other",
+        "config.supervised_loss": "STPG, Eq. 1: pixel-wise cross-entropy",
     },
 )
 PRESETS = {"mini": MINI, "paper": STPG_PAPER}

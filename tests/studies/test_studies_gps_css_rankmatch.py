@@ -460,8 +460,9 @@ def test_the_presets_are_those_of_the_papers() -> None:
     assert recipe(gps.losses) == ("voc", "resnet50s", 512, 8, 0.01)
     of_column = cells(gps.losses, "paper")["gps", "Cityscapes"]
     assert (of_column.data.name, of_column.data.family) == ("cityscapes", "unimatch")
-    assert (of_column.training.crop_pixels, of_column.config.supervised_loss) == (800, "ohem")
+    assert (of_column.training.crop_pixels, of_column.config.supervised_loss) == (800, "ce")
     assert of_column.training.optimizer.learning_rate == 0.02
+    assert gps.GPS_CITYSCAPES_PAPER.options["hard-pixels"].set == {"config.supervised_loss": "ohem"}
 
 
 PER_EPOCH = {  # GPS, Table 1, in thousands

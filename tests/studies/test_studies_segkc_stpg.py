@@ -20,7 +20,7 @@ from semisweep.data.splits import Split
 from semisweep.running.debugging import debug_trial
 from semisweep.study.request import Request, Roots
 from semisweep.study.resolve import check_changes, has, make_trial, preset_of, replicates, resolve
-from semisweep.study.scales import SCALES
+from semisweep.study.scales import SCALES, preset_at
 from semisweep.study.search_space import samples, varied
 from semisweep.tables.markdown_csv import to_csv, to_markdown
 from semisweep.tables.table_builder import build
@@ -187,6 +187,20 @@ def test_arms_of_an_ablation_have_one_training_and_one_split(study: Study, scale
 def of_paper(study: Study, row: str, column: str) -> str:
     trial = cells(study, "paper")[row, column]
     return identity(trial) + repr(trial.data)
+
+
+def test_labels_are_learned_by_the_loss_of_each_papers_own_words_or_release() -> None:
+    """SegKC, Eq. 4, and STPG, Eq. 1: cross-entropy; UniMatch and UniMatch V2, released: OHEM."""
+    table = segkc_comparisons.cityscapes
+    losses = {row: own.config.supervised_loss for (row, _), own in cells(table, "paper").items()}
+    option = preset_at(segkc.CITYSCAPES_COLUMNS[0].presets, "paper").options["hard-pixels"]
+
+    assert losses.pop("SegKC") == "ce"
+    assert set(losses.values()) == {"ohem"}
+    assert len(losses) == 5
+    assert option.set == {"config.supervised_loss": "ohem"}
+    for study in (segkc.losses, stpg.components):
+        assert {own.config.supervised_loss for own in cells(study, "paper").values()} == {"ce"}
 
 
 def test_equal_cells_of_different_tables_are_one_trial() -> None:
