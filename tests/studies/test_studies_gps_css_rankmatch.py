@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import itertools
 import math
 from collections.abc import Iterator
@@ -13,13 +14,12 @@ import pytest
 from resolved import through_json
 
 from semisweep import Study, Trial
-from semisweep.core.config import canonical
+from semisweep.core.config import canonical, replace
 from semisweep.data.splits import Split
 from semisweep.study.resolve import preset_of, replicates, resolve
 from semisweep.study.scales import SCALES
 from semisweep.tables.table_builder import build
-from semisweep.training.trial import method_class, trial_identity
-from semisweep_methods.cps import CPSConfig
+from semisweep.training.trial import method_class, trial_identity, trial_key
 from semisweep_methods.css import CSSConfig
 from semisweep_methods.gps import GPSConfig, teacher_steps
 from semisweep_methods.rankmatch import RankMatchConfig
@@ -44,6 +44,7 @@ NEW = [
     gps.ramp_down,
     gps.updates,
     gps_figures.first_epoch,
+    gps_figures.first_epochs,
     gps_figures.full_pascal,
     gps_figures.full_cityscapes,
     gps_comparisons.comparison_cityscapes,
@@ -365,24 +366,27 @@ def test_students_of_gps_learn_for_the_epochs_of_the_paper() -> None:
     assert len(checked) == 5
 
 
-@pytest.mark.parametrize(
-    ("scale", "images", "whole"),
-    [("mini", 480, gps_figures.MINI_STUDENTS), ("paper", 2789, 128 * (2789 // 8))],
-)
-def test_the_first_epoch_is_one_of_the_students(scale: str, images: int, whole: int) -> None:
-    trials = cells(gps_figures.first_epoch, scale)
-    cps, own = (trials[row, "first epoch"] for row in ("CPS", "GPS"))
-    epoch = cps.training.steps_per_epoch(images)
-    total = own.training.total_steps(images)
-    students = total - teacher_steps(own.config.teacher_share, total)
+@pytest.mark.parametrize("study", [gps_figures.first_epoch, gps_figures.first_epochs])
+@pytest.mark.parametrize(("scale", "images"), [("mini", 480), ("paper", 2789)])
+def test_the_first_epochs_are_the_students_of_a_whole_schedule(
+    study: Study, scale: str, images: int
+) -> None:
+    """Of 128 epochs at paper scale, after 32 of the teacher alone, which are not evaluated."""
+    shown = gps_figures.FIRST if study is gps_figures.first_epoch else gps_figures.SHOWN
+    trials = {row: trial for (row, _), trial in cells(study, scale).items()}
+    cps, own = trials["CPS"].training, trials["GPS"].training
+    epoch = own.steps_per_epoch(images)
+    teacher = teacher_steps(trials["GPS"].config.teacher_share, own.schedule_steps(images))
+    split = Split(("a",), tuple(f"image{number:04}" for number in range(images)))
 
-    assert isinstance(cps.config, CPSConfig)
-    assert cps.training.total_steps(images) == epoch
-    assert abs(students - epoch) <= 1  # the share is no whole number of iterations
-    assert total - students == pytest.approx(0.25 * whole, abs=1)
-    # At its own schedule's end the teacher has the rate that it would have in a whole training.
-    scaled = own.config.teacher_rate_scale * students**-0.9
-    assert scaled == pytest.approx(whole**-0.9, rel=0.01)
+    assert cps.schedule_steps(images) == gps_figures.EPOCHS[scale] * epoch
+    assert own.schedule_steps(images) - teacher == gps_figures.EPOCHS[scale] * epoch
+    assert cps.total_steps(images) == shown[scale] * epoch
+    assert own.total_steps(images) - teacher == shown[scale] * epoch
+    assert round(own.evaluate_from * own.schedule_steps(images)) == teacher
+    assert own.evaluations == cps.evaluations
+    whole = dataclasses.replace(trials["GPS"], training=replace(own, {"stop_share": 1.0}))
+    assert trial_key(whole, split) != trial_key(trials["GPS"], split)
 
 
 @pytest.mark.parametrize("scale", SCALES)

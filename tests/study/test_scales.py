@@ -118,9 +118,10 @@ def test_every_study_has_a_proxy_on_the_same_images(study: Study | Search) -> No
     for row, column, trial in cells(study, PROXY):
         whole = cell_trial(study, "paper", row, column, {})
         share = 1.0 if study is gps_figures.first_epoch else 0.1
-        steps = whole.training.total_steps(2000)
+        steps = whole.training.schedule_steps(2000)
         assert trial.data == whole.data
-        assert trial.training.total_steps(2000) == max(1, round(share * steps))
+        assert trial.training.schedule_steps(2000) == max(1, round(share * steps))
+        assert trial.training.stop_share == whole.training.stop_share
         assert trial.training.evaluations <= 10
 
 

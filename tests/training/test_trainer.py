@@ -49,6 +49,7 @@ from semisweep.training.metric import evaluate, mean_iou
 from semisweep.training.optimizer import make_optimizers, schedule
 from semisweep.training.protocols import Protocol
 from semisweep.training.trainer import STOP, Training, TrainingState, fit, from_bytes, to_bytes
+from semisweep_methods.gps import GPSConfig
 from semisweep_methods.mean_teacher import MeanTeacher
 from semisweep_methods.rankmatch import RankMatchConfig
 from semisweep_methods.supervised import Supervised, SupervisedConfig
@@ -72,6 +73,11 @@ UNIMATCH = dataclasses.replace(
     SUPERVISED,
     method="semisweep_methods.unimatch:UniMatch",
     config=UniMatchConfig(network=tiny_network(), threshold=0.2),
+)
+GPS_TRIAL = dataclasses.replace(
+    SUPERVISED,
+    method="semisweep_methods.gps:GPS",
+    config=GPSConfig(network=tiny_network()),
 )
 RANKMATCH = dataclasses.replace(
     SUPERVISED,
@@ -293,6 +299,48 @@ def test_a_share_of_the_schedule_ends_it_earlier(dataset: DataSet, split: Split)
     rates = [group["lr"] for group in training.optimizers["network"].param_groups]
     assert rates == pytest.approx([rate * (1 / 3) ** 0.9 for rate in (0.01, 0.1)])
     assert replace(half.training, {"schedule_share": 1e-9}).total_steps(100) == 1
+
+
+@pytest.mark.parametrize("name", ["supervised", "gps"])
+def test_a_training_that_stops_early_is_the_beginning_of_a_whole_one(
+    dataset: DataSet, split: Split, name: str
+) -> None:
+    """Rates, ramps and the teacher's own time are of the whole schedule of 6 steps."""
+    whole = SUPERVISED if name == "supervised" else GPS_TRIAL
+    trainings = [
+        Training(replace(whole, {"training.stop_share": share}), dataset, split)
+        for share in (1.0, 0.5)
+    ]
+    for training in trainings:
+        for batch in training.loader.batches(0, 3):
+            training.advance(batch)
+    states = [training.method.state_dict() for training in trainings]
+
+    assert [training.total_steps for training in trainings] == [6, 3]
+    assert len({training.progress() for training in trainings}) == 1
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_a_training_that_stops_early_is_evaluated_to_its_end_and_resumed(
+    dataset: DataSet, split: Split
+) -> None:
+    changes = {"training.stop_share": 2 / 3, "training.evaluate_from": 1 / 3}
+    trial = replace(GPS_TRIAL, changes)
+    folder, steps = Recorder(), []
+    training = Training(trial, dataset, split)
+
+    assert training.evaluation_steps() == [3, 4]
+    fit(training, folder, lambda told: steps.append((told.step, told.total_steps)))
+    assert [row["step"] for row in folder.history] == [3, 4]
+    assert steps[-1] == (4, 4)
+    resumed = Training(trial, dataset, split)
+    for batch in resumed.loader.batches(0, 2):
+        resumed.advance(batch)
+    again = Training(trial, dataset, split)
+    again.restore(TrainingState.from_bytes(resumed.state().to_bytes()))
+    fit(again, Recorder(), nothing)
+    own, other = training.method.state_dict(), again.method.state_dict()
+    assert all(torch.equal(value, other[name]) for name, value in own.items())
 
 
 def test_training_is_scored_under_its_own_protocol(dataset: DataSet, split: Split) -> None:

@@ -207,7 +207,7 @@ class Checker:
         except DataError:
             return DEFAULT_EPOCHS
         steps = trial.training.steps_per_epoch(unlabelled)
-        return -(-trial.training.total_steps(unlabelled) // steps)
+        return -(-trial.training.schedule_steps(unlabelled) // steps)
 
 
 def check_arms(

@@ -32,7 +32,10 @@ class Batch(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Where training stands; the same on every worker."""
+    """Where training stands in its schedule; the same on every worker.
+
+    A training that is stopped early has the schedule of a whole one.
+    """
 
     step: int
     total_steps: int

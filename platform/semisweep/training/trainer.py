@@ -125,6 +125,7 @@ class Training:
         )
         self.steps_per_epoch = trial.training.steps_per_epoch(len(split.unlabelled))
         self.total_steps = trial.training.total_steps(len(split.unlabelled))
+        self.schedule_steps = trial.training.schedule_steps(len(split.unlabelled))
         self.compiled = compilation.is_worth_it(compiled, device, self.total_steps, self.world)
         if self.compiled:
             compilation.compile_networks(self.method)
@@ -163,12 +164,12 @@ class Training:
         self.sums = {name: value.to(self.device) for name, value in state.sums.items()}
 
     def progress(self) -> Progress:
-        """Return where training stands."""
+        """Return where training stands in its schedule."""
         return Progress(
             step=self.step,
-            total_steps=self.total_steps,
+            total_steps=self.schedule_steps,
             epoch=self.step // self.steps_per_epoch,
-            total_epochs=-(-self.total_steps // self.steps_per_epoch),
+            total_epochs=-(-self.schedule_steps // self.steps_per_epoch),
             seed=self.trial.seed,
         )
 
@@ -184,7 +185,7 @@ class Training:
             batch,
             self.progress(),
             self.optimizers,
-            rate=schedule(self.step, self.total_steps, power),
+            rate=schedule(self.step, self.schedule_steps, power),
             power=power,
             scaler=self.scaler,
             precision=self.trial.training.precision,
@@ -215,8 +216,11 @@ class Training:
 
     def evaluation_steps(self) -> list[int]:
         """Return the steps after which to evaluate: evenly spaced, the last step included."""
-        count = min(self.trial.training.evaluations, self.total_steps)
-        return [round(self.total_steps * (index + 1) / count) for index in range(count)]
+        training = self.trial.training
+        first = min(round(training.evaluate_from * self.schedule_steps), self.total_steps - 1)
+        stretch = self.total_steps - first
+        count = min(training.evaluations, stretch)
+        return [first + round(stretch * (index + 1) / count) for index in range(count)]
 
     def score(self, part: str) -> Score:
         """Return the summary and the per-image confusion matrices of one part of the data set."""

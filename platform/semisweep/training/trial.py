@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 TRAINER_VERSION = 1
 
 
-LENGTHS = ("steps", "epochs", "schedule_share")
+LENGTHS = ("steps", "epochs", "schedule_share", "stop_share")
 WEAK_FIELDS = ("scale", "scale_law", "scales", "padding", "labelled_colours", "flip")
 COLOUR_FIELDS = (
     *("jitter", "brightness", "contrast", "saturation", "hue"),
@@ -72,14 +72,17 @@ class TrainingConfig:
     """How long, on what batches and with which optimizers a method is trained.
 
     Batches are global: the number of workers that share them is a fact of the machine. Exactly one
-    of `steps` and `epochs` is given; an epoch is one pass over the unlabelled images. A trial is
-    trained for `schedule_share` of them, and its schedules end there. `evaluation`: how images are
-    shown while it is trained, and so what its best weights are best at.
+    of `steps` and `epochs` is given; an epoch is one pass over the unlabelled images. Schedules and
+    ramps go over `schedule_share` of them. Training ends after `stop_share` of its schedule, as if
+    it were to go on; its `evaluations` are evenly spaced from `evaluate_from`, a share of the
+    schedule too, to that end. `evaluation`: how images are shown while it is trained, and so what
+    its best weights are best at.
     """
 
     steps: Count | None = None
     epochs: Count | None = None
     schedule_share: Annotated[float, Field(gt=0, le=1)] = setting(1.0, neutral=1.0)
+    stop_share: Annotated[float, Field(gt=0, le=1)] = setting(1.0, neutral=1.0)
     labelled_batch: Count = 8
     unlabelled_batch: Count = 8
     crop_pixels: Count = 321
@@ -88,6 +91,7 @@ class TrainingConfig:
     schedule_power: NonNegative = 0.9
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"  # see training.precision
     evaluations: Count = 10
+    evaluate_from: Annotated[float, Field(ge=0, lt=1)] = setting(0.0, neutral=0.0)
     evaluation: Protocol = setting(factory=Protocol, neutral=Protocol())
     augmentation: AugmentationConfig = setting(factory=AugmentationConfig)
 
@@ -97,9 +101,18 @@ class TrainingConfig:
                 f"exactly one of steps and epochs must be given, "
                 f"got steps={self.steps}, epochs={self.epochs}"
             )
+        if self.evaluate_from >= self.stop_share:
+            raise ConfigError(
+                f"evaluate_from must be below stop_share, "
+                f"got evaluate_from={self.evaluate_from}, stop_share={self.stop_share}"
+            )
 
     def total_steps(self, unlabelled: int) -> int:
         """Return the number of iterations, given the number of unlabelled images."""
+        return max(1, round(self.stop_share * self.schedule_steps(unlabelled)))
+
+    def schedule_steps(self, unlabelled: int) -> int:
+        """Return the iterations of which schedules and ramps are, which may go on after the end."""
         steps = self.steps
         if steps is None:
             assert self.epochs is not None
@@ -224,7 +237,8 @@ def _training_identity(
     """Return what of a training determines the weights: of its length only the steps."""
     dropped = LENGTHS if uses_unlabelled else (*LENGTHS, "unlabelled_batch")
     found = {name: value for name, value in identity(training).items() if name not in dropped}
-    found |= {"total_steps": training.total_steps(unlabelled)}
+    total, schedule = training.total_steps(unlabelled), training.schedule_steps(unlabelled)
+    found |= {"total_steps": total} | ({"schedule_steps": schedule} if total < schedule else {})
     if uses_unlabelled:
         return found
     augmentation = training.augmentation
