@@ -29,6 +29,7 @@ STUDIES = {
     "gps_search": "semisweep_studies.searches:gps",
     "gps_first_epoch": "semisweep_studies.gps_figures:first_epoch",
     "gps_first_epochs": "semisweep_studies.gps_figures:first_epochs",
+    "gps_loss_flow": "semisweep_studies.gps_figures:loss_flow",
     "gps_full_pascal": "semisweep_studies.gps_figures:full_pascal",
     "gps_full_cityscapes": "semisweep_studies.gps_figures:full_cityscapes",
     "gps_cityscapes": "semisweep_studies.gps_comparisons:comparison_cityscapes",

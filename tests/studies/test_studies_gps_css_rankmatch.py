@@ -45,6 +45,7 @@ NEW = [
     gps.updates,
     gps_figures.first_epoch,
     gps_figures.first_epochs,
+    gps_figures.loss_flow,
     gps_figures.full_pascal,
     gps_figures.full_cityscapes,
     gps_comparisons.comparison_cityscapes,
@@ -294,7 +295,8 @@ def test_cells_shared_at_paper_scale_alone_are_one_trial() -> None:
     eighth = (gps.ramp_down, "no ramp-down", "Pascal 1/8")
     assert shared(eighth, (gps_comparisons.comparison_pascal, "GPS", "resnet50 1/8"))
     assert shared(
-        (gps.losses, "gps+cps+fps", "Cityscapes"), (gps.updates, "separate", "Cityscapes")
+        (gps_figures.full_cityscapes, "GPS", "resnet50 1/2"),
+        (gps.updates, "separate", "Cityscapes"),
     )
     assert not shared(eighth, (gps.losses, "gps+cps+fps", "Pascal VOC"))  # CutMix
 
@@ -363,7 +365,7 @@ def test_students_of_gps_learn_for_the_epochs_of_the_paper() -> None:
                 expected, abs=0.5
             )
             checked.add((trial.data.name, trial.data.labelled))
-    assert len(checked) == 5
+    assert len(checked) == 6
 
 
 @pytest.mark.parametrize("study", [gps_figures.first_epoch, gps_figures.first_epochs])
@@ -387,6 +389,21 @@ def test_the_first_epochs_are_the_students_of_a_whole_schedule(
     assert own.evaluations == cps.evaluations
     whole = dataclasses.replace(trials["GPS"], training=replace(own, {"stop_share": 1.0}))
     assert trial_key(whole, split) != trial_key(trials["GPS"], split)
+
+
+def test_the_losses_of_both_updates_are_recorded_at_every_step_of_the_first_epoch() -> None:
+    """Figure 6b: Cityscapes 1/2, 1,488 labelled, the first of 240 epochs of the students."""
+    found = cells(gps_figures.loss_flow, "paper")
+    training = found["separate", "first epoch"].training
+    images = 2975 - 1488
+    teacher = teacher_steps(0.2, training.schedule_steps(images))
+
+    assert {own.data.labelled for own in found.values()} == {1488}
+    assert {own.config.updates for own in found.values()} == {"separate", "united"}
+    assert training.record_every == 1
+    assert training.total_steps(images) - teacher == training.steps_per_epoch(images) == 185
+    assert training.schedule_steps(images) - teacher == 240 * 185
+    assert resolve(gps_figures.loss_flow, "paper", None).table.curves == ("teacher.feedback",)
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -104,6 +104,7 @@ COLOURS = ("jitter", "brightness", "contrast", "saturation", "hue")
 COLOURS += ("grayscale", "blur", "blur_sigma_pixels")
 CUTMIX = ("cutmix", "cutmix_area", "cutmix_boxes", "cutmix_shape", "cutmix_together")
 INERT: dict[str, Condition] = {
+    "training.record_every": lambda trial: True,
     "data.family": all_labelled,
     "data.draw": all_labelled,
     "training.unlabelled_batch": unlabelled_unseen,

@@ -541,6 +541,51 @@ def test_the_history_holds_the_mean_of_the_terms_since_the_last_evaluation(
     assert found == pytest.approx([sum(losses[:3]) / 3, sum(losses[3:]) / 3], rel=1e-6)
 
 
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+def test_loss_terms_are_recorded_between_evaluations(
+    dataset: DataSet, split: Split, seconds: float
+) -> None:
+    """From the step on at which evaluations begin; the means of all rows are those of all steps."""
+    changes = {"training.record_every": 2, "training.evaluations": 1}
+    dense, plain = Recorder(), Recorder()
+    trainings = []
+    for folder, own in ((dense, changes), (plain, {"training.evaluations": 1})):
+        trainings.append(Training(replace(SUPERVISED, own), dataset, split))
+        fit(trainings[-1], folder, nothing, checkpoint_seconds=seconds)
+    name = "network.supervised"
+    means = [row[name] for row in dense.history]
+
+    assert [row["step"] for row in dense.history] == [2, 4, 6]
+    assert [row["step"] for row in dense.history if "val.miou" in row] == [6]
+    assert np.mean(means) == pytest.approx(plain.history[0][name])
+    assert len(set(means)) == 3
+    states = [training.method.state_dict() for training in trainings]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    late = Recorder()
+    own = replace(SUPERVISED, {**changes, "training.evaluate_from": 0.5})
+    fit(Training(own, dataset, split), late, nothing)
+    assert [row["step"] for row in late.history] == [3, 5, 6]
+
+
+def test_a_checkpoint_never_knows_of_a_recorded_row_that_is_not_there(
+    dataset: DataSet, split: Split
+) -> None:
+    trial = replace(SUPERVISED, {"training.record_every": 1, "training.evaluations": 1})
+    straight = Recorder()
+    fit(Training(trial, dataset, split), straight, nothing, checkpoint_seconds=0.0)
+    calls = straight.calls
+    written = [step for kind, step in calls if kind == "checkpoint"]
+
+    assert [row["step"] for row in straight.history] == [1, 2, 3, 4, 5, 6]
+    for data, step in zip(straight.checkpoints, written, strict=True):
+        assert calls.index(("history", step)) < calls.index(("checkpoint", step))
+        resumed, again = Training(trial, dataset, split), Recorder()
+        again.weights.update(straight.weights)
+        resumed.restore(TrainingState.from_bytes(data))
+        fit(resumed, again, nothing)
+        assert not different(straight.history[step:], again.history)
+
+
 def test_checkpoints_are_also_written_as_time_passes(dataset: DataSet, split: Split) -> None:
     folder, _ = run_to_the_end(SUPERVISED, dataset, split, checkpoint_seconds=0)
 

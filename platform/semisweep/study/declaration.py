@@ -71,6 +71,7 @@ class Study:
     """A table: rows by columns by replicates, and the published numbers of its cells.
 
     `computed` gives the values of columns with a unit, by row and column, for a study and a scale.
+    `curves`: columns of the history that its figure draws over training, such as a loss term.
     `margin`: percentage points within which rows are equivalent, where that is not the usual 1.
     `confirmatory`: the few rows, or cells (row, column), whose comparison with the base row is to
     be judged; the others are exploratory, shown without a verdict. None: all are judged, and
@@ -91,6 +92,7 @@ class Study:
     published_std: Mapping[tuple[str, str], float] = field(default_factory=dict)
     published_note: str = ""
     computed: Callable[[Study, str], Mapping[Place, float]] | None = None
+    curves: Sequence[str] = ()
     margin: float | None = None
     confirmatory: Sequence[str | Place] | None = None
 

@@ -251,6 +251,7 @@ def _heading(study: Study, scale: str, columns: Sequence[Column]) -> ResolvedStu
             Label(column.name, at_scale(column.labels, scale, column.name), unit=column.unit)
             for column in columns
         ),
+        curves=tuple(study.curves),
         margin=study.margin,
         confirmatory=_confirmatory(study, columns),
         cells=(),

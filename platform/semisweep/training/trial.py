@@ -75,8 +75,9 @@ class TrainingConfig:
     of `steps` and `epochs` is given; an epoch is one pass over the unlabelled images. Schedules and
     ramps go over `schedule_share` of them. Training ends after `stop_share` of its schedule, as if
     it were to go on; its `evaluations` are evenly spaced from `evaluate_from`, a share of the
-    schedule too, to that end. `evaluation`: how images are shown while it is trained, and so what
-    its best weights are best at.
+    schedule too, to that end. From there on its loss terms are kept after every `record_every`
+    steps, and with each evaluation; this changes no weights and no key. `evaluation`: how images
+    are shown while it is trained, and so what its best weights are best at.
     """
 
     steps: Count | None = None
@@ -92,6 +93,7 @@ class TrainingConfig:
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"  # see training.precision
     evaluations: Count = 10
     evaluate_from: Annotated[float, Field(ge=0, lt=1)] = setting(0.0, neutral=0.0)
+    record_every: Count | None = setting(None, matters=lambda own: False)
     evaluation: Protocol = setting(factory=Protocol, neutral=Protocol())
     augmentation: AugmentationConfig = setting(factory=AugmentationConfig)
 
