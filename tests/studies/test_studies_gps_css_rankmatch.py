@@ -201,10 +201,13 @@ def test_mini_scale_keeps_one_labelled_count(study: Study) -> None:
 
 @pytest.mark.parametrize(("study", "scale"), EACH)
 def test_rows_that_differ_are_different_trials(study: Study, scale: str) -> None:
+    """Which images are unlabelled is told by lists: here the field stands for them."""
     trials = cells(study, scale)
     for column in {place[1] for place in trials}:
         of_column = {
-            place[0]: identity(trial) for place, trial in trials.items() if place[1] == column
+            place[0]: (identity(trial), trial.data.unlabelled)
+            for place, trial in trials.items()
+            if place[1] == column
         }
         pairs = {
             frozenset((one, other))
@@ -389,6 +392,35 @@ def test_the_first_epochs_are_the_students_of_a_whole_schedule(
     assert own.evaluations == cps.evaluations
     whole = dataclasses.replace(trials["GPS"], training=replace(own, {"stop_share": 1.0}))
     assert trial_key(whole, split) != trial_key(trials["GPS"], split)
+
+
+TABLE_1 = {  # epochs of CPS and of GPS' students by labelled images, and all training images
+    "voc": ({662: 32, 1323: 34, 2646: 40, 5291: 60}, 10582),
+    "cityscapes": ({186: 128, 372: 137, 744: 160, 1488: 240}, 2975),
+}
+
+
+def test_cps_learns_for_its_own_epochs_over_all_images() -> None:
+    """Table 1; the dagger of Table 3: the labelled images join the unlabelled ones, 10,582."""
+    checked = 0
+    for study in (gps_comparisons.comparison_cityscapes, gps_comparisons.comparison_pascal):
+        for (row, _), trial in cells(study, "paper").items():
+            epochs, images = TABLE_1[trial.data.name]
+            assert trial.data.labelled is not None
+            expected = epochs[trial.data.labelled]
+            if row in ("CPS", "3-CPS"):
+                assert (trial.training.epochs, trial.data.unlabelled) == (expected, "all")
+            elif row == "GPS +labeled-as-unlabeled":
+                total = trial.training.total_steps(images)
+                students = total - teacher_steps(trial.config.teacher_share, total)
+                assert trial.data.unlabelled == "all"
+                assert not trial.config.labelled_too
+                assert students / (images // 8) == pytest.approx(expected, abs=0.5)
+            else:
+                assert trial.data.unlabelled == "rest"
+                continue
+            checked += 1
+    assert checked == 8 * 2 + 8 * 2
 
 
 def test_the_losses_of_both_updates_are_recorded_at_every_step_of_the_first_epoch() -> None:

@@ -107,6 +107,7 @@ INERT: dict[str, Condition] = {
     "training.record_every": lambda trial: True,
     "data.family": all_labelled,
     "data.draw": all_labelled,
+    "data.unlabelled": lambda trial: all_labelled(trial) or unlabelled_unseen(trial),
     "training.unlabelled_batch": unlabelled_unseen,
     "training.optimizer.momentum": without_momentum,
     "training.optimizer.nesterov": without_momentum,

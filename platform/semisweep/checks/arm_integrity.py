@@ -242,7 +242,7 @@ def check_arm(
     findings: dict[Finding, None] = {}
     problems: list[Problem]
     for trial, arm in zip(*trials, strict=True):
-        sets = [list(own.fields(scale)) for own in (base, row)]
+        sets = [list(own.fields(scale, column.name)) for own in (base, row)]
         factor = list(row.factor) if row.factor is not None else default_factor(trial, arm, *sets)
         declared = row.factor is not None
         try:

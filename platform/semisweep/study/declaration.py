@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """An arm: a method, and the fields set for it at every scale and at a certain one.
+    """An arm: a method, and the fields set for it at every scale, at one, and there in a column.
 
     Without a method it is never trained and shows its published numbers only. `factor`: in which
     fields it differs from the base row, by default those that either sets; `probe`: where that must
@@ -31,13 +31,20 @@ class Row:
     label: str = ""
     set: Fields = field(default_factory=dict)
     scaled: Mapping[str, Fields] = field(default_factory=dict)
+    in_column: Mapping[str, Mapping[str, Fields]] = field(default_factory=dict)  # scale, column
     factor: Sequence[str] | None = None
     probe: Probe | None = Probe()  # noqa: RUF009  # frozen
     words: Mapping[str, str] = field(default_factory=dict)
 
-    def fields(self, scale: str) -> dict[str, object]:
-        """Return the fields of the arm at a scale."""
-        return {**self.set, **at_scale(self.scaled, scale, {})}
+    def fields(self, scale: str, column: str = "") -> dict[str, object]:
+        """Return the fields of the arm at a scale, and in a column where one is named."""
+        own = at_scale(self.in_column, scale, {}).get(column, {})
+        return {**self.set, **at_scale(self.scaled, scale, {}), **own}
+
+    def varied(self, scale: str) -> frozenset[str]:
+        """Return the fields that the arm sets at a scale in any column."""
+        own = at_scale(self.in_column, scale, {}).values()
+        return frozenset(self.fields(scale)).union(*own)
 
 
 @dataclass(frozen=True, kw_only=True)

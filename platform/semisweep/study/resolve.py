@@ -327,7 +327,7 @@ def replication(study: Study, scale: str) -> tuple[int, int]:
 def cell_trial(study: Study, scale: str, row: Row, column: Column, changes: Fields) -> Trial:
     """Return the trial of a trained row at a column, of the preset's draw and seed 0."""
     assert row.method is not None
-    fields = {**column.fields(scale), **row.fields(scale)}
+    fields = {**column.fields(scale), **row.fields(scale, column.name)}
     return make_trial(column_preset(study, scale, column), row.method, fields, changes)
 
 
@@ -384,7 +384,7 @@ def check_changes(study: Study | Search, scale: str, changes: Fields) -> None:
         fields_varied = [varied(at_scale(study.space, scale, {}))]
     else:
         methods = [row.method for row in study.rows if row.method is not None]
-        fields_varied = [set(row.fields(scale)) for row in study.rows]
+        fields_varied = [set(row.varied(scale)) for row in study.rows]
         fields_varied += [set(item.fields(scale)) for item in study.columns if item.exists(scale)]
     trials = [make_trial(preset, method, {}, {}) for method in methods]
     for path in changes:
