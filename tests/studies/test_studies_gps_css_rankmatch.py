@@ -31,6 +31,7 @@ from semisweep_studies import (
     gps_comparisons,
     gps_figures,
     gps_images,
+    gps_pictures,
     rankmatch,
     rankmatch_comparisons,
 )
@@ -46,6 +47,7 @@ NEW = [
     gps_figures.first_epoch,
     gps_figures.first_epochs,
     gps_figures.loss_flow,
+    gps_pictures.examples,
     gps_figures.full_pascal,
     gps_figures.full_cityscapes,
     gps_comparisons.comparison_cityscapes,
@@ -302,6 +304,8 @@ def test_cells_shared_at_paper_scale_alone_are_one_trial() -> None:
         (gps.updates, "separate", "Cityscapes"),
     )
     assert not shared(eighth, (gps.losses, "gps+cps+fps", "Pascal VOC"))  # CutMix
+    of_streets = (gps_pictures.examples, "GPS w/o CutMix", "Cityscapes")
+    assert shared(of_streets, (gps.losses, "gps+cps+fps", "Cityscapes"))
 
 
 def test_every_mini_trial_builds_for_the_classes_of_the_embedded_data() -> None:
@@ -421,6 +425,23 @@ def test_cps_learns_for_its_own_epochs_over_all_images() -> None:
                 continue
             checked += 1
     assert checked == 8 * 2 + 8 * 2
+
+
+def test_labels_are_measured_at_the_first_and_the_last_epoch_of_one_schedule() -> None:
+    """Figure 2; at mini scale ten epochs of the students, at paper scale 34 of Pascal VOC 1/8."""
+    for scale, images, whole in (("mini", 480, 10), ("paper", 10582 - 1323, 34)):
+        found = cells(gps_pictures.pseudo_labels, scale)
+        early, late = (found["GPS", f"guide, {when} epoch"].training for when in ("first", "last"))
+        teacher = teacher_steps(0.2, early.schedule_steps(images))
+        epoch = early.steps_per_epoch(images)
+
+        assert early.schedule_steps(images) == late.total_steps(images)
+        assert (late.total_steps(images) - teacher) / epoch == pytest.approx(whole, abs=0.5)
+        assert (early.total_steps(images) - teacher) / epoch == pytest.approx(1, abs=0.02)
+        assert len({identity(trial) for trial in found.values()}) == 2
+    metrics = {column.metric["paper"] for column in gps_pictures.pseudo_labels.columns}
+    assert {f"labels.{own}.miou" for own in ("guide", "exchange", "feedback")} < metrics
+    assert "labels.guide.iou.sofa" in metrics
 
 
 def test_the_losses_of_both_updates_are_recorded_at_every_step_of_the_first_epoch() -> None:

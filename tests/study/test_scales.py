@@ -31,6 +31,7 @@ from semisweep_methods.supervised import Supervised
 from semisweep_methods.unimatch import UniMatch
 from semisweep_studies import css, gps_figures, segkc, segkc_comparisons, stpg
 
+WHOLE_EPOCHS = (gps_figures.first_epoch, gps_figures.loss_flow)  # no less than one
 WHOLE = TrainingConfig(epochs=20, evaluations=40)
 PAPER = Preset(
     data=DataConfig(name="voc"),
@@ -117,7 +118,7 @@ def test_every_study_has_a_proxy_on_the_same_images(study: Study | Search) -> No
     assert any(note.startswith("Proxy: ") for note in table.notes)
     for row, column, trial in cells(study, PROXY):
         whole = cell_trial(study, "paper", row, column, {})
-        share = 1.0 if study in (gps_figures.first_epoch, gps_figures.loss_flow) else 0.1
+        share = 1.0 if study in WHOLE_EPOCHS else 0.1
         steps = whole.training.schedule_steps(2000)
         assert trial.data == whole.data
         assert trial.training.schedule_steps(2000) == max(1, round(share * steps))

@@ -79,6 +79,7 @@ class Study:
 
     `computed` gives the values of columns with a unit, by row and column, for a study and a scale.
     `curves`: columns of the history that its figure draws over training, such as a loss term.
+    `class_pixels`: of each class, that a map of features shows where that is not the usual number.
     `margin`: percentage points within which rows are equivalent, where that is not the usual 1.
     `confirmatory`: the few rows, or cells (row, column), whose comparison with the base row is to
     be judged; the others are exploratory, shown without a verdict. None: all are judged, and
@@ -100,6 +101,7 @@ class Study:
     published_note: str = ""
     computed: Callable[[Study, str], Mapping[Place, float]] | None = None
     curves: Sequence[str] = ()
+    class_pixels: int | None = None
     margin: float | None = None
     confirmatory: Sequence[str | Place] | None = None
 

@@ -252,6 +252,7 @@ def _heading(study: Study, scale: str, columns: Sequence[Column]) -> ResolvedStu
             for column in columns
         ),
         curves=tuple(study.curves),
+        class_pixels=study.class_pixels,
         margin=study.margin,
         confirmatory=_confirmatory(study, columns),
         cells=(),

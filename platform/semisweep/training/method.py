@@ -138,6 +138,14 @@ class Method(nn.Module, ABC):
         """
         return [self]
 
+    def project(self, fused: Tensor) -> Tensor | None:
+        """Return features [B, D, h, w] in a space of the method's own, for figures of features.
+
+        `fused`: what the reported network's decoder makes of images, [B, C, h, w]. Networks beyond
+        the reported ones may be read. None: the method has no such space.
+        """
+        return None
+
     def pseudo_labels(self, image: Tensor) -> Mapping[str, PseudoLabel]:
         """Return the pseudo-labels for weak images [B, 3, H, W], by the name of their source.
 
