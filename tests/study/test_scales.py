@@ -133,6 +133,19 @@ def test_rows_with_a_recipe_of_their_own_are_reduced_as_well() -> None:
         assert all(network.frozen == (network.decoder == "dpt") for network in networks), row.name
 
 
+def test_a_row_sets_fields_of_single_cells() -> None:
+    own = {"paper": {"streets": {"training.epochs": 7, "data.unlabelled": "all"}}}
+    row = dataclasses.replace(TWO.rows[1], in_column=own)
+    study = dataclasses.replace(TWO, rows=[TWO.rows[0], row])
+    for scale in ("paper", PROXY):
+        trials = {(r.name, c.name): trial for r, c, trial in cells(study, scale)}
+        assert trials["b", "streets"].training.epochs == 7
+        assert trials["b", "streets"].data.unlabelled == "all"
+        assert trials["b", "voc"].training.epochs == trials["a", "streets"].training.epochs == 20
+    with pytest.raises(ConfigError, match=r"varies, got field='training.epochs'"):
+        check_changes(study, "paper", {"training.epochs": 3})
+
+
 def test_the_warm_up_of_css_is_reduced_with_its_schedule() -> None:
     """20 of 61 epochs at paper scale, which the proxy's 6 would never reach the end of."""
     whole, small = (

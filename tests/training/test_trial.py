@@ -458,6 +458,8 @@ def test_fields_that_later_versions_added_are_in_no_key_at_their_neutral_values(
     training = identity(TrainingConfig(steps=1))
 
     assert not own["training"] & set(training)
+    assert identity(TrainingConfig(steps=1, record_every=2)) == training
+    assert not {"unlabelled"} & set(identity(DataConfig()))
     assert not own["optimizer"] & set(training["optimizer"])
     assert not own["augmentation"] & set(training["augmentation"])
 
