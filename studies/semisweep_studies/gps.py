@@ -83,8 +83,8 @@ GPS_CITYSCAPES_PAPER = dataclasses.replace(
         "hard-pixels": Option(
             set={"config.supervised_loss": "ohem"},
             source="CPS, released, which GPS is built on, on Cityscapes: OHEM, threshold 0.7, at "
-            "least 50,000 pixels an image (exp.city/city8.res50v3+.CPS+CutMix/train.py); GPS has "
-            "no release, and Eqs. 2 and 4 are cross-entropy",
+            "least 50,000 pixels an image (exp.city/city8.res50v3+.CPS+CutMix/train.py), ours at "
+            "least 100,000; GPS has no release, and Eqs. 2 and 4 are cross-entropy",
         )
     },
 )

@@ -361,6 +361,24 @@ def test_a_tail_class_is_one_of_the_embedded_data(tiny_shapes: Path) -> None:
     ]
 
 
+def test_the_caption_of_figure_1_has_the_numbers_of_its_study() -> None:
+    """SegKC, Figure 1: "1/2 partition", 89.2 % with 24.8 M parameters."""
+    published = segkc_comparisons.efficiency.published
+
+    assert (published["SegKC", "mIoU"], published["SegKC", "params (M)"]) == (89.2, 24.8)
+    trials = cells(segkc_comparisons.efficiency, "paper")
+    assert trials["SegKC", "mIoU"].data.labelled == 732
+
+
+def test_a_map_of_features_shows_256_points_a_class_of_both_arms() -> None:
+    """STPG, Figure 7."""
+    shown = resolve(stpg.features, "paper", None).table
+
+    assert shown.class_pixels == 256
+    assert through_json(shown) == shown
+    assert {row for row, _ in cells(stpg.features, "paper")} == {"baseline", "STPG"}
+
+
 def test_the_parameters_of_networks_are_those_of_the_papers_column() -> None:
     """DINOv2 and ResNet-101 with their decoders; on Pascal VOC at paper scale."""
     counts = parameter_counts(segkc_comparisons.classic, "paper")
