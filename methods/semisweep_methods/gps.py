@@ -91,7 +91,8 @@ class GPSConfig(CPSConfig):
     )
     labelled_too: bool = setting(
         False,
-        paper="no; in the row marked with a dagger of Table 3 labelled images are unlabelled too",
+        paper="no; in the row marked with a dagger of Table 3 labelled images are among the "
+        "unlabelled ones of an epoch, which is data.unlabelled",
         matters=lambda own: own.uses_unlabelled,
     )
     teacher_share: Annotated[float, Field(ge=0, lt=1)] = setting(

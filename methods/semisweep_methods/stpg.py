@@ -242,6 +242,14 @@ class STPG(Method):
         logits: Tensor = self.network(image).logits
         return logits
 
+    def project(self, fused: Tensor) -> Tensor | None:
+        """Return unit features in the space of the anchors, by the general student's head."""
+        if not self.config.contrast.active:
+            return None
+        batch, _, height, width = fused.shape
+        rows: Tensor = self.contrast.heads[0](fused)
+        return rows.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
 
 class Target(NamedTuple):
     """What a student is to believe of its mixed strong view."""

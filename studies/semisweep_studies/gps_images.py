@@ -12,6 +12,7 @@ from fractions import Fraction
 from semisweep import Column, Row, Study
 from semisweep.store.resolved_study import Place
 from semisweep_studies.gps import GPS_PAPER
+from semisweep_studies.gps_comparisons import CPS_EPOCHS
 
 TRAINING_IMAGES = {"voc2012": 10_582, "cityscapes": 2_975}
 LABELLED = {
@@ -29,13 +30,12 @@ SHOWN = {
     "ST++": (Fraction(3, 2), 0),
     "GPS": (Fraction(1), 0),
 }
-_AS_CPS = {"voc2012": (32, 34, 40, 60), "cityscapes": (128, 137, 160, 240)}
 EPOCHS: dict[str, dict[str, tuple[int | None, ...]]] = {
-    "CPS": {**_AS_CPS},
-    "3-CPS": {**_AS_CPS},
+    "CPS": {**CPS_EPOCHS},
+    "3-CPS": {**CPS_EPOCHS},
     "PS-MT": {"voc2012": (80, 80, 200, 300), "cityscapes": (None, 320, 450, 550)},
     "ST++": {"voc2012": (80,) * 4, "cityscapes": (240,) * 4},
-    "GPS": {**_AS_CPS},
+    "GPS": {**CPS_EPOCHS},
 }
 
 

@@ -159,6 +159,21 @@ def test_curves_are_told_by_their_place(call: Call, kept_store: Path) -> None:
     ]
 
 
+def test_curves_of_losses_are_of_every_row_and_those_of_scores_of_evaluations(
+    call: Call, kept_store: Path
+) -> None:
+    folder = Store.open(kept_store).trial("aaaa")
+    rows = [{"step": step, "student.loss": step / 8} for step in (1, 2)]
+    folder.append_history([*rows, {"step": 3, "student.loss": 0.5, "val.miou": 0.25}])
+    arguments = ("quickstart", "--store", kept_store, "--scale", "paper", "--curve")
+    losses = call("table", *arguments, "student.loss").out.splitlines()
+    scores = call("table", *arguments, "val.miou").out.splitlines()
+    (folder.path / "history.jsonl").unlink()
+
+    assert [line.rpartition("aaaa,")[2] for line in losses[1:]] == ["1,0.125", "2,0.25", "3,0.5"]
+    assert [line.rpartition("aaaa,")[2] for line in scores[1:]] == ["3,0.25"]
+
+
 def test_a_terminal_gets_a_drawn_table(
     call: Call, kept_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from semisweep import DataConfig
+from semisweep.core.config import replace
 from semisweep.core.errors import ConfigError, DataError
 from semisweep.data.base import DataSet
 from semisweep.data.content import train_presence
@@ -109,6 +110,27 @@ def test_without_a_count_every_image_is_labelled_and_unlabelled(dataset):
     split = make_split(dataset, DataConfig(labelled=None))
 
     assert set(split.labelled) == set(split.unlabelled) == set(dataset.part("train"))
+
+
+@pytest.mark.parametrize("family", ["random", "stratified"])
+def test_all_images_may_be_unlabelled_beside_a_few_labelled_ones(dataset, family):
+    data = DataConfig(family=family, labelled=8)
+    rest, every = (
+        make_split(dataset, replace(data, {"unlabelled": name})) for name in ("rest", "all")
+    )
+
+    assert every.labelled == rest.labelled
+    assert set(every.unlabelled) == set(dataset.part("train"))
+    assert len(every.unlabelled) == len(rest.unlabelled) + 8
+
+
+def test_lists_may_have_their_labelled_images_unlabelled_too(listed):
+    ids = sorted(listed.part("train"))
+    write_lists(listed, "\n".join(ids[2:4]), "\n".join(ids[4:5]))
+    split = make_split(listed, replace(mine(), {"unlabelled": "all"}))
+
+    assert split.labelled == tuple(ids[2:4])
+    assert split.unlabelled == tuple(ids[2:5])
 
 
 def test_digests_see_ids_and_not_their_order():

@@ -444,7 +444,7 @@ BITES = {
     "Table 4, weights of Cityscapes": {"guide_weight": 1.0, "exchange_weight": 5.0},
     "feedback": {"feedback_weight": 1.0},
     "CutMix": {"cutmix": False},
-    "Table 3, dagger": {"labelled_too": True},
+    "labelled images as in CPS": {"labelled_too": True},
     "no ramp-up": {"ramp": "none"},
     "Sec. 4.4.3": {"guide_ramp_down": True},
     "students": {"networks": 3},

@@ -204,6 +204,36 @@ def test_published_rows_are_no_values(root: Path) -> None:
     assert list(found.values) == ["1", "2", "4"]
 
 
+def test_a_study_shows_the_curves_that_its_figure_draws(root: Path) -> None:
+    store = Store.open(root)
+    study = store.read_table("rankmatch_agents", "mini")
+    assert study is not None
+    caption = "Student.loss over training"
+    before = made(root)[1].count(caption)
+    store.write_study(
+        "rankmatch_agents", "mini", dataclasses.replace(study, curves=("student.loss",))
+    )
+    after = made(root)[1].count(caption)
+    store.write_study("rankmatch_agents", "mini", study)
+
+    assert after == before + len(study.columns)
+
+
+def test_a_dense_curve_of_losses_is_drawn_by_the_means_of_its_stretches() -> None:
+    import numpy as np
+
+    steps = np.arange(1.0, 97.0)
+    values = np.where(steps % 2, 1.0, 3.0)
+    values[10] = np.nan
+    found = curve_plots.averaged(steps, values)
+
+    assert len(found[0]) == curve_plots.SHAPE_POINTS
+    assert found[0][-1] == 96
+    assert found[1][-1] == 2.0
+    few = curve_plots.averaged(steps[:20], values[:20])
+    assert few[0].tolist() == [step for step in steps[:20] if step != 11]
+
+
 def test_curves_of_trials_that_have_come_differently_far_are_summarised() -> None:
     import numpy as np
 

@@ -6,6 +6,7 @@ import base64
 import io
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,8 @@ from semisweep.running.job_sources import job_for
 from semisweep.study.request import Request, Roots
 from semisweep.study.resolve import Splits, resolve
 from semisweep.training.protocols import Protocol
+from semisweep_methods.stpg import STPG, STPGConfig
+from semisweep_methods.stpg_contrast import ContrastConfig
 from semisweep_methods.supervised import Supervised
 from semisweep_methods.unimatch import UniMatch
 
@@ -127,6 +130,24 @@ def test_features_are_the_decoders_at_the_same_pixels_for_all_arms(request_: Req
     points = flat(values)
     assert points.shape == (len(places), 2)
     assert (flat(values) == points).all()
+
+
+def test_features_may_be_in_the_space_that_a_method_learns(request_: Request) -> None:
+    """STPG's projection: unit vectors; supervised training has none."""
+    store, found = found_arms(request_)
+    method, dataset = opened(found[0], store, request_.roots)
+    places = pixels(dataset, 3)
+    contrast = ContrastConfig(width=8)
+    own = STPG(STPGConfig(network=NETWORK, contrast=contrast), len(dataset.classes)).eval()
+    off = STPG(STPGConfig(network=NETWORK, contrast=ContrastConfig(weight=0.0)), 6).eval()
+
+    values = features(own, dataset, places, project=True)
+    assert values is not None
+    assert values.shape == (len(places), 8)
+    assert np.allclose(np.linalg.norm(values, axis=1), 1, atol=1e-5)
+    assert features(off, dataset, places, project=True) is None
+    assert features(method, dataset, places, project=True) is None
+    assert max(Counter(place[3] for place in places).values()) == 3
 
 
 def test_a_page_with_pictures_has_one_part_for_each_kind(request_: Request) -> None:

@@ -26,7 +26,7 @@ from semisweep.cluster.trial_execution import execute
 from semisweep.data.shapes import make
 from semisweep.running.job_sources import job_for
 from semisweep.running.search_run import Suggestions
-from semisweep.search.halving import falls_behind, rung_steps
+from semisweep.search.halving import falls_behind, rung_steps, value_at
 from semisweep.search.sampling import as_study
 from semisweep.search.trial_outcome import outcomes
 from semisweep.store import stopped_trial
@@ -316,6 +316,17 @@ def test_another_search_judges_at_rungs_that_a_trial_has_passed(root: Path, tmp_
     assert (decision.step, sorted(decision.against.values())) == (2, sorted(others))
     row = stopped_trial.stopped(place.store.trial(job.key)) or {}
     assert (row["budget.steps"], row["stopped.rung"]) == (3, 1 / 3)
+
+
+def test_rows_of_losses_alone_are_no_evaluation_at_a_rung(tmp_path: Path) -> None:
+    folder = Store.open(tmp_path / "store", create=True).trial("key")
+    identity = {"training": {"total_steps": 10}}
+    folder.describe({"format": 1, "key": "key", "trial": {}, "identity": identity})
+    losses = [{"step": step, "student.loss": 0.5} for step in (5, 6)]
+    folder.append_history([{"step": 4, "val.miou": 0.1}, *losses, {"step": 7, "val.miou": 0.2}])
+
+    assert value_at(folder, 0.5, "val.miou") == 0.2
+    assert value_at(folder, 0.8, "val.miou") is None
 
 
 def test_rungs_are_at_the_first_evaluations_at_or_after_them_and_never_at_the_end() -> None:

@@ -201,6 +201,8 @@ def small(trial: Trial) -> Trial:
         "training.steps": 2,
         "training.epochs": None,
         "training.schedule_share": 1.0,
+        "training.stop_share": 1.0,
+        "training.evaluate_from": 0.0,
         "training.labelled_batch": 4,
         "training.unlabelled_batch": 4,
         "training.crop_pixels": 56,

@@ -20,7 +20,7 @@ from semisweep.data.splits import Split
 from semisweep.running.debugging import debug_trial
 from semisweep.study.request import Request, Roots
 from semisweep.study.resolve import check_changes, has, make_trial, preset_of, replicates, resolve
-from semisweep.study.scales import SCALES
+from semisweep.study.scales import SCALES, preset_at
 from semisweep.study.search_space import samples, varied
 from semisweep.tables.markdown_csv import to_csv, to_markdown
 from semisweep.tables.table_builder import build
@@ -53,6 +53,7 @@ STUDIES = [
     stpg.memory,
     stpg.weight,
     stpg.tail,
+    stpg.features,
     stpg_comparisons.cityscapes,
     stpg_comparisons.blender,
     stpg_comparisons.classic,
@@ -187,6 +188,20 @@ def test_arms_of_an_ablation_have_one_training_and_one_split(study: Study, scale
 def of_paper(study: Study, row: str, column: str) -> str:
     trial = cells(study, "paper")[row, column]
     return identity(trial) + repr(trial.data)
+
+
+def test_labels_are_learned_by_the_loss_of_each_papers_own_words_or_release() -> None:
+    """SegKC, Eq. 4, and STPG, Eq. 1: cross-entropy; UniMatch and UniMatch V2, released: OHEM."""
+    table = segkc_comparisons.cityscapes
+    losses = {row: own.config.supervised_loss for (row, _), own in cells(table, "paper").items()}
+    option = preset_at(segkc.CITYSCAPES_COLUMNS[0].presets, "paper").options["hard-pixels"]
+
+    assert losses.pop("SegKC") == "ce"
+    assert set(losses.values()) == {"ohem"}
+    assert len(losses) == 5
+    assert option.set == {"config.supervised_loss": "ohem"}
+    for study in (segkc.losses, stpg.components):
+        assert {own.config.supervised_loss for own in cells(study, "paper").values()} == {"ce"}
 
 
 def test_equal_cells_of_different_tables_are_one_trial() -> None:
@@ -337,13 +352,31 @@ def test_a_tail_class_is_one_of_the_embedded_data(tiny_shapes: Path) -> None:
 
     classes = open_dataset("shapes", tiny_shapes).classes
     metrics = [column.metric for column in stpg.tail.columns]
-    names = [metric["mini"].removeprefix("last.test.iou.") for metric in metrics]
+    names = [m["mini"].removeprefix("last.test.iou.") for m in metrics if "mini" in m]
 
     assert len(set(names)) == 3
     assert set(names) < set(classes)
     assert [metric["paper"] for metric in metrics] == [
         f"best.val.iou.{column.name}" for column in stpg.tail.columns
     ]
+
+
+def test_the_caption_of_figure_1_has_the_numbers_of_its_study() -> None:
+    """SegKC, Figure 1: "1/2 partition", 89.2 % with 24.8 M parameters."""
+    published = segkc_comparisons.efficiency.published
+
+    assert (published["SegKC", "mIoU"], published["SegKC", "params (M)"]) == (89.2, 24.8)
+    trials = cells(segkc_comparisons.efficiency, "paper")
+    assert trials["SegKC", "mIoU"].data.labelled == 732
+
+
+def test_a_map_of_features_shows_256_points_a_class_of_both_arms() -> None:
+    """STPG, Figure 7."""
+    shown = resolve(stpg.features, "paper", None).table
+
+    assert shown.class_pixels == 256
+    assert through_json(shown) == shown
+    assert {row for row, _ in cells(stpg.features, "paper")} == {"baseline", "STPG"}
 
 
 def test_the_parameters_of_networks_are_those_of_the_papers_column() -> None:

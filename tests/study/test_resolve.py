@@ -186,7 +186,7 @@ def test_rows_of_a_column_differ_in_what_is_declared_and_in_nothing_else(
             continue
         arms = [row for row in study.rows if row.method is not None]
         of_column = [trials[row.name, column.name, "0/0"] for row in arms]
-        varied = {name for row in arms for name in row.fields(scale)}
+        varied = {name for row in arms for name in row.varied(scale)}
         for part, values in {
             "data.": {repr(trial.data) for trial in of_column},
             "training.": {repr(trial.training) for trial in of_column},

@@ -31,6 +31,7 @@ from semisweep_methods.supervised import Supervised
 from semisweep_methods.unimatch import UniMatch
 from semisweep_studies import css, gps_figures, segkc, segkc_comparisons, stpg
 
+WHOLE_EPOCHS = (gps_figures.first_epoch, gps_figures.loss_flow)  # no less than one
 WHOLE = TrainingConfig(epochs=20, evaluations=40)
 PAPER = Preset(
     data=DataConfig(name="voc"),
@@ -117,10 +118,11 @@ def test_every_study_has_a_proxy_on_the_same_images(study: Study | Search) -> No
     assert any(note.startswith("Proxy: ") for note in table.notes)
     for row, column, trial in cells(study, PROXY):
         whole = cell_trial(study, "paper", row, column, {})
-        share = 1.0 if study is gps_figures.first_epoch else 0.1
-        steps = whole.training.total_steps(2000)
+        share = 1.0 if study in WHOLE_EPOCHS else 0.1
+        steps = whole.training.schedule_steps(2000)
         assert trial.data == whole.data
-        assert trial.training.total_steps(2000) == max(1, round(share * steps))
+        assert trial.training.schedule_steps(2000) == max(1, round(share * steps))
+        assert trial.training.stop_share == whole.training.stop_share
         assert trial.training.evaluations <= 10
 
 
@@ -129,6 +131,19 @@ def test_rows_with_a_recipe_of_their_own_are_reduced_as_well() -> None:
         networks = [v for v in vars(trial.config).values() if isinstance(v, NetworkConfig)]
         assert trial.training.schedule_share == 0.1
         assert all(network.frozen == (network.decoder == "dpt") for network in networks), row.name
+
+
+def test_a_row_sets_fields_of_single_cells() -> None:
+    own = {"paper": {"streets": {"training.epochs": 7, "data.unlabelled": "all"}}}
+    row = dataclasses.replace(TWO.rows[1], in_column=own)
+    study = dataclasses.replace(TWO, rows=[TWO.rows[0], row])
+    for scale in ("paper", PROXY):
+        trials = {(r.name, c.name): trial for r, c, trial in cells(study, scale)}
+        assert trials["b", "streets"].training.epochs == 7
+        assert trials["b", "streets"].data.unlabelled == "all"
+        assert trials["b", "voc"].training.epochs == trials["a", "streets"].training.epochs == 20
+    with pytest.raises(ConfigError, match=r"varies, got field='training.epochs'"):
+        check_changes(study, "paper", {"training.epochs": 3})
 
 
 def test_the_warm_up_of_css_is_reduced_with_its_schedule() -> None:

@@ -79,6 +79,16 @@ def test_a_trial_runs_where_a_process_holds_its_lock(
     assert (running.score, running.seconds) == (0.4, 10.0)
 
 
+def test_the_newest_score_stands_beside_the_newest_step(
+    store: Store, training: subprocess.Popen[str]
+) -> None:
+    """Between evaluations the history may have losses alone."""
+    store.trial("k4").append_history([{"step": 25, "student.loss": 0.5}])
+    (running,) = study_status(store, TABLE, NOW).running
+
+    assert (running.step, running.score) == (25, 0.4)
+
+
 def test_a_clock_that_was_set_back_gives_no_negative_times(
     store: Store, training: subprocess.Popen[str]
 ) -> None:

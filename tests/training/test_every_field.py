@@ -113,8 +113,10 @@ COLOURS = ("jitter", "brightness", "contrast", "saturation", "hue")
 COLOURS += ("grayscale", "blur", "blur_sigma_pixels")
 CUTMIX = ("cutmix", "cutmix_area", "cutmix_boxes", "cutmix_shape", "cutmix_together")
 INERT: dict[str, Condition] = {
+    "training.record_every": lambda trial: True,
     "data.family": all_labelled,
     "data.draw": all_labelled,
+    "data.unlabelled": lambda trial: all_labelled(trial) or unlabelled_unseen(trial),
     "training.unlabelled_batch": unlabelled_unseen,
     "training.supervised_epochs": epochs_unused,
     "training.optimizer.momentum": without_momentum,

@@ -49,6 +49,7 @@ from semisweep.training.metric import evaluate, mean_iou
 from semisweep.training.optimizer import make_optimizers, schedule
 from semisweep.training.protocols import Protocol
 from semisweep.training.trainer import STOP, Training, TrainingState, fit, from_bytes, to_bytes
+from semisweep_methods.gps import GPSConfig
 from semisweep_methods.mean_teacher import MeanTeacher
 from semisweep_methods.rankmatch import RankMatchConfig
 from semisweep_methods.supervised import Supervised, SupervisedConfig
@@ -72,6 +73,11 @@ UNIMATCH = dataclasses.replace(
     SUPERVISED,
     method="semisweep_methods.unimatch:UniMatch",
     config=UniMatchConfig(network=tiny_network(), threshold=0.2),
+)
+GPS_TRIAL = dataclasses.replace(
+    SUPERVISED,
+    method="semisweep_methods.gps:GPS",
+    config=GPSConfig(network=tiny_network()),
 )
 RANKMATCH = dataclasses.replace(
     SUPERVISED,
@@ -295,6 +301,48 @@ def test_a_share_of_the_schedule_ends_it_earlier(dataset: DataSet, split: Split)
     assert replace(half.training, {"schedule_share": 1e-9}).total_steps(100) == 1
 
 
+@pytest.mark.parametrize("name", ["supervised", "gps"])
+def test_a_training_that_stops_early_is_the_beginning_of_a_whole_one(
+    dataset: DataSet, split: Split, name: str
+) -> None:
+    """Rates, ramps and the teacher's own time are of the whole schedule of 6 steps."""
+    whole = SUPERVISED if name == "supervised" else GPS_TRIAL
+    trainings = [
+        Training(replace(whole, {"training.stop_share": share}), dataset, split)
+        for share in (1.0, 0.5)
+    ]
+    for training in trainings:
+        for batch in training.loader.batches(0, 3):
+            training.advance(batch)
+    states = [training.method.state_dict() for training in trainings]
+
+    assert [training.total_steps for training in trainings] == [6, 3]
+    assert len({training.progress() for training in trainings}) == 1
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_a_training_that_stops_early_is_evaluated_to_its_end_and_resumed(
+    dataset: DataSet, split: Split
+) -> None:
+    changes = {"training.stop_share": 2 / 3, "training.evaluate_from": 1 / 3}
+    trial = replace(GPS_TRIAL, changes)
+    folder, steps = Recorder(), []
+    training = Training(trial, dataset, split)
+
+    assert training.evaluation_steps() == [3, 4]
+    fit(training, folder, lambda told: steps.append((told.step, told.total_steps)))
+    assert [row["step"] for row in folder.history] == [3, 4]
+    assert steps[-1] == (4, 4)
+    resumed = Training(trial, dataset, split)
+    for batch in resumed.loader.batches(0, 2):
+        resumed.advance(batch)
+    again = Training(trial, dataset, split)
+    again.restore(TrainingState.from_bytes(resumed.state().to_bytes()))
+    fit(again, Recorder(), nothing)
+    own, other = training.method.state_dict(), again.method.state_dict()
+    assert all(torch.equal(value, other[name]) for name, value in own.items())
+
+
 def test_training_is_scored_under_its_own_protocol(dataset: DataSet, split: Split) -> None:
     windows = Protocol(name="window", size_pixels=16)
     other = replace(SUPERVISED, {"training.evaluation": windows})
@@ -500,6 +548,51 @@ def test_the_history_holds_the_mean_of_the_terms_since_the_last_evaluation(
 
     found = [row["network.supervised"] for row in folder.history]
     assert found == pytest.approx([sum(losses[:3]) / 3, sum(losses[3:]) / 3], rel=1e-6)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+def test_loss_terms_are_recorded_between_evaluations(
+    dataset: DataSet, split: Split, seconds: float
+) -> None:
+    """From the step on at which evaluations begin; the means of all rows are those of all steps."""
+    changes = {"training.record_every": 2, "training.evaluations": 1}
+    dense, plain = Recorder(), Recorder()
+    trainings = []
+    for folder, own in ((dense, changes), (plain, {"training.evaluations": 1})):
+        trainings.append(Training(replace(SUPERVISED, own), dataset, split))
+        fit(trainings[-1], folder, nothing, checkpoint_seconds=seconds)
+    name = "network.supervised"
+    means = [row[name] for row in dense.history]
+
+    assert [row["step"] for row in dense.history] == [2, 4, 6]
+    assert [row["step"] for row in dense.history if "val.miou" in row] == [6]
+    assert np.mean(means) == pytest.approx(plain.history[0][name])
+    assert len(set(means)) == 3
+    states = [training.method.state_dict() for training in trainings]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    late = Recorder()
+    own = replace(SUPERVISED, {**changes, "training.evaluate_from": 0.5})
+    fit(Training(own, dataset, split), late, nothing)
+    assert [row["step"] for row in late.history] == [3, 5, 6]
+
+
+def test_a_checkpoint_never_knows_of_a_recorded_row_that_is_not_there(
+    dataset: DataSet, split: Split
+) -> None:
+    trial = replace(SUPERVISED, {"training.record_every": 1, "training.evaluations": 1})
+    straight = Recorder()
+    fit(Training(trial, dataset, split), straight, nothing, checkpoint_seconds=0.0)
+    calls = straight.calls
+    written = [step for kind, step in calls if kind == "checkpoint"]
+
+    assert [row["step"] for row in straight.history] == [1, 2, 3, 4, 5, 6]
+    for data, step in zip(straight.checkpoints, written, strict=True):
+        assert calls.index(("history", step)) < calls.index(("checkpoint", step))
+        resumed, again = Training(trial, dataset, split), Recorder()
+        again.weights.update(straight.weights)
+        resumed.restore(TrainingState.from_bytes(data))
+        fit(resumed, again, nothing)
+        assert not different(straight.history[step:], again.history)
 
 
 def test_checkpoints_are_also_written_as_time_passes(dataset: DataSet, split: Split) -> None:

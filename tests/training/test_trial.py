@@ -449,7 +449,10 @@ class TestGoldenKeys:
 
 def test_fields_that_later_versions_added_are_in_no_key_at_their_neutral_values() -> None:
     own = {
-        "training": {"schedule_share", "evaluation", "supervised_epochs"},
+        "training": {
+            *("schedule_share", "stop_share", "evaluate_from", "evaluation"),
+            "supervised_epochs",
+        },
         "optimizer": {"nesterov", "minimum_rate"},
         "augmentation": {
             *("scale_law", "scales", "padding", "labelled_colours"),
@@ -459,6 +462,8 @@ def test_fields_that_later_versions_added_are_in_no_key_at_their_neutral_values(
     training = identity(TrainingConfig(steps=1))
 
     assert not own["training"] & set(training)
+    assert identity(TrainingConfig(steps=1, record_every=2)) == training
+    assert not {"unlabelled"} & set(identity(DataConfig()))
     assert not own["optimizer"] & set(training["optimizer"])
     assert not own["augmentation"] & set(training["augmentation"])
 
@@ -496,3 +501,15 @@ def test_a_share_of_a_schedule_is_the_trial_of_so_many_steps() -> None:
     half = trial(Supervised, {"training.steps": 100, "training.schedule_share": 0.5})
 
     assert trial_key(half, SPLIT) == trial_key(trial(Supervised, {"training.steps": 50}), SPLIT)
+
+
+def test_a_training_that_stops_early_is_of_its_steps_and_of_its_schedule() -> None:
+    def key(**training: object) -> str:
+        changes = {f"training.{name}": value for name, value in training.items()}
+        return trial_key(trial(Supervised, {"training.steps": 100, **changes}), SPLIT)
+
+    assert key(stop_share=0.999) == key()
+    assert len({key(), key(steps=50), key(stop_share=0.5), key(steps=80, stop_share=0.625)}) == 4
+    assert key(schedule_share=0.8, stop_share=0.625) == key(steps=80, stop_share=0.625)
+    with pytest.raises(ConfigError, match=r"got evaluate_from=0.5, stop_share=0.5"):
+        key(stop_share=0.5, evaluate_from=0.5)

@@ -207,7 +207,7 @@ class Checker:
         except DataError:
             return DEFAULT_EPOCHS
         steps = trial.training.steps_per_epoch(unlabelled)
-        return -(-trial.training.total_steps(unlabelled) // steps)
+        return -(-trial.training.schedule_steps(unlabelled) // steps)
 
 
 def check_arms(
@@ -242,7 +242,7 @@ def check_arm(
     findings: dict[Finding, None] = {}
     problems: list[Problem]
     for trial, arm in zip(*trials, strict=True):
-        sets = [list(own.fields(scale)) for own in (base, row)]
+        sets = [list(own.fields(scale, column.name)) for own in (base, row)]
         factor = list(row.factor) if row.factor is not None else default_factor(trial, arm, *sets)
         declared = row.factor is not None
         try:

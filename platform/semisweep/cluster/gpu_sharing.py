@@ -25,7 +25,10 @@ RESERVE = 1.25  # what the allocator holds, as a multiple of what tensors had at
 CONTEXT_BYTES = 2**30  # of each process: CUDA itself, and the workspaces of its libraries
 MOST = 8  # on one GPU
 ASK = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]  # in MiB
-NO_MATTER = ("training.steps", "training.epochs", "training.evaluations")
+NO_MATTER = (
+    *("training.steps", "training.epochs", "training.schedule_share", "training.stop_share"),
+    *("training.evaluations", "training.evaluate_from", "training.record_every"),
+)
 RATES = ("learning_rate", "head_multiplier", "weight_decay", "minimum_rate")
 
 Alike = frozenset[tuple[str, str]]

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from semisweep.core.config import Count, NonNegativeCount, config
+from semisweep.core.config import Count, NonNegativeCount, config, setting
 from semisweep.core.errors import ConfigError, DataError
 from semisweep.core.seeding import numbers
 from semisweep.data.base import DataSet
@@ -41,12 +42,17 @@ OTHER_SPELLING = ("labeled.txt", "unlabeled.txt")
 
 @config
 class DataConfig:
-    """Which images are labelled, and which are not."""
+    """Which images are labelled, and which are not.
+
+    `unlabelled`: the rest, or "all", the labelled ones without their labels as well, which are then
+    part of an epoch.
+    """
 
     name: str = "shapes"
     family: str = "stratified"
     labelled: Count | None = None  # None: every training image
     draw: NonNegativeCount = 0
+    unlabelled: Literal["rest", "all"] = setting("rest", neutral="rest")
 
 
 def is_stratified(data: DataConfig) -> bool:
@@ -112,6 +118,13 @@ def make_split(dataset: DataSet, data: DataConfig) -> Split:
     images are unlabelled as well. Raises `ConfigError` where more images are asked for than there
     are, and `DataError` where lists on disk are missing, overlap or name other images.
     """
+    split = _partition(dataset, data)
+    if data.unlabelled == "rest":
+        return split
+    return Split(split.labelled, tuple(sorted({*split.labelled, *split.unlabelled})))
+
+
+def _partition(dataset: DataSet, data: DataConfig) -> Split:
     train = tuple(sorted(dataset.part("train")))
     masked = tuple(image_id for image_id in train if dataset.has_mask(image_id))
     if data.labelled is None:

@@ -49,13 +49,19 @@ def _arm(label: str, trials: Mapping[str, str], store: Store) -> Arm | None:
     return None
 
 
-def opened(arm: Arm, store: Store, roots: Roots, device: str = "cpu") -> tuple[Method, DataSet]:
-    """Return an arm's method with its weights, in evaluation mode, and its data set."""
+def opened(
+    arm: Arm, store: Store, roots: Roots, device: str = "cpu", *, whole: bool = False
+) -> tuple[Method, DataSet]:
+    """Return an arm's method with its weights, in evaluation mode, and its data set.
+
+    `whole`: raise `StoreError` unless the weights of every network were kept.
+    """
     from semisweep.evaluation.kept_weights import opened_trial, rebuild, weights_file
 
     folder = store.trial(arm.key)
     trial, dataset = opened_trial(folder, roots)
-    return rebuild(trial, len(dataset.classes), weights_file(folder, arm.weights), device), dataset
+    file = weights_file(folder, arm.weights)
+    return rebuild(trial, len(dataset.classes), file, device, whole=whole), dataset
 
 
 def shown_images(dataset: DataSet, count: int) -> list[str]:

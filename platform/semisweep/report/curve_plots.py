@@ -144,7 +144,17 @@ def learning(table: Table, stored: Snapshot, trials: Mapping[Place, Mapping[str,
     wanted = ["val.miou"] if "val.miou" in names else []
     if len(stored.keys) <= LOSS_TRIALS:
         wanted += [name for name in names if name.endswith(".loss")]
-    for name in wanted:
+    yield from over_training(table, stored, trials, wanted)
+
+
+def over_training(
+    table: Table,
+    stored: Snapshot,
+    trials: Mapping[Place, Mapping[str, str]],
+    names: Iterable[str],
+) -> Iterator[Figure]:
+    """Yield columns of the history over training, one figure a column of the table."""
+    for name in names:
         for column in table.columns:
             curves = {
                 row.label: list(trials.get((row.name, column.name), {}).values())
@@ -181,7 +191,24 @@ def _learning_figure(
 
 
 def _history(stored: Snapshot, key: str, name: str, scale: float) -> tuple[Numbers, Numbers]:
-    return stored.histories.of(key, "step"), scale * stored.histories.of(key, name)
+    steps, values = stored.histories.of(key, "step"), scale * stored.histories.of(key, name)
+    return (steps, values) if name.endswith("miou") else averaged(steps, values)
+
+
+def averaged(steps: Numbers, values: Numbers) -> tuple[Numbers, Numbers]:
+    """Return a curve of loss terms with no more points than are drawn, each a mean of its stretch.
+
+    A term is the mean since the row before it, and stays one where rows are put together.
+    """
+    import numpy as np
+
+    finite = np.isfinite(values)
+    steps, values = steps[finite], values[finite]
+    if len(steps) <= SHAPE_POINTS:
+        return steps, values
+    ends = np.linspace(0, len(steps), SHAPE_POINTS + 1).round().astype(int)
+    sums = np.add.reduceat(values, ends[:-1])
+    return steps[ends[1:] - 1], sums / np.diff(ends)
 
 
 def summarised(

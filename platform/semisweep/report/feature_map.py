@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from semisweep.report.arms import arms, columns_of, opened, shown_images
+from semisweep.core.errors import StoreError
+from semisweep.report.arms import Arm, arms, columns_of, opened, shown_images
 from semisweep.report.axes import Axis
 from semisweep.report.figure import Entry, Figure
 from semisweep.report.picture_strips import class_legend, colour_text
@@ -36,20 +37,32 @@ def embeddings(
 ) -> Iterator[Figure]:
     """Yield a map of features for each arm with kept weights, of the same pixels for all.
 
-    A feature is what the decoder makes of the encoder's taps, before the classifier. Methods whose
-    `predict` does not call a network of this platform as a whole are left out, and so are columns
-    after the first one that has weights: maps of other settings cannot be laid side by side.
+    A feature is what the decoder makes of the encoder's taps, before the classifier; of a method
+    that learns a space for features, and of which all networks were kept, it is a point there.
+    Methods whose `predict` does not call a network of this platform as a whole are left out, and
+    so are columns after the first one that has weights: maps of other settings cannot be laid side
+    by side.
     """
     places: list[Place] = []
     found = ((label, arms(study, column, store)) for column, label in columns_of(study))
     label, shown = next(((label, known) for label, known in found if known), ("", []))
     for arm in shown:
-        method, dataset = opened(arm, store, roots, device)
-        places = places or pixels(dataset)
-        values = features(method, dataset, places, device)
+        method, dataset, whole = _opened(arm, store, roots, device)
+        places = places or pixels(dataset, study.class_pixels or CLASS_PIXELS)
+        projected = features(method, dataset, places, device, project=True) if whole else None
+        values = features(method, dataset, places, device) if projected is None else projected
         if values is not None:
             name = f"{arm.label}, {label}"
+            name += "" if projected is None else ", projected by the method"
             yield _figure(dataset, places, flat(values), name, class_legend(arm, store, roots))
+
+
+def _opened(arm: Arm, store: Store, roots: Roots, device: str) -> tuple[Method, DataSet, bool]:
+    """Return what `arms.opened` does, and whether all networks of the method were kept."""
+    try:
+        return *opened(arm, store, roots, device, whole=True), True
+    except StoreError:
+        return *opened(arm, store, roots, device), False
 
 
 def has_libraries() -> bool:
@@ -57,7 +70,7 @@ def has_libraries() -> bool:
     return all(find_spec(name) for name in ("sklearn", "threadpoolctl"))
 
 
-def pixels(dataset: DataSet) -> list[Place]:
+def pixels(dataset: DataSet, class_pixels: int = CLASS_PIXELS) -> list[Place]:
     """Return some pixels of each class in some images, drawn evenly and always the same."""
     import numpy as np
 
@@ -69,22 +82,31 @@ def pixels(dataset: DataSet) -> list[Place]:
         mask = dataset.mask(image_id)
         for index in np.unique(mask[mask != IGNORE]).tolist():
             rows, columns = np.nonzero(mask == index)
-            chosen = generator.permutation(len(rows))[: -(-4 * CLASS_PIXELS // IMAGES)]
+            chosen = generator.permutation(len(rows))[: -(-4 * class_pixels // IMAGES)]
             by_class.setdefault(index, []).extend(
                 (image_id, int(rows[i]), int(columns[i]), index) for i in chosen
             )
     places: list[Place] = []
     for index in sorted(by_class):
-        order = sorted(generator.permutation(len(by_class[index]))[:CLASS_PIXELS])
+        order = sorted(generator.permutation(len(by_class[index]))[:class_pixels])
         places += [by_class[index][i] for i in order]
     return sorted(places)
 
 
 def features(
-    method: Method, dataset: DataSet, places: list[Place], device: str = "cpu"
+    method: Method,
+    dataset: DataSet,
+    places: list[Place],
+    device: str = "cpu",
+    *,
+    project: bool = False,
 ) -> npt.NDArray[np.float32] | None:
-    """Return the features [N, D] of pixels; None where the method runs no whole network."""
+    """Return the features [N, D] of pixels; None where the method runs no whole network.
+
+    `project`: in the space that the method learns for them; None where it learns none.
+    """
     import numpy as np
+    import torch
 
     from semisweep.evaluation.prediction import predict
     from semisweep.networks.network import Network, Output
@@ -104,7 +126,13 @@ def features(
             predict(method, image, Protocol(), device)
             if not seen:
                 return None
-            fused = seen[-1][0].float().cpu().numpy()  # [D, h, w]
+            shown: Tensor | None = seen[-1]
+            if project:
+                with torch.no_grad():
+                    shown = method.project(seen[-1])
+            if shown is None:
+                return None
+            fused = shown[0].float().cpu().numpy()  # [D, h, w]
             height, width = image.shape[:2]
             for _, row, column, _ in (place for place in places if place[0] == image_id):
                 down, across = row * fused.shape[1] // height, column * fused.shape[2] // width

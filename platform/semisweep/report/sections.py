@@ -122,17 +122,22 @@ def section(
         facts=facts(list(results.values())),
         run=_run(study, store_path, data),
     )
-    made.parts += _parts(table, stored, trials)
+    made.parts += _parts(table, stored, trials, study.curves)
     return made
 
 
 def _parts(
-    table: Table, stored: Snapshot, trials: Mapping[Place, Mapping[str, str]]
+    table: Table,
+    stored: Snapshot,
+    trials: Mapping[Place, Mapping[str, str]],
+    curves: Sequence[str],
 ) -> Iterator[FigureGroup]:
     over_training = list(curve_plots.learning(table, stored, trials))
+    own = list(curve_plots.over_training(table, stored, trials, curves))
     losses = [figure for figure in over_training if "mIoU" not in figure.caption]
     scores = [figure for figure in over_training if figure not in losses]
-    figures = [*curve_plots.responses(table), *scores, *curve_plots.class_bars(table, stored)]
+    figures = [*curve_plots.responses(table), *own, *scores]
+    figures += curve_plots.class_bars(table, stored)
     if figures:
         yield FigureGroup(title="Figures", figures=figures)
     if losses:

@@ -144,14 +144,16 @@ def falls_behind(
 def value_at(folder: TrialFolder, rung: float, metric: str) -> float | None:
     """Return a trial's value at its first evaluation at or after a rung; None if it is not there.
 
+    Rows of the history without it are none: between evaluations, losses alone may be kept.
+
     A value that is no number is none.
     """
     history = folder.evaluations()
     if not history:
         return None
     total = folder.description().total_steps
-    reached = (found for found in history if found.step >= rung * total - TINY)
-    value = next((found.number(metric) for found in reached), None)
+    reached = (found.number(metric) for found in history if found.step >= rung * total - TINY)
+    value = next((number for number in reached if number is not None), None)
     return None if value is None or math.isnan(value) else float(value)
 
 

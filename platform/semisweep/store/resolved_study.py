@@ -112,6 +112,8 @@ class ResolvedStudy:
     scale: str = ""
     metric_note: str = ""
     notes: tuple[str, ...] = ()
+    curves: tuple[str, ...] = ()  # columns of the history that its figure draws over training
+    class_pixels: int | None = None  # of each class in a map of features, where not the usual
     margin: float | None = None  # percentage points, where the study states its own
     changes: Mapping[str, object] = field(default_factory=dict)  # by the user, with --set
     elsewhere: tuple[ResolvedCell, ...] = ()  # published cells of columns of other scales
@@ -139,6 +141,8 @@ class ResolvedStudy:
         found["notes"] = list(self.notes)
         found["rows"] = [row.encoded() for row in self.rows]
         found["columns"] = [column.encoded() for column in self.columns]
+        found |= {"curves": list(self.curves)} if self.curves else {}
+        found |= {} if self.class_pixels is None else {"class_pixels": self.class_pixels}
         found |= {} if self.margin is None else {"margin": self.margin}
         found["changes"] = dict(self.changes)
         found["cells"] = [cell.encoded() for cell in self.cells]
@@ -160,6 +164,8 @@ def decode_study(fields: Fields) -> ResolvedStudy:
         notes=fields.texts("notes", ()),
         rows=tuple(map(_label, fields.items("rows", "a row of a stored study"))),
         columns=tuple(map(_label, fields.items("columns", "a column of a stored study"))),
+        curves=fields.texts("curves", ()),
+        class_pixels=fields.maybe_integer("class_pixels"),
         margin=fields.maybe_number("margin"),
         changes=fields.mapping("changes", {}),
         cells=tuple(map(_cell, fields.items("cells", "a cell of a stored study"))),

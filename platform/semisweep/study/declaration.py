@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """An arm: a method, and the fields set for it at every scale and at a certain one.
+    """An arm: a method, and the fields set for it at every scale, at one, and there in a column.
 
     Without a method it is never trained and shows its published numbers only. `factor`: in which
     fields it differs from the base row, by default those that either sets; `probe`: where that must
@@ -31,13 +31,20 @@ class Row:
     label: str = ""
     set: Fields = field(default_factory=dict)
     scaled: Mapping[str, Fields] = field(default_factory=dict)
+    in_column: Mapping[str, Mapping[str, Fields]] = field(default_factory=dict)  # scale, column
     factor: Sequence[str] | None = None
     probe: Probe | None = Probe()  # noqa: RUF009  # frozen
     words: Mapping[str, str] = field(default_factory=dict)
 
-    def fields(self, scale: str) -> dict[str, object]:
-        """Return the fields of the arm at a scale."""
-        return {**self.set, **at_scale(self.scaled, scale, {})}
+    def fields(self, scale: str, column: str = "") -> dict[str, object]:
+        """Return the fields of the arm at a scale, and in a column where one is named."""
+        own = at_scale(self.in_column, scale, {}).get(column, {})
+        return {**self.set, **at_scale(self.scaled, scale, {}), **own}
+
+    def varied(self, scale: str) -> frozenset[str]:
+        """Return the fields that the arm sets at a scale in any column."""
+        own = at_scale(self.in_column, scale, {}).values()
+        return frozenset(self.fields(scale)).union(*own)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +78,8 @@ class Study:
     """A table: rows by columns by replicates, and the published numbers of its cells.
 
     `computed` gives the values of columns with a unit, by row and column, for a study and a scale.
+    `curves`: columns of the history that its figure draws over training, such as a loss term.
+    `class_pixels`: of each class, that a map of features shows where that is not the usual number.
     `margin`: percentage points within which rows are equivalent, where that is not the usual 1.
     `confirmatory`: the few rows, or cells (row, column), whose comparison with the base row is to
     be judged; the others are exploratory, shown without a verdict. None: all are judged, and
@@ -91,6 +100,8 @@ class Study:
     published_std: Mapping[tuple[str, str], float] = field(default_factory=dict)
     published_note: str = ""
     computed: Callable[[Study, str], Mapping[Place, float]] | None = None
+    curves: Sequence[str] = ()
+    class_pixels: int | None = None
     margin: float | None = None
     confirmatory: Sequence[str | Place] | None = None
 

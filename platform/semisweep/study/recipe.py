@@ -129,7 +129,8 @@ def _cell(study: Study, scale: str, row: Row, column: Column, changes: Fields) -
     assert row.method is not None
     trial = cell_trial(study, scale, row, column, changes)
     preset = column_preset(study, scale, column)
-    set_by = dict.fromkeys(column.fields(scale), COLUMN) | dict.fromkeys(row.fields(scale), ROW)
+    set_by = dict.fromkeys(column.fields(scale), COLUMN)
+    set_by |= dict.fromkeys(row.fields(scale, column.name), ROW)
     values, sources = _told(trial, preset, row.method, set_by, changes)
     metric = at_scale(column.metric, scale, "").format(**row.words)
     values["metric"] = metric or preset.metric

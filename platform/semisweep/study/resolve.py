@@ -251,6 +251,8 @@ def _heading(study: Study, scale: str, columns: Sequence[Column]) -> ResolvedStu
             Label(column.name, at_scale(column.labels, scale, column.name), unit=column.unit)
             for column in columns
         ),
+        curves=tuple(study.curves),
+        class_pixels=study.class_pixels,
         margin=study.margin,
         confirmatory=_confirmatory(study, columns),
         cells=(),
@@ -326,7 +328,7 @@ def replication(study: Study, scale: str) -> tuple[int, int]:
 def cell_trial(study: Study, scale: str, row: Row, column: Column, changes: Fields) -> Trial:
     """Return the trial of a trained row at a column, of the preset's draw and seed 0."""
     assert row.method is not None
-    fields = {**column.fields(scale), **row.fields(scale)}
+    fields = {**column.fields(scale), **row.fields(scale, column.name)}
     return make_trial(column_preset(study, scale, column), row.method, fields, changes)
 
 
@@ -383,7 +385,7 @@ def check_changes(study: Study | Search, scale: str, changes: Fields) -> None:
         fields_varied = [varied(at_scale(study.space, scale, {}))]
     else:
         methods = [row.method for row in study.rows if row.method is not None]
-        fields_varied = [set(row.fields(scale)) for row in study.rows]
+        fields_varied = [set(row.varied(scale)) for row in study.rows]
         fields_varied += [set(item.fields(scale)) for item in study.columns if item.exists(scale)]
     trials = [make_trial(preset, method, {}, {}) for method in methods]
     for path in changes:

@@ -44,7 +44,9 @@ def reduced(study: Study, scale: str) -> Study:
 
 def shortened(trial: Trial) -> Trial:
     """Return a trial of two steps and one evaluation, with few labelled images."""
-    training = dataclasses.replace(trial.training, steps=STEPS, epochs=None, evaluations=1)
+    training = dataclasses.replace(
+        trial.training, steps=STEPS, epochs=None, stop_share=1.0, evaluations=1, evaluate_from=0.0
+    )
     labelled = trial.data.labelled
     data = dataclasses.replace(
         trial.data, labelled=None if labelled is None else min(labelled, LABELLED)

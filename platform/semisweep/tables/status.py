@@ -28,7 +28,7 @@ class Running:
 
     key: str
     name: str
-    step: int  # of its newest evaluation
+    step: int  # of the newest row of its history
     total_steps: int | None  # None where they are counted in epochs
     score: float  # of its newest evaluation; NaN without one
     seconds: float  # since its newest attempt began
@@ -89,8 +89,10 @@ def status_of(study: StudyOrSearch, standing: Standing, now: float) -> Status:
 
 def _running(store: Store, key: str, name: str, now: float) -> Running:
     folder = store.trial(key)
-    newest = next(reversed(folder.evaluations()), None)
-    score = newest.number("val.miou") if newest else None
+    rows = folder.evaluations()
+    newest = next(reversed(rows), None)
+    scores = (row.number("val.miou") for row in reversed(rows))
+    score = next((number for number in scores if number is not None), None)
     return Running(
         key,
         name,

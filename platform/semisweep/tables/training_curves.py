@@ -29,10 +29,12 @@ def curves(
     scale: str = "mini",
     changes: Mapping[str, object] | None = None,
 ) -> pd.DataFrame:
-    """Return one row an evaluation of each trial of a study's table: its place, step and values.
+    """Return rows of the history of each trial of a study's table: its place, step and values.
 
     `names` are columns of the history, such as "val.miou" or a loss "teacher.feedback", the mean
-    since the evaluation before; a trial whose method has no such loss has NaN. A trial that several
+    since the row before: one an evaluation, and of losses one every training.record_every steps
+    too. Rows with none of the names are left out where the trial has others; a trial whose method
+    has no such loss has NaN. A trial that several
     cells share is in each of them. Raises `ConfigError` for a study that was never run, or a name
     that no trial has. `changes`: those with which the study was run.
     """
@@ -56,4 +58,6 @@ def curves(
     )
     keys = dict.fromkeys(key for cell in table.cells for key in cell.trials.values())
     found = history(opened, list(keys), columns=list(names))
+    there = found[list(names)].notna().any(axis=1)
+    found = found[there | ~there.groupby(found["key"]).transform("any")]
     return places.merge(found, on="key", how="inner").reset_index(drop=True)

@@ -32,7 +32,10 @@ class Batch(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Where training stands; the same on every worker."""
+    """Where training stands in its schedule; the same on every worker.
+
+    A training that is stopped early has the schedule of a whole one.
+    """
 
     step: int
     total_steps: int
@@ -138,6 +141,14 @@ class Method(nn.Module, ABC):
         They are the method itself or parts of it. Everything here, which is never wrong.
         """
         return [self]
+
+    def project(self, fused: Tensor) -> Tensor | None:
+        """Return features [B, D, h, w] in a space of the method's own, for figures of features.
+
+        `fused`: what the reported network's decoder makes of images, [B, C, h, w]. Networks beyond
+        the reported ones may be read. None: the method has no such space.
+        """
+        return None
 
     def pseudo_labels(self, image: Tensor) -> Mapping[str, PseudoLabel]:
         """Return the pseudo-labels for weak images [B, 3, H, W], by the name of their source.

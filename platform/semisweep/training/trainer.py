@@ -32,7 +32,7 @@ from semisweep.training.method import Batch, Method, Progress
 from semisweep.training.metric import evaluate, summary
 from semisweep.training.optimizer import make_optimizers, schedule
 from semisweep.training.precision import set_switches
-from semisweep.training.trial import Trial, method_class, total_steps
+from semisweep.training.trial import Trial, method_class, schedule_steps, total_steps
 
 SELECTION_PART = "val"
 FINITE_CHECK_STEPS = 25
@@ -126,6 +126,7 @@ class Training:
         self.steps_per_epoch = trial.training.steps_per_epoch(len(split.unlabelled))
         self.steps_per_labelled_epoch = max(1, len(split.labelled) // trial.training.labelled_batch)
         self.total_steps = total_steps(trial, split)
+        self.schedule_steps = schedule_steps(trial, split)
         self.compiled = compilation.is_worth_it(compiled, device, self.total_steps, self.world)
         if self.compiled:
             compilation.compile_networks(self.method)
@@ -166,12 +167,12 @@ class Training:
         self.sums = {name: value.to(self.device) for name, value in state.sums.items()}
 
     def progress(self) -> Progress:
-        """Return where training stands."""
+        """Return where training stands in its schedule."""
         return Progress(
             step=self.step,
-            total_steps=self.total_steps,
+            total_steps=self.schedule_steps,
             epoch=self.step // self.steps_per_epoch,
-            total_epochs=-(-self.total_steps // self.steps_per_epoch),
+            total_epochs=-(-self.schedule_steps // self.steps_per_epoch),
             seed=self.trial.seed,
             labelled_epoch=self.step // self.steps_per_labelled_epoch,
         )
@@ -188,7 +189,7 @@ class Training:
             batch,
             self.progress(),
             self.optimizers,
-            rate=schedule(self.step, self.total_steps, power),
+            rate=schedule(self.step, self.schedule_steps, power),
             power=power,
             scaler=self.scaler,
             precision=self.trial.training.precision,
@@ -211,7 +212,7 @@ class Training:
             )
 
     def mean_terms(self) -> dict[str, float]:
-        """Return the mean of each loss term since the last evaluation, over steps and workers."""
+        """Return the mean of each loss term since the last row, over steps and workers."""
         if not self.sums:
             return {}
         means = distributed.mean_over_workers(torch.stack(list(self.sums.values())) / self.counted)
@@ -219,8 +220,26 @@ class Training:
 
     def evaluation_steps(self) -> list[int]:
         """Return the steps after which to evaluate: evenly spaced, the last step included."""
-        count = min(self.trial.training.evaluations, self.total_steps)
-        return [round(self.total_steps * (index + 1) / count) for index in range(count)]
+        first, evaluations = self._first_step(), self.trial.training.evaluations
+        stretch = self.total_steps - first
+        count = min(evaluations, stretch)
+        return [first + round(stretch * (index + 1) / count) for index in range(count)]
+
+    def is_recorded(self) -> bool:
+        """Return whether the loss terms are to be kept after the step that has just ended."""
+        every, since = self.trial.training.record_every, self.step - self._first_step()
+        return every is not None and since >= 0 and since % every == 0
+
+    def row(self) -> dict[str, object]:
+        """Return step, epoch and mean loss terms, a row of the history, and begin new means."""
+        terms = self.mean_terms()
+        self.sums, self.counted = {}, 0
+        return {"step": self.step, "epoch": self.progress().epoch, **terms}
+
+    def _first_step(self) -> int:
+        """Return the step from which on training is evaluated and recorded."""
+        share = self.trial.training.evaluate_from
+        return min(round(share * self.schedule_steps), self.total_steps - 1)
 
     def score(self, part: str) -> Score:
         """Return the summary and the per-image confusion matrices of one part of the data set."""
@@ -244,8 +263,9 @@ def fit(
     """Train from where `training` stands to the end and return the metrics of last and best.
 
     None, with a checkpoint in place, where `report` answers an evaluation with `STOP`. After each
-    evaluation the history row is appended first and the checkpoint written after it, so that a
-    checkpoint never knows of a row that is not there; rows beyond a checkpoint are cut on resume.
+    evaluation the history row is appended first, with those recorded since the one before, and the
+    checkpoint written after it, so that a checkpoint never knows of a row that is not there; rows
+    beyond a checkpoint are cut on resume.
     Checkpoints are written while training goes on, see `CheckpointWriter`; what writing one raises
     is raised here.
     Only the first worker writes and reports. It asks `interrupted` after each step whether to end
@@ -270,6 +290,7 @@ def _trained(
     """Train to the end and return True; return False where the report has said to stop."""
     writes = training.rank == 0
     evaluations = set(training.evaluation_steps())
+    recorded: list[Mapping[str, object]] = []  # written with what comes next
     started = told = time.monotonic()
     batches = training.loader.batches(
         training.step, training.total_steps, training.data_workers, training.device
@@ -283,14 +304,20 @@ def _trained(
             evaluation = _evaluated(training)
             if writes:
                 _keep_best(training, folder, keep)
-                folder.append_history([evaluation.values])
+                folder.append_history([*recorded, evaluation.values])
+                recorded = []
                 answer = report(_told(training, evaluation))
                 stop = answer == STOP and not is_over
+        elif training.is_recorded():
+            recorded.append(training.row())
         leaves = writes and interrupted()
         now = time.monotonic()
         if writes and (stop or leaves or writer.is_due(evaluated=due, is_last=is_over)):
             training.seconds += now - started
             started = now
+            if recorded:
+                folder.append_history(recorded)
+                recorded = []
             writer.write(training.step, vars(training.state()))
         if stop or leaves:
             writer.wait()
@@ -314,15 +341,13 @@ def _told(training: Training, evaluation: Evaluation | None = None) -> TrialProg
 def _evaluated(training: Training) -> Evaluation:
     point("evaluate", training.rank)
     training.check_finite()
-    terms = training.mean_terms()
-    training.sums, training.counted = {}, 0
+    row = training.row()
     training.scored = training.step, training.score(SELECTION_PART)
     metrics, _ = training.scored[1]
     if metrics["miou"] > training.best_score:
         training.best_step, training.best_score = training.step, metrics["miou"]
     scores = {f"{SELECTION_PART}.{name}": value for name, value in metrics.items()}
-    values = {"step": training.step, "epoch": training.progress().epoch} | terms | scores
-    return Evaluation(training.step, values)
+    return Evaluation(training.step, row | scores)
 
 
 def _keep_best(training: Training, folder: Folder, keep: Keep) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 TRAINER_VERSION = 1
 
 
-LENGTHS = ("steps", "epochs", "supervised_epochs", "schedule_share")
+LENGTHS = ("steps", "epochs", "supervised_epochs", "schedule_share", "stop_share")
 WEAK_FIELDS = ("scale", "scale_law", "scales", "padding", "labelled_colours", "flip")
 COLOUR_FIELDS = (
     *("jitter", "brightness", "contrast", "saturation", "hue"),
@@ -73,9 +73,12 @@ class TrainingConfig:
 
     Batches are global: the number of workers that share them is a fact of the machine. Exactly one
     of `steps` and `epochs` is given; an epoch is one pass over the unlabelled images, for methods
-    that see labelled images alone over those that `supervised_epochs` says. A trial is trained for
-    `schedule_share` of them, and its schedules end there. `evaluation`: how images are
-    shown while it is trained, and so what its best weights are best at.
+    that see labelled images alone over those that `supervised_epochs` says. Schedules and ramps go
+    over `schedule_share` of them. Training ends after `stop_share` of its schedule, as if it were
+    to go on; its `evaluations` are evenly spaced from `evaluate_from`, a share of the schedule too,
+    to that end. From there on its loss terms are kept after every `record_every` steps, and with
+    each evaluation; this changes no weights and no key. `evaluation`: how images are shown while it
+    is trained, and so what its best weights are best at.
     """
 
     steps: Count | None = None
@@ -87,6 +90,7 @@ class TrainingConfig:
         why="the others' iterations: a row that is trained for fewer is another comparison",
     )
     schedule_share: Annotated[float, Field(gt=0, le=1)] = setting(1.0, neutral=1.0)
+    stop_share: Annotated[float, Field(gt=0, le=1)] = setting(1.0, neutral=1.0)
     labelled_batch: Count = 8
     unlabelled_batch: Count = 8
     crop_pixels: Count = 321
@@ -95,6 +99,8 @@ class TrainingConfig:
     schedule_power: NonNegative = 0.9
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"  # see training.precision
     evaluations: Count = 10
+    evaluate_from: Annotated[float, Field(ge=0, lt=1)] = setting(0.0, neutral=0.0)
+    record_every: Count | None = setting(None, matters=lambda own: False)
     evaluation: Protocol = setting(factory=Protocol, neutral=Protocol())
     augmentation: AugmentationConfig = setting(factory=AugmentationConfig)
 
@@ -104,18 +110,31 @@ class TrainingConfig:
                 f"exactly one of steps and epochs must be given, "
                 f"got steps={self.steps}, epochs={self.epochs}"
             )
+        if self.evaluate_from >= self.stop_share:
+            raise ConfigError(
+                f"evaluate_from must be below stop_share, "
+                f"got evaluate_from={self.evaluate_from}, stop_share={self.stop_share}"
+            )
 
     def total_steps(self, unlabelled: int) -> int:
         """Return the number of iterations, given the number of unlabelled images."""
-        return self._total(self.steps_per_epoch(unlabelled))
+        return self.trained_steps(self.schedule_steps(unlabelled))
 
-    def supervised_steps(self, labelled: int, unlabelled: int) -> int:
-        """Return the number of iterations of a method that sees labelled images alone."""
+    def schedule_steps(self, unlabelled: int) -> int:
+        """Return the iterations of which schedules and ramps are, which may go on after the end."""
+        return self._schedule(self.steps_per_epoch(unlabelled))
+
+    def supervised_schedule_steps(self, labelled: int, unlabelled: int) -> int:
+        """Return the same of a method that sees labelled images alone."""
         if self.supervised_epochs == "unlabelled":
-            return self.total_steps(unlabelled)
-        return self._total(max(1, labelled // self.labelled_batch))
+            return self.schedule_steps(unlabelled)
+        return self._schedule(max(1, labelled // self.labelled_batch))
 
-    def _total(self, steps_per_epoch: int) -> int:
+    def trained_steps(self, schedule_steps: int) -> int:
+        """Return how many iterations of a schedule are trained."""
+        return max(1, round(self.stop_share * schedule_steps))
+
+    def _schedule(self, steps_per_epoch: int) -> int:
         steps = self.steps
         if steps is None:
             assert self.epochs is not None
@@ -218,10 +237,15 @@ def sees_unlabelled(trial: Trial) -> bool:
 
 def total_steps(trial: Trial, split: Split) -> int:
     """Return the number of iterations of a trial on the images of `split`."""
+    return trial.training.trained_steps(schedule_steps(trial, split))
+
+
+def schedule_steps(trial: Trial, split: Split) -> int:
+    """Return the iterations of its schedules there, which may go on after the end."""
     labelled, unlabelled = len(split.labelled), len(split.unlabelled)
     if sees_unlabelled(trial):
-        return trial.training.total_steps(unlabelled)
-    return trial.training.supervised_steps(labelled, unlabelled)
+        return trial.training.schedule_steps(unlabelled)
+    return trial.training.supervised_schedule_steps(labelled, unlabelled)
 
 
 def trial_identity(trial: Trial, split: Split) -> dict[str, object]:
@@ -236,19 +260,20 @@ def trial_identity(trial: Trial, split: Split) -> dict[str, object]:
         "data": trial.data.name,
         "lists": {"labelled": split.labelled_digest} | unlabelled,
         "training": _training_identity(
-            trial.training, total_steps(trial, split), method.uses_unlabelled
+            trial.training, schedule_steps(trial, split), method.uses_unlabelled
         ),
         "seed": trial.seed,
     }
 
 
 def _training_identity(
-    training: TrainingConfig, steps: int, uses_unlabelled: bool
+    training: TrainingConfig, schedule: int, uses_unlabelled: bool
 ) -> dict[str, object]:
     """Return what of a training determines the weights: of its length only the steps."""
     dropped = LENGTHS if uses_unlabelled else (*LENGTHS, "unlabelled_batch")
     found = {name: value for name, value in identity(training).items() if name not in dropped}
-    found |= {"total_steps": steps}
+    total = training.trained_steps(schedule)
+    found |= {"total_steps": total} | ({"schedule_steps": schedule} if total < schedule else {})
     if uses_unlabelled:
         return found
     augmentation = training.augmentation
