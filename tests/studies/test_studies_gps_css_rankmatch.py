@@ -20,6 +20,7 @@ from semisweep.study.resolve import cell_trial, preset_of, replicates, resolve
 from semisweep.study.scales import SCALES
 from semisweep.tables.table_builder import build
 from semisweep.training.trial import method_class, trial_identity, trial_key
+from semisweep_methods.cps import CPSConfig
 from semisweep_methods.css import CSSConfig
 from semisweep_methods.gps import GPSConfig, teacher_steps
 from semisweep_methods.rankmatch import RankMatchConfig
