@@ -67,13 +67,19 @@ def own_loss(preset: Preset) -> Fields:
 def rows(names: str, resnet: Preset, epochs: int) -> list[Row]:
     """Return a table's rows in order, names separated by commas; `epochs`: UniMatch V2's."""
     paper = {"paper": recipe(resnet)}
+    of_rankmatch = {f"config.{name}": own for name, own in resnet.config.items()}
+    of_rankmatch["config.network"] = paper["paper"]["config.network"]
     trained = {
         "Labeled Only": Row(
             name="Labeled Only", label="Supervised", method=Supervised, scaled=paper
         ),
         "U2PL": Row(name="U2PL", method=U2PL, scaled={**MINI_U2PL, **paper}),
         "UniMatch V1": Row(name="UniMatch V1", method=UniMatch, scaled=paper),
-        "RankMatch": Row(name="RankMatch", method=RankMatch, scaled={**MINI_AGENTS, **paper}),
+        "RankMatch": Row(
+            name="RankMatch",
+            method=RankMatch,
+            scaled={**MINI_AGENTS, "paper": {**paper["paper"], **of_rankmatch}},
+        ),
         "UniMatch V2": Row(
             name="UniMatch V2",
             method=UniMatchV2,

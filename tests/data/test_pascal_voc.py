@@ -142,11 +142,19 @@ def test_all_masks_in_the_official_folder_need_only_the_list(home):
     assert check(open_dataset("voc", home)) == []
 
 
+MORE = tuple(f"2009_{number:04}" for number in range(2910))
+
+
 def use_the_layout_of_unimatch(home):
-    """All index masks in the official folder, and no list beside the official ones."""
+    """More index masks in the official folder than Pascal VOC has, and no further list."""
     add_augmented(home)
     (home / "SegmentationClass").rename(home / "old")
     (home / "SegmentationClassAug").rename(home / "SegmentationClass")
+    for image_id in MORE:
+        (home / f"SegmentationClass/{image_id}.png").hardlink_to(
+            home / "SegmentationClass/2008_1.png"
+        )
+        (home / f"JPEGImages/{image_id}.jpg").hardlink_to(home / "JPEGImages/2008_1.jpg")
 
 
 def test_all_masks_in_the_official_folder_need_no_list(home):
@@ -154,7 +162,7 @@ def test_all_masks_in_the_official_folder_need_no_list(home):
     (home / "SegmentationClass/._2008_1.png").write_bytes(b"\0")
     dataset = open_dataset("voc", home)
 
-    assert dataset.part("train") == ("2007_1", "2007_2", "2008_1", "2008_2")
+    assert dataset.part("train") == ("2007_1", "2007_2", "2008_1", "2008_2", *MORE)
     assert dataset.part("val") == tuple(OWN["val"])
     assert dataset.counts()["train"] == 10_582
     assert (dataset.mask("2008_1") == SBD_CLASS).any()
@@ -190,7 +198,7 @@ def test_at_paper_scale_pascal_voc_must_have_the_images_of_the_papers(home):
 
     assert alone[0].startswith("train of voc must have 10582 images, got 2, file=")
     assert "put the folder SegmentationClassAug or SBD into root=" in alone[0]
-    assert reduced[0].startswith("train of voc must have 10582 images, got 4, file=")
+    assert reduced[0].startswith("train of voc must have 10582 images, got 2914, file=")
     assert "SBD" not in reduced[0]
     assert all(line.endswith("accept a reduced copy: --any-count") for line in alone + reduced)
 

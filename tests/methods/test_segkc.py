@@ -14,6 +14,7 @@ from semisweep.core.errors import ConfigError
 from semisweep.testing import MethodContract, progress_at, random_batch, train_steps
 from semisweep.training.functional import IGNORE
 from semisweep_methods.segkc import Logits, SegKC, SegKCConfig, distillation
+from semisweep_methods.unimatch_v2 import dinov2
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CONFIG = CONFIGS["segkc"]
@@ -481,8 +482,8 @@ def test_each_pair_of_tables_5_and_6_is_one_changed_field(size):
     own.senior.check()
     own.junior.check()
 
-    assert own.senior == NetworkConfig(backbone=backbone, decoder="dpt")
-    assert own.junior == NetworkConfig(backbone="vit_small_patch14_dinov2.lvd142m", decoder="dpt")
+    assert own.senior == dinov2(size)
+    assert own.junior == dinov2("small")
 
 
 def test_fields_that_cannot_matter_are_not_in_the_identity():

@@ -58,8 +58,9 @@ class PascalVoc(VocFolder):
             self.augmented = home / MASKS
 
     def _has_all_masks(self) -> bool:
-        """Return whether the official folder has masks of more images than the official lists."""
-        return bool(_stems(self.root / MASKS) - self._own_ids - self._test_ids)
+        """Return whether the official folder has masks of more images than Pascal VOC has any."""
+        folder = self.root / MASKS
+        return folder.is_dir() and len(_stems(folder)) > TRAIN_IMAGES + VAL_IMAGES
 
     @property
     def parts(self) -> tuple[str, ...]:
