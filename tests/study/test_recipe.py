@@ -59,7 +59,7 @@ def trained(study: Study, scale: str) -> Iterator[tuple[tuple[str, str], list[di
 def printed(text: str) -> dict[str, set[str]]:
     """Return the values that the tables of a text show for each field."""
     found: dict[str, set[str]] = {}
-    for line in text.splitlines():
+    for line in text.partition("### Options")[0].splitlines():
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)]
         if line.startswith("| ") and cells[1] != "field":
             found.setdefault(cells[1], set()).add(cells[2].replace("\\|", "|"))

@@ -13,12 +13,14 @@ from semisweep.cli.data import data
 from semisweep.cli.options import (
     Study,
     any_count_option,
+    changed,
     compile_option,
     data_workers_option,
     device_option,
     gpus_option,
     keep_option,
     make_request,
+    option_option,
     set_option,
     shared,
     verify_data_option,
@@ -194,20 +196,46 @@ def plan(studies: Sequence[str], probe: bool, **options: Any) -> None:
 @cli.command()
 @click.argument("study", type=Study(), required=False)
 @click.option("--scale", default="paper", show_default=True, help="mini, proxy or paper.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["markdown", "csv"]),
+    default="markdown",
+    show_default=True,
+    help="csv: a line for each field of each cell.",
+)
+@option_option
 @set_option
-def studies(study: str | None, scale: str, changes: Sequence[tuple[str, str]]) -> None:
-    """List the studies that come along, or show what STUDY trains and where each value is from."""
-    from semisweep.core.config import parse_value
+def studies(
+    study: str | None,
+    scale: str,
+    form: str,
+    options: Sequence[str],
+    changes: Sequence[tuple[str, str]],
+) -> None:
+    """List the studies that come along, or show what STUDY, or all, trains and why.
+
+    Each value is told with its source: a place in a paper, released code, or that it was chosen.
+    """
     from semisweep.study.catalogue import find_study, study_names
 
-    if study is not None:
-        from semisweep.study.recipe import sources_table
-
-        changed = {name: parse_value(text) for name, text in changes}
-        click.echo(sources_table(find_study(study), scale, changed))
+    if study is None:
+        for name in study_names():
+            click.echo(f"{name:24} {find_study(name).title}")
         return
-    for name in study_names():
-        click.echo(f"{name:24} {find_study(name).title}")
+    from semisweep.study.recipe import cells_csv, sources_table
+    from semisweep.study.scales import preset_at
+
+    given = changed(changes, options)
+    found = [find_study(name) for name in (study_names() if study == "all" else [study])]
+    if study == "all":
+        found = [own for own in found if preset_at(own.presets, scale) is not None]
+    if form == "csv":
+        for text in cells_csv(found, scale, given):
+            click.echo(text, nl=False)
+        return
+    for own in found:
+        click.echo(sources_table(own, scale, given))
 
 
 @cli.command()

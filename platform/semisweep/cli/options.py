@@ -125,6 +125,23 @@ set_option = click.option(
 )
 
 
+option_option = click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME",
+    help="What the study offers instead, such as what a release does; see semisweep studies NAME.",
+)
+
+
+def changed(changes: Sequence[tuple[str, str]], options: Sequence[str] = ()) -> dict[str, object]:
+    """Return the changes that --set and --option ask for."""
+    from semisweep.core.config import parse_value
+    from semisweep.study.preset_options import with_options
+
+    return with_options({name: parse_value(text) for name, text in changes}, options)
+
+
 def shared(command: Command) -> Command:
     """Add the options that say which trials are meant and where they live."""
     for option in (
@@ -148,6 +165,7 @@ def shared(command: Command) -> Command:
             type=click.IntRange(1),
             help="Draws of the labelled images, instead of the study's; likewise.",
         ),
+        option_option,
         set_option,
     ):
         command = option(command)
@@ -161,6 +179,7 @@ def make_request(
     seeds: int | None,
     draws: int | None,
     changes: Sequence[tuple[str, str]],
+    options: Sequence[str] = (),
     slots: int | None = None,
     workers: int = 1,
     threads: int = 1,
@@ -183,7 +202,6 @@ def make_request(
     """Return what the options of a command ask for; raise `StoreError`, `ConfigError`."""
     import os
 
-    from semisweep.core.config import parse_value
     from semisweep.store.store import locate
     from semisweep.study.request import Request, Resources, Roots
 
@@ -195,7 +213,7 @@ def make_request(
         roots=Roots(default, {name: Path(path) for name, path in data}),
         seeds=seeds,
         draws=draws,
-        changes={name: parse_value(text) for name, text in changes},
+        changes=changed(changes, options),
         resources=Resources(
             slots=slots, workers=workers, address=address, threads=threads, **resources
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ from semisweep.core.config import Setting, encode, flatten, is_configuration, se
 from semisweep.core.markdown import grid
 from semisweep.store.resolved_study import Place
 from semisweep.study.declaration import Column, Row, Search, Study
+from semisweep.study.preset_options import chosen, options_table
 from semisweep.study.resolve import (
     SECTIONS,
     cell_trial,
@@ -102,7 +105,22 @@ def sources_table(study: Study | Search, scale: str, changes: Fields | None = No
         if own:
             lines = [_line(entry, cells_text(entry.places, cells)) for entry in own]
             parts += [f"### {title}\n", _table(["field", "used", "cells", "source"], lines)]
+    parts += [own for own in (options_table(study, scale),) if own]
     return "\n".join(parts) + "".join(f"\n- {note}" for note in _notes(study, scale))
+
+
+def cells_csv(studies: Sequence[Study | Search], scale: str, changes: Fields) -> Iterator[str]:
+    """Yield lines of CSV: every field of every trained cell of some studies, with its source."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["study", "row", "column", "field", "value", "source"])
+    for study in studies:
+        for cell in cells_of(study, scale, changes):
+            for path, value in cell.values.items():
+                writer.writerow([study.name, *cell.place, path, value, cell.sources[path]])
+        yield text.getvalue()
+        text.seek(0)
+        text.truncate()
 
 
 def cells_text(places: Sequence[Place], cells: Sequence[Cell]) -> str:
@@ -175,9 +193,16 @@ def _told(
     sources = {"method": ROW}
     defaults = dict(_defaults(method))
     whole = {name: encode(getattr(trial, name)) for name in ("data", "training", "config")}
+    optional = {
+        path: f"option {name}: {preset.options[name].source}"
+        for name in chosen(changes)
+        if name in preset.options
+        for path in preset.options[name].set
+    }
     changed = [path for path in changes if has(trial, path)]
+    set_by = {**set_by, **optional, **dict.fromkeys(changed, CHANGED)}
     for path, value in flatten(whole).items():
-        source = CHANGED if _longest(path, changed) else set_by.get(_longest(path, set_by), "")
+        source = set_by.get(_longest(path, set_by), "")
         section, _, rest = path.partition(".")
         of_preset = section != "config" or rest.partition(".")[0] in preset.config
         if not source and of_preset:
@@ -203,8 +228,9 @@ def _default_sources(value: object, prefix: str, name: str) -> Iterator[tuple[st
 
 
 def _origin(about: Setting) -> str:
+    """Return what paper and code say, and why what is used is used."""
     named = (("paper", about.paper), ("code", about.code), ("", about.why))
-    return next((f"{kind} {text}".strip() for kind, text in named if text), "")
+    return "; ".join(f"{kind} {text}".strip() for kind, text in named if text)
 
 
 def _longest(path: str, fields: Iterator[str] | Sequence[str] | Mapping[str, str]) -> str:

@@ -28,6 +28,7 @@ from semisweep.store.resolved_study import Label, Place, ResolvedCell, ResolvedS
 from semisweep.store.store import Store
 from semisweep.store.trial_name import TrialName, TrialNames
 from semisweep.study.declaration import Column, Row, Search, Study
+from semisweep.study.preset_options import OPTION, check_options, option_fields
 from semisweep.study.request import Roots
 from semisweep.study.scales import PROXY, SCALES, Fields, Preset, at_scale, has_scale, preset_at
 from semisweep.study.search_space import varied
@@ -344,6 +345,8 @@ def make_trial(preset: Preset, method: type[Method], fields: Fields, changes: Fi
         seed=0,
     )
     trial = replace(trial, fields)
+    optional = option_fields(preset, changes)
+    trial = replace(trial, {path: own for path, own in optional.items() if has(trial, path)})
     return replace(trial, {path: value for path, value in changes.items() if has(trial, path)})
 
 
@@ -388,7 +391,8 @@ def check_changes(study: Study | Search, scale: str, changes: Fields) -> None:
         fields_varied = [set(row.varied(scale)) for row in study.rows]
         fields_varied += [set(item.fields(scale)) for item in study.columns if item.exists(scale)]
     trials = [make_trial(preset, method, {}, {}) for method in methods]
-    for path in changes:
+    check_options(study, scale, changes)
+    for path in (own for own in changes if own != OPTION):
         if path.split(".")[0] not in SECTIONS or path.count(".") < 1:
             raise ConfigError(
                 f"a field to set must begin with config., data. or training., got field={path!r}"
