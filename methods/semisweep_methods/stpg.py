@@ -128,7 +128,7 @@ class STPG(Method):
             self.professional_teacher = frozen_copy(self.professional)
         if config.contrast.active:
             heads = 2 if config.uses_dual and config.contrasted_students == "both" else 1
-            channels = self.network.decoder.classifier.in_channels
+            channels = self.network.decoder.fused_channels
             self.contrast = DualContrast(config.contrast, channels, classes, seed, heads)
 
     @classmethod
