@@ -22,7 +22,7 @@ test-ray: $(VENV)/installed
 test-statistics: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python -m pytest -m statistics -s --numprocesses 0
 
-# On one GPU, five minutes; skipped where there is none. PYTHON=python3 takes that interpreter as it
+# On one GPU, minutes; skipped where there is none. PYTHON=python3 takes that interpreter as it
 # is and installs nothing: what it lacks may lie on PYTHONPATH. SEMISWEEP_TEST_DEVICE=cpu runs what a
 # CPU can show.
 SOURCE_PATH := $(CURDIR)/platform:$(CURDIR)/methods:$(CURDIR)/studies

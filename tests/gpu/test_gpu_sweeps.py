@@ -23,9 +23,10 @@ from semisweep.training.trial import method_path
 pytestmark = [pytest.mark.gpu, pytest.mark.ray, pytest.mark.timeout(600)]
 
 # A GPU adds in no fixed order, so two runs of one trial differ in their last bits, and forty steps
-# later by more. Equal are losses within a hundredth, and mIoU within two points of 4 small images;
-# trials that differ in their seed alone must be further apart, or this would tell nothing.
-LOSS, MIOU = 1e-2, 0.02
+# later by more: weights that differ by 1e-4 at the start give losses up to 0.006 apart on a CPU.
+# Equal are losses within three hundredths, and mIoU within two points of 4 small images; trials
+# that differ in their seed alone must be further apart (0.05 on a CPU), or this would tell nothing.
+LOSS, MIOU = 3e-2, 0.02
 
 
 def trials(place, changes: dict[str, Any] | None = None) -> dict[str, Trial]:
