@@ -353,7 +353,7 @@ REFUSED = {
         "own", copied("images/cat.png", "images/cat.bmp"), ("more than their suffix", "rename")
     ),
     "the same image twice": Case(
-        "own", copied("images/cat.png", "val/cat.png"), ("be there once", "remove one")
+        "own", copied("images/cat.png", "val/cat.png"), ("of val, equal to", "remove one")
     ),
     "mask without image": Case("own", remove("images/cat.png"), ("belong to an image", "restore")),
     "value outside the manifest": Case(

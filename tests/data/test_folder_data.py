@@ -122,7 +122,8 @@ def test_the_same_image_in_two_parts_is_found_under_any_name(root):
     (root / "val/a.png").unlink()
 
     (line,) = lines_of(root)
-    assert f"file={root / 'val/a.jpg'}, equal to {root / 'train/images/d.jpeg'}" in line
+    first = root / "train/images/d.jpeg"
+    assert f"file={root / 'val/a.jpg'} of val, equal to {first} of train; remove one" in line
 
 
 @pytest.mark.parametrize(

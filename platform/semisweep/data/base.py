@@ -11,6 +11,7 @@ from PIL import Image
 
 from semisweep.core.errors import DataError, unknown
 from semisweep.data.reading import (
+    Colours,
     Decoded,
     DecodedCache,
     PixelCache,
@@ -75,6 +76,15 @@ class DataSet(ABC):
     def meaning(self) -> dict[str, object]:
         """Return what the values in masks mean, as JSON has it."""
         return {"classes": list(self.classes)}
+
+    def mask_colours(self, image_id: str) -> Colours:
+        """Return the colours of the indices in a mask whose palette has never been compared."""
+        return ()
+
+    @property
+    def assumes_ignore(self) -> bool:
+        """Return whether nobody said that 255 stands for no class."""
+        return False
 
     def generator(self) -> str:
         """Return what makes all files of a generated data set; nothing for photographs."""

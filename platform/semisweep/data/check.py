@@ -50,9 +50,12 @@ def inspect(
     ids = sorted({image_id for listed in lists.values() for image_id in listed})
     found = (content or content_of(dataset)).of(ids, progress)
     problems += [problem for image in found.values() for problem in image.problems]
+    problems += [*_colour_problems(dataset, found), *_ignored_class(dataset, found)]
+    notes = list(_notes(dataset, found))
     if dataset.unique_images:
-        problems += _equal_images(dataset, found)
-    return Inspection(list(dict.fromkeys(problems)), list(_notes(dataset, found)))
+        problems += _equal_images(dataset, lists, found)
+        notes += _repeated_images(lists, found)
+    return Inspection(list(dict.fromkeys(problems)), notes)
 
 
 def read_lists(dataset: DataSet) -> tuple[dict[str, tuple[str, ...]], list[str]]:
@@ -124,14 +127,68 @@ def _notes(dataset: DataSet, found: Mapping[str, ImageContent]) -> Iterator[str]
         yield f"without a mask, so never labelled: {unlabelled} images"
 
 
-def _equal_images(dataset: DataSet, found: Mapping[str, ImageContent]) -> Iterator[str]:
-    """Yield a line for each file that holds an image which another file holds."""
-    first: dict[str, Path] = {}
+def _equal_images(
+    dataset: DataSet,
+    lists: Mapping[str, tuple[str, ...]],
+    found: Mapping[str, ImageContent],
+) -> Iterator[str]:
+    """Yield a line for each file of a part that holds an image of another part.
+
+    What is trained on is then tested on, whatever the files' names.
+    """
+    first: dict[str, tuple[str, Path]] = {}
+    for part, ids in lists.items():
+        for image_id in ids:
+            path, content = dataset.image_file(image_id), found[image_id].image
+            other_part, other = first.setdefault(content, (part, path))
+            if content and other_part != part and other != path:
+                yield (
+                    f"parts must not share images, got file={path} of {part}, equal to {other} "
+                    f"of {other_part}; remove one"
+                )
+
+
+def _repeated_images(
+    lists: Mapping[str, tuple[str, ...]], found: Mapping[str, ImageContent]
+) -> Iterator[str]:
+    """Yield a line for each part of which several files hold one image, such as blank tiles."""
+    for part, ids in lists.items():
+        digests = [found[image_id].image for image_id in dict.fromkeys(ids)]
+        repeated = len(digests) - len(set(digests))
+        if repeated:
+            yield f"{part} has {repeated} images that are equal to another one of it"
+
+
+def _colour_problems(dataset: DataSet, found: Mapping[str, ImageContent]) -> Iterator[str]:
+    """Yield a line for each mask whose palette has another colour for an index than one before.
+
+    Software that makes palettes numbers colours in the order in which they come, file by file.
+    """
+    first: dict[int, tuple[tuple[int, int, int], Path]] = {}
     for image_id, content in found.items():
-        path = dataset.image_file(image_id)
-        other = first.setdefault(content.image, path) if content.image else path
-        if other != path:
-            yield f"an image must be there once, got file={path}, equal to {other}; remove one"
+        for index, colour in content.colours:
+            path = dataset.mask_file(image_id)
+            other, where = first.setdefault(index, (colour, path))
+            if other != colour:
+                yield (
+                    f"masks with palettes must agree in what an index is, got index={index} of "
+                    f"colour {colour} in file={path}, {other} in {where}; map colours to class "
+                    "indices, or save masks as grey (mode L) if their indices are right"
+                )
+                break
+
+
+def _ignored_class(dataset: DataSet, found: Mapping[str, ImageContent]) -> Iterator[str]:
+    """Yield a line where 255 may be the class that no mask shows, as in masks of 0 and 255."""
+    shown = {index for content in found.values() for index in content.shown}
+    absent = [name for index, name in enumerate(dataset.classes) if index not in shown]
+    ignored = [image_id for image_id, content in found.items() if content.ignored]
+    if dataset.assumes_ignore and absent and ignored:
+        yield (
+            f"masks must show every class where they hold 255, got none of {', '.join(absent)} "
+            f"and 255 in {len(ignored)} masks, such as {dataset.mask_file(ignored[0])}; say in "
+            "dataset.toml what 255 is: a class, values = [0, 255], or none, ignore = 255"
+        )
 
 
 def _read_lists(dataset: DataSet) -> tuple[dict[str, tuple[str, ...]], list[str]]:

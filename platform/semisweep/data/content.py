@@ -31,9 +31,9 @@ from semisweep.core.cache_folder import VARIABLE, cache_folder
 from semisweep.core.config import digest
 from semisweep.core.errors import DataError
 from semisweep.data.base import DataSet
-from semisweep.data.reading import decoded_size
+from semisweep.data.reading import IGNORE, Colours, decoded_size
 
-FORMAT = 1
+FORMAT = 2
 FEW = 64  # images that are read between two writings, for each thread
 
 # A class that fills less of an image than this is a sliver there, and does not count as present.
@@ -54,6 +54,8 @@ class ImageContent:
     size: tuple[int, int]  # height, width
     shown: tuple[int, ...] = ()  # classes of at least one pixel
     present: tuple[int, ...] = ()  # classes of at least PRESENT_FRACTION of the pixels
+    ignored: int = 0  # pixels of no class
+    colours: Colours = ()  # of the indices that a mask with a palette shows, but for greys
     problems: tuple[str, ...] = ()
 
 
@@ -219,6 +221,8 @@ def _examined(
     size = (0, 0)
     shown: tuple[int, ...] = ()
     present: tuple[int, ...] = ()
+    ignored = 0
+    colours: Colours = ()
     try:
         size = decoded_size(dataset.read_uncached(image_id))
     except DataError as error:
@@ -229,10 +233,12 @@ def _examined(
         except DataError as error:
             problems[str(error)] = None
         else:
-            counts = np.bincount(pixels.ravel(), minlength=256)[: len(dataset.classes)]
+            pixels_of = np.bincount(pixels.ravel(), minlength=256)
+            ignored, counts = int(pixels_of[IGNORE]), pixels_of[: len(dataset.classes)]
+            colours = dataset.mask_colours(image_id)
             shown = tuple(np.flatnonzero(counts).tolist())
             present = tuple(np.flatnonzero(counts >= PRESENT_FRACTION * pixels.size).tolist())
-    return ImageContent(image, mask, size, shown, present, tuple(problems))
+    return ImageContent(image, mask, size, shown, present, ignored, colours, tuple(problems))
 
 
 def _file_digest(path: Path, stamp: Stamp) -> str:
@@ -282,13 +288,15 @@ def _encoded(image_id: str, item: _Remembered) -> list[object]:
 
 def _decoded(found: Sequence[Any]) -> _Remembered:
     """Return what a line holds; raise `ValueError` or `TypeError` for one of another shape."""
-    stamps, image, mask, size, shown, present, problems = found
+    stamps, image, mask, size, shown, present, ignored, colours, problems = found
     content = ImageContent(
         str(image),
         str(mask),
         _numbers(size, 2),
         tuple(map(int, shown)),
         tuple(map(int, present)),
+        int(ignored),
+        tuple((int(index), _numbers(colour, 3)) for index, colour in colours),
         tuple(map(str, problems)),
     )
     first, second = (None if stamp is None else _numbers(stamp, 3) for stamp in stamps)

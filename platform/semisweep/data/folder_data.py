@@ -32,7 +32,15 @@ from semisweep.core.config import config, decode
 from semisweep.core.errors import ConfigError, DataError
 from semisweep.data.base import DataSet
 from semisweep.data.mask_values import ValueTable
-from semisweep.data.reading import IGNORE, Pixels, read_lines, read_orientation, read_picture
+from semisweep.data.reading import (
+    IGNORE,
+    Colours,
+    Pixels,
+    read_colours,
+    read_lines,
+    read_orientation,
+    read_picture,
+)
 from semisweep.data.voc_folder import voc_palette
 
 MANIFEST = "dataset.toml"
@@ -182,6 +190,15 @@ class FolderData(DataSet):
                         "restore the image or remove the mask"
                     )
 
+    def mask_colours(self, image_id: str) -> Colours:
+        """Return the colours of the indices in a mask, where it has a palette."""
+        return read_colours(self.mask_file(image_id))
+
+    @property
+    def assumes_ignore(self) -> bool:
+        """Return whether the manifest does not say what is ignored."""
+        return self.manifest.ignore is None
+
     def _read_picture(self, image_id: str) -> Image.Image:
         path = self.image_file(image_id)
         picture = read_picture(path)
@@ -257,7 +274,8 @@ def _index(folder: Path, suffixes: tuple[str, ...], end: str) -> dict[str, Path]
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         name = path.stem
-        if path.suffix.lower() not in suffixes or not name.endswith(end):
+        hidden = name.startswith(".")  # such as ._cat.jpg, which macOS leaves on other disks
+        if hidden or path.suffix.lower() not in suffixes or not name.endswith(end):
             continue
         name = name.removesuffix(end)
         if len(name.split()) != 1 or name.strip() != name:

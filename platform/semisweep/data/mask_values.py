@@ -23,7 +23,7 @@ class ValueTable:
     meaning: str
     remedy: str
 
-    def read(self, path: Path, page: int = 0) -> Pixels:
+    def read(self, path: Path, page: int | None = None) -> Pixels:
         """Return a mask [H, W] of class indices, 255 = ignore; raise `DataError`."""
         values = read_values(path, page)
         table = np.full(256, IGNORE, dtype=np.uint8)

@@ -18,6 +18,7 @@ from semisweep.core.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
+Colours = tuple[tuple[int, Colour], ...]  # by index
 Decoded = Image.Image | Pixels
 
 IGNORE = 255
@@ -26,6 +27,7 @@ CITYSCAPES_SUFFIX = "_leftImg8bit"  # of its images, and no part of an id: masks
 MASK_MODES = ("P", "L")
 ORIENTATION = 0x0112  # a tag of EXIF
 DEEP_MODES = ("I", "F")  # 16 or 32 bits a pixel
+PAGED = ("TIFF", "GIF", "PNG", "WEBP")  # formats whose files may hold several pictures
 PICTURE_PIXEL_BYTES = 4  # of PIL's own RGB
 
 _BROKEN = (
@@ -34,20 +36,20 @@ _BROKEN = (
 )
 
 
-def read_image(path: Path, page: int = 0) -> Pixels:
+def read_image(path: Path, page: int | None = None) -> Pixels:
     """Return an image [H, W, 3]; raise `DataError` where it is missing or does not decode.
 
-    `page`: which image of a file of many. More than 8 bits a channel are refused, as their range
-    is unknown.
+    `page`: which image of a file of many, which is refused without. More than 8 bits a channel
+    are refused, as their range is unknown.
     """
     return np.asarray(read_picture(path, page))
 
 
-def read_picture(path: Path, page: int = 0) -> Image.Image:
+def read_picture(path: Path, page: int | None = None) -> Image.Image:
     """Return an image as `read_image`, in mode RGB as PIL has decoded it: without a copy."""
     try:
         with Image.open(path) as opened:
-            opened.seek(page)
+            _turn_to(opened, page, path)
             mode = opened.mode
             if not mode.startswith(DEEP_MODES):
                 if mode != "RGB":
@@ -59,6 +61,17 @@ def read_picture(path: Path, page: int = 0) -> Image.Image:
     raise DataError(
         f"an image must have 8 bits a channel, got mode={mode}, file={path}; convert it"
     )
+
+
+def _turn_to(opened: Image.Image, page: int | None, path: Path) -> None:
+    """Turn to a page; without one there must be one alone. Raises `DataError`."""
+    if page is not None:
+        opened.seek(page)
+    elif opened.format in PAGED and (pages := getattr(opened, "n_frames", 1)) > 1:
+        raise DataError(
+            f"a file must hold one picture, got pages={pages}, file={path}; "
+            "write each page to a file of its own"
+        )
 
 
 def decoded_size(decoded: Decoded) -> tuple[int, int]:
@@ -108,16 +121,34 @@ def read_mask(path: Path, classes: int, palette: Sequence[Colour] = ()) -> Pixel
     return check_classes(values, classes, path)
 
 
-def read_values(path: Path, page: int = 0) -> Pixels:
+def read_values(path: Path, page: int | None = None) -> Pixels:
     """Return the values [H, W] of a mask as they stand in its file; raise `DataError`."""
     return _read_indices(path, page)[0]
 
 
-def _read_indices(path: Path, page: int = 0) -> tuple[Pixels, Pixels | None]:
+def read_colours(path: Path) -> Colours:
+    """Return the colours that a mask's palette gives to the indices it shows.
+
+    Nothing where it has no palette, or one of greys; raises `DataError`.
+    """
+    values, palette = _read_indices(path)
+    if palette is None:
+        return ()
+    used = np.flatnonzero(np.bincount(values.ravel(), minlength=256)[: len(palette)]).tolist()
+    found = tuple((index, _colour(palette[index])) for index in used)
+    return () if all(len(set(colour)) == 1 for _, colour in found) else found
+
+
+def _colour(values: Pixels) -> Colour:
+    red, green, blue = values.tolist()
+    return red, green, blue
+
+
+def _read_indices(path: Path, page: int | None = None) -> tuple[Pixels, Pixels | None]:
     """Return the values [H, W] of a mask and its palette [N, 3], None where it has none."""
     try:
         with Image.open(path) as opened:
-            opened.seek(page)
+            _turn_to(opened, page, path)
             mode = opened.mode
             if mode in MASK_MODES:
                 values = np.asarray(opened)
