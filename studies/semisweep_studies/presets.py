@@ -18,7 +18,7 @@ from semisweep_methods.unimatch_v2 import dinov2
 from semisweep_studies.augmentations import UNIMATCH
 
 MINI_NOTE = (
-    "Ours: the embedded data set `shapes` with small networks. Published: the paper's data sets. "
+    "Ours: {data} with small networks. Published: the paper's data sets. "
     "Compare orders and differences, not values."
 )
 

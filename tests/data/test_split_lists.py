@@ -16,7 +16,7 @@ from semisweep.core.errors import ConfigError, DataError
 from semisweep.data import known_splits
 from semisweep.data.base import DataSet
 from semisweep.data.known_splits import KNOWN, known_split
-from semisweep.data.registry import open_dataset
+from semisweep.data.registry import DATA_SETS, open_dataset
 from semisweep.data.shapes import make
 from semisweep.data.split_lists import (
     Imported,
@@ -86,7 +86,7 @@ def run(folder: Path, root: Path, **options: object) -> list[Imported]:
     def here(name: str):
         return open_dataset("shapes", root) if name == "shapes" else None
 
-    return list(import_lists(folder, here, **options))
+    return list(import_lists(folder, here, tuple(DATA_SETS), **options))
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -229,7 +229,7 @@ def test_a_file_that_is_no_text_is_refused_and_the_others_imported(
 @pytest.mark.parametrize("family", ["classic", "random", "../out", "", "a/b"])
 def test_a_family_needs_a_plain_name_of_its_own(tmp_path: Path, family: str) -> None:
     with pytest.raises(ConfigError, match="family="):
-        list(import_lists(tmp_path, lambda name: None, family=family))
+        list(import_lists(tmp_path, lambda name: None, (), family=family))
 
 
 def test_the_splits_that_are_here_are_shown_with_what_is_wrong(shapes: Path) -> None:
@@ -455,7 +455,7 @@ def test_a_checkout_is_imported_and_trained_on(tmp_path: Path) -> None:
     def here(name: str) -> DataSet | None:
         return dataset if name == "voc" else None
 
-    done = list(import_lists(samples(), here))
+    done = list(import_lists(samples(), here, tuple(DATA_SETS)))
     refused = [item for item in done if item.state == "refused"]
     cityscapes = [item for item in done if "cityscapes is not here" in item.reason]
     split = make_split(dataset, DataConfig(name="voc", family="u2pl", labelled=1323))
@@ -478,7 +478,7 @@ def test_a_checkout_is_imported_and_trained_on(tmp_path: Path) -> None:
 def test_pseudoseg_lists_are_imported_once_the_shared_image_is_dropped(tmp_path: Path) -> None:
     dataset = ListsAlone(tmp_path, *voc_ids())
     folder = samples("cps", "pascal_voc")
-    done = list(import_lists(folder, lambda name: dataset, drop_shared=True))
+    done = list(import_lists(folder, lambda name: dataset, ("voc",), drop_shared=True))
     split = make_split(dataset, DataConfig(name="voc", family="pseudoseg", labelled=92))
 
     assert {item.state for item in done} == {"imported"}
@@ -515,7 +515,7 @@ def test_without_sbd_the_lists_of_the_larger_pool_are_refused(tmp_path: Path) ->
     _, own = voc_ids()
     dataset = ListsAlone(tmp_path, own, own)
 
-    done = list(import_lists(samples("u2pl", "pascal"), lambda name: dataset))
+    done = list(import_lists(samples("u2pl", "pascal"), lambda name: dataset, ("voc",)))
 
     assert {item.state for item in done} == {"refused"}
     assert any("Pascal VOC with SBD, 10582 images" in item.reason for item in done)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from semisweep import Column, Row, Search, Study
+from semisweep import Column, DataConfig, Row, Search, Study
 from semisweep.core.config import flatten, replace
 from semisweep.study.catalogue import find_study, study_names
 from semisweep.study.recipe import PRESET, UNTOLD, cells_of, cells_text, entries, sources_table
@@ -152,7 +152,8 @@ def test_sources_are_the_row_the_column_the_preset_the_user_and_the_method() -> 
     assert sources("config.agents")["128"][0] == "rank, no rank"
     assert sources("data.draw") == {"[0, 1, 2]": ["draws of the study"]}
     assert sources("seed") == {"[0]": ["seeds of the study"]}
-    assert f"\n- {MINI.notes[0]}" in text
+    assert f"\n- {MINI.notes_on('shapes')[0]}" in text
+    assert "Ours: the embedded data set `shapes` with" in text
 
 
 def test_cells_are_told_by_rows_and_columns() -> None:
@@ -190,3 +191,16 @@ def test_a_study_of_one_row_has_no_differences() -> None:
     one = dataclasses.replace(STUDY, rows=STUDY.rows[:1], columns=STUDY.columns[:1])
 
     assert "###" not in sources_table(one, "mini")
+
+
+def test_notes_name_the_data_that_is_trained_on() -> None:
+    own = dataclasses.replace(MINI, data=DataConfig(name="cells", labelled=8))
+    study = dataclasses.replace(STUDY, presets={"mini": own})
+    (note,) = [note for note in resolve(study, "mini", None).table.notes if "Ours:" in note]
+    (other,) = [
+        note
+        for note in resolve(STUDY, "mini", None, {"data.name": "cells"}).table.notes
+        if "Ours:" in note
+    ]
+    assert note == other
+    assert note.startswith("Ours: the data set `cells` with small networks.")

@@ -36,6 +36,24 @@ def make_data(name: str, root: Path, seed: int) -> None:
     click.echo(f"{root}: {counts} images; content digest {content_digest(dataset)}")
 
 
+@data.command("init")
+@click.argument("root", metavar="DIR", type=click.Path(path_type=Path))
+def init_data(root: Path) -> None:
+    """Look at a folder of images and masks and write a first dataset.toml there."""
+    from semisweep.data.folder_data import MANIFEST
+    from semisweep.data.manifest_draft import draft
+
+    path = root / MANIFEST
+    text = draft(root)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise DataError(f"a manifest must not be there yet, got file={path}; remove it") from None
+    click.echo(text)
+    click.echo(f"{path}: read it, correct it, then: semisweep data check {root.name} --root {root}")
+
+
 @data.command("check")
 @click.argument("name")
 @click.option("--root", type=click.Path(path_type=Path), required=True)
@@ -46,8 +64,8 @@ def check_data(name: str, root: Path, any_count: bool, verify_data: bool) -> int
 
     What was read before is read again only where its size or times have changed.
 
-    NAME is voc, cityscapes, lucchi or shapes; any other name is that of a folder of your own with
-    a dataset.toml.
+    NAME is voc, cityscapes, lucchi, camvid or shapes; any other name is that of a folder of your
+    own with a dataset.toml.
     """
     from semisweep.data.check import content_digest, count_problems, inspect
     from semisweep.data.content import Content

@@ -30,14 +30,13 @@ data_option = click.option(
 def splits(context: click.Context, data: Sequence[tuple[str, str]]) -> int:
     """Show the published splits, those that are here, and what they have in common."""
     from semisweep.core.markdown import grid
-    from semisweep.data.registry import DATA_SETS
     from semisweep.data.split_report import split_lines, split_notes, splits_here
 
     if context.invoked_subcommand is not None:
         context.obj = data
         return 0
-    open_here = opener(data)
-    datasets = [dataset for name in DATA_SETS if (dataset := open_here(name)) is not None]
+    open_here, names = opener(data)
+    datasets = [dataset for name in names if (dataset := open_here(name)) is not None]
     here = [item for dataset in datasets for item in splits_here(dataset)]
     click.echo(grid(split_lines(here)))
     for note in split_notes(here):
@@ -66,8 +65,8 @@ def import_splits(
 
     refused = 0
     total = 0
-    open_here = opener([*(context.obj or ()), *data])
-    for item in import_lists(folder, open_here, family=family, drop_shared=drop_shared):
+    open_here, names = opener([*(context.obj or ()), *data])
+    for item in import_lists(folder, open_here, names, family=family, drop_shared=drop_shared):
         total += 1
         refused += item.state == "refused"
         name = str(item.origin or "unknown")
@@ -84,26 +83,33 @@ def import_splits(
     return 0
 
 
-def opener(data: Sequence[tuple[str, str]]) -> Opener:
-    """Return a function that opens each data set of this machine once; None where it is not."""
+def opener(data: Sequence[tuple[str, str]]) -> tuple[Opener, list[str]]:
+    """Return a function that opens each data set of this machine once, and their names.
+
+    It gives None for one that is not here. Those of one's own have a dataset.toml, at the place
+    that is given or in the folder of all data sets. Raises `ConfigError` for any other name.
+    """
     import os
     from functools import cache
 
     from semisweep.core.errors import unknown
+    from semisweep.data.folder_data import MANIFEST
     from semisweep.data.registry import DATA_SETS, open_dataset
     from semisweep.study.request import Roots
 
-    for name, _ in data:
-        if name not in DATA_SETS:
-            raise unknown("data set", name, DATA_SETS)
     default = Path(os.environ.get("SEMISWEEP_DATA", "semisweep-data"))
     roots = Roots(default, {name: Path(path) for name, path in data})
+    own = sorted(path.parent.name for path in default.glob(f"*/{MANIFEST}"))
+    for name in roots.named:
+        if name not in DATA_SETS and not (roots.of(name) / MANIFEST).is_file():
+            error = unknown("data set", name, DATA_SETS)
+            raise type(error)(f"{error} One of your own must have file={roots.of(name) / MANIFEST}")
+    names = list(dict.fromkeys([*roots.named, *DATA_SETS, *own]))
 
     @cache
     def open_here(name: str) -> DataSet | None:
-        given = name in roots.named
-        if name not in DATA_SETS or not (given or roots.of(name).is_dir()):
+        if name not in names or not (name in roots.named or roots.of(name).is_dir()):
             return None
         return open_dataset(name, roots.of(name))
 
-    return open_here
+    return open_here, names

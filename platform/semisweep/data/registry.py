@@ -7,6 +7,7 @@ from pathlib import Path
 
 from semisweep.core.errors import DataError, unknown
 from semisweep.data.base import DataSet
+from semisweep.data.camvid import CamVid
 from semisweep.data.cityscapes import Cityscapes
 from semisweep.data.folder_data import MANIFEST, FolderData
 from semisweep.data.lucchi import Lucchi
@@ -18,6 +19,7 @@ DATA_SETS: dict[str, Callable[[Path], DataSet]] = {
     "voc": PascalVoc,
     "cityscapes": Cityscapes,
     "lucchi": Lucchi,
+    "camvid": CamVid,
 }
 
 REMEDIES = {"shapes": "make it: semisweep data make shapes --root {root}"}
@@ -26,16 +28,19 @@ REMEDIES = {"shapes": "make it: semisweep data make shapes --root {root}"}
 def open_dataset(name: str, root: Path) -> DataSet:
     """Return the data set of that name in the folder `root`.
 
-    Other names than those of `DATA_SETS` are the user's own: a folder with a manifest. Raises
-    `ConfigError` for an unknown name and `DataError` where the folder is missing or has another
-    layout.
+    A folder with a manifest is what that says, whatever its name; other names than those of
+    `DATA_SETS` must have one. Raises `ConfigError` for an unknown name and `DataError` where the
+    folder is missing or has another layout.
     """
     root = Path(root)
-    if name not in DATA_SETS:
-        if not (root / MANIFEST).is_file():
-            error = unknown("data set", name, DATA_SETS)
-            raise type(error)(f"{error} One of your own must have file={root / MANIFEST}")
+    if (root / MANIFEST).is_file():
         return FolderData(name, root)
+    if name not in DATA_SETS:
+        error = unknown("data set", name, DATA_SETS)
+        raise type(error)(
+            f"{error} One of your own must have file={root / MANIFEST}, which "
+            "semisweep data init makes a first one of"
+        )
     if not root.is_dir():
         remedy = REMEDIES.get(name, "point to it: --data {name}=PATH")
         raise DataError(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,19 +158,25 @@ def _misnamed(lists: Lists, number: int) -> bool:
 
 
 def import_lists(
-    folder: Path, open_here: Opener, *, family: str | None = None, drop_shared: bool = False
+    folder: Path,
+    open_here: Opener,
+    names: Sequence[str],
+    *,
+    family: str | None = None,
+    drop_shared: bool = False,
 ) -> Iterator[Imported]:
     """Write every split found beneath `folder` beside its data set, and yield what became of each.
 
     `open_here` returns a data set of this machine, or None where it is not there: its lists are
-    skipped. Lists that no one published are skipped too, unless a `family` is given to keep them
+    skipped. `names` of data sets, in whose order one is looked for that has the images of lists
+    that no one published. Such lists are skipped too, unless a `family` is given to keep them
     under. Lists with a problem are refused; the others are imported nevertheless.
     """
     if family is not None:
         check_family(family)
     for file in list(find_lists(folder)):  # before any is written: the data may lie there too
         try:
-            yield _import(read_lists(file), open_here, family, drop_shared)
+            yield _import(read_lists(file), open_here, names, family, drop_shared)
         except SemisweepError as error:
             yield Imported(file, None, "", "refused", str(error))
 
@@ -184,14 +190,16 @@ def check_family(family: str) -> None:
         )
 
 
-def _import(lists: Lists, open_here: Opener, family: str | None, drop_shared: bool) -> Imported:
+def _import(
+    lists: Lists, open_here: Opener, names: Sequence[str], family: str | None, drop_shared: bool
+) -> Imported:
     digest = lists.digest
     if drop_shared and lists.shared and lists.unlabelled is not None:
         kept = tuple(name for name in lists.unlabelled if name not in set(lists.labelled))
         lists = Lists(lists.file, lists.labelled, kept)
     origin = recognise(lists)
     if origin is None and family is not None:
-        origin = _own_origin(lists, open_here, family)
+        origin = _own_origin(lists, open_here, names, family)
     if problems := list(list_problems(lists)):
         return Imported(lists.file, origin, digest, "refused", "; ".join(problems))
     if origin is None:
@@ -206,14 +214,14 @@ def _import(lists: Lists, open_here: Opener, family: str | None, drop_shared: bo
     return Imported(lists.file, origin, digest, *_write(dataset.root, origin, lists, unlabelled))
 
 
-def _own_origin(lists: Lists, open_here: Opener, family: str) -> Origin | None:
+def _own_origin(
+    lists: Lists, open_here: Opener, names: Sequence[str], family: str
+) -> Origin | None:
     """Return the origin of lists that no one published: of the data set that has the images."""
-    from semisweep.data.registry import DATA_SETS
-
     folders = lists.file.parent
     draw = DRAW_FOLDER.fullmatch(folders.name)
     seeded = draw is not None and folders.parent.name == str(len(lists.labelled))
-    for name in DATA_SETS:
+    for name in names:
         dataset = open_here(name)
         if dataset is not None and set(lists.labelled) <= set(map(plain_id, dataset.part("train"))):
             number = int(draw.group(1)) if draw is not None and seeded else 0

@@ -246,7 +246,7 @@ def _notes(study: Study | Search, scale: str) -> list[str]:
         columns = [column for column in study.columns if column.exists(scale)]
         presets += [column_preset(study, scale, column) for column in columns]
         own = [preset.metric_note for preset in presets]
-    notes = [*own, *(note for preset in presets for note in preset.notes)]
+    notes = [*own, *(note for one in presets for note in one.notes_on(one.data.name))]
     return [note for note in dict.fromkeys(notes) if note]
 
 

@@ -163,7 +163,7 @@ def resolve(
         if not column.exists(scale) and (row.name, column.name) in study.published
     ]
     table = dataclasses.replace(
-        _heading(study, scale, columns),
+        _heading(study, scale, columns, changes),
         changes=changes,
         cells=tuple(cells),
         data=_states(trials.values(), splits) if splits else {},
@@ -230,11 +230,14 @@ def _cell(
     )
 
 
-def _heading(study: Study, scale: str, columns: Sequence[Column]) -> ResolvedStudy:
+def _heading(study: Study, scale: str, columns: Sequence[Column], changes: Fields) -> ResolvedStudy:
     """Return a resolved table without its cells: titles, labels, metric and notes."""
     preset = preset_of(study, scale)
-    notes = [study.published_note, *preset.notes]
-    notes += [note for column in columns for note in column_preset(study, scale, column).notes]
+    notes = [study.published_note]
+    for column in columns:
+        own = column_preset(study, scale, column)
+        name = str({"data.name": own.data.name, **column.fields(scale), **changes}["data.name"])
+        notes += [*preset.notes_on(name), *own.notes_on(name)]
     return ResolvedStudy(
         name=study.name,
         title=study.title,

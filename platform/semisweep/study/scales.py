@@ -19,6 +19,7 @@ Fields = Mapping[str, object]
 
 SCALES = ("mini", "paper")
 PROXY = "proxy"
+EMBEDDED = "shapes"  # the data set that comes along
 PROXY_EVALUATIONS = 10
 
 
@@ -38,7 +39,8 @@ class Preset:
     """What a scale trains: images, schedule, method fields such as the network, and what counts.
 
     `sources`: where values come from, by dotted field or the section it is in: a place in the
-    paper, released code, or that it was chosen, and why. `proxy_share`: how much of the schedule
+    paper, released code, or that it was chosen, and why; in `notes`, "{data}" stands for the data
+    set that is trained on. `proxy_share`: how much of the schedule
     the proxy keeps. `draws` and `seeds`: of a cell, where the scale has others than the study.
     `options`, by name: what a user may choose instead, as where paper and release differ.
     """
@@ -54,6 +56,11 @@ class Preset:
     draws: int | None = None
     seeds: int | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
+
+    def notes_on(self, data: str) -> list[str]:
+        """Return the notes, with the name of the data set that is trained on."""
+        words = f"the {'embedded ' if data == EMBEDDED else ''}data set `{data}`"
+        return [note.replace("{data}", words) for note in self.notes]
 
     def source(self, path: str) -> str:
         """Return where the value of a dotted field comes from, "" where nothing says it."""

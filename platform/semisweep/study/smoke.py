@@ -11,12 +11,12 @@ import dataclasses
 from semisweep.data.shapes import make
 from semisweep.study.declaration import Study
 from semisweep.study.request import Request, Roots
+from semisweep.study.scales import EMBEDDED
 from semisweep.training.trial import Trial
 
 STEPS = 2
 LABELLED = 16
 TRAIN, SCORED = 56, 4  # pictures to train on, and in each of the other parts
-EMBEDDED = "shapes"
 NOTE = "Smoke: two steps, one seed, the first column. The numbers say that it runs, nothing else."
 
 
