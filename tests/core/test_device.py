@@ -12,12 +12,12 @@ import torch
 
 from semisweep.core.device import (
     ADVICE,
+    advice_on,
     begin_measuring,
     device_name,
     driver_version,
     initialise,
     is_gpu,
-    memory_advice,
     peak_memory,
     peak_reserved,
     usable,
@@ -69,7 +69,7 @@ def test_a_cpu_without_room_for_a_tensor_is_told_what_to_change() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**55)
 
-    advice = memory_advice(caught.value)
+    advice = advice_on(caught.value)
     assert advice == ADVICE
     assert "\n" not in advice
     for name in ("labelled_batch", "unlabelled_batch", "crop_pixels", "precision=bf16"):
@@ -90,16 +90,22 @@ def test_a_cpu_without_room_for_a_tensor_is_told_what_to_change() -> None:
     ],
 )
 def test_only_an_error_for_want_of_memory_is_given_advice(error: Any, advised: bool) -> None:
-    assert (memory_advice(error) is not None) == advised
+    assert (advice_on(error) is not None) == advised
 
 
 def test_an_error_is_looked_at_without_importing_torch() -> None:
     script = (
-        "import sys; from semisweep.core.device import memory_advice; "
-        "print(memory_advice(RuntimeError('CUDA error: out of memory')), 'torch' in sys.modules)"
+        "import sys; from semisweep.core.device import advice_on; "
+        "print(advice_on(RuntimeError('CUDA error: out of memory')), 'torch' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
 
     assert done.stdout.split() == ["None", "False"]
+
+
+def test_a_tensor_of_a_recorded_pass_that_was_kept_too_long_is_explained() -> None:
+    text = "Error: accessing tensor output of CUDAGraphs that has been overwritten by a run."
+    assert "--no-compile" in (advice_on(RuntimeError(text)) or "")
+    assert advice_on(ValueError(text)) is None

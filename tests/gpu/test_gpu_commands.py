@@ -14,7 +14,7 @@ from lone_group import COLLECTIVES, exercise, lone_group
 
 from semisweep import Store, Study, evaluations, load
 from semisweep.cluster.trial_execution import execute
-from semisweep.core.device import memory_advice, peak_memory
+from semisweep.core.device import advice_on, peak_memory
 from semisweep.data.registry import open_dataset
 from semisweep.running.cost_history import here, probe
 from semisweep.running.job_sources import job_for
@@ -156,11 +156,11 @@ def test_running_out_of_memory_ends_in_an_error_with_advice(
     with pytest.raises(RuntimeError, match="allocate") as caught:
         execute(job, lambda said: None, raise_errors=True)
     kinds = [type(caught.value).__name__]
-    advice = memory_advice(caught.value)
+    advice = advice_on(caught.value)
     if device == "cuda":
         error = huge_crop(call, options)
         kinds.append(type(error).__name__)
-        assert memory_advice(error) == advice
+        assert advice_on(error) == advice
         assert torch.ones(2, device=device).sum().item() == 2, "the process can go on"
 
     say("out of memory", errors=" ".join(kinds), advice=advice)

@@ -104,9 +104,9 @@ def work(config: dict[str, Any]) -> None:
 
 def traceback_text(error: BaseException) -> str:
     """Return an error's traceback, and below it what to change where that is known."""
-    from semisweep.core.device import memory_advice
+    from semisweep.core.device import advice_on
 
-    advice = memory_advice(error)
+    advice = advice_on(error)
     text = "".join(traceback.format_exception(error)).rstrip()
     return f"{text}\n{advice}" if advice else text
 

@@ -25,6 +25,12 @@ ADVICE = (
     "with fewer trials a GPU (a larger --gpus) or fewer at a time (--slots N)"
 )
 
+OVERWRITTEN = "accessing tensor output of CUDAGraphs that has been overwritten"  # by torch
+CLONE_ADVICE = (
+    "what a compiled network returns lives until the next step begins: clone what a method keeps "
+    "longer, or run with --no-compile"
+)
+
 
 def usable(name: str | None) -> str:
     """Return the device of a name, without one a GPU where there is one; raise `ConfigError`."""
@@ -118,8 +124,13 @@ def is_gpu(device: str) -> bool:
     return device.partition(":")[0] == "cuda"
 
 
-def memory_advice(error: BaseException) -> str | None:
-    """Return what to change after an error for want of memory, in one line; None for any other."""
+def advice_on(error: BaseException) -> str | None:
+    """Return what to change after an error of a device, in one line; None for any other error.
+
+    Of want of memory, and of a recorded pass whose memory has been used again.
+    """
+    if isinstance(error, RuntimeError) and OVERWRITTEN in str(error):
+        return CLONE_ADVICE
     torch = sys.modules.get("torch")  # without it no tensor has asked for memory
     if torch is None:
         return None
