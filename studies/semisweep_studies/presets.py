@@ -31,6 +31,7 @@ MINI_NETWORK = NetworkConfig(
     channels=32,
     rates=(1, 2, 3),
     weights="semisweep_studies:encoder.safetensors",
+    normalisation="imagenet",  # as it was trained
 )
 
 # Chosen on the val part; mini_learning_rate searches the rate, the same for every method. There is

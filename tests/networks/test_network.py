@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -387,8 +388,8 @@ def test_images_are_normalised_by_the_numbers_of_the_weights(tmp_path: Path) -> 
     """test_resnet's are 0.5 and 0.5, test_efficientnet's ImageNet's."""
     file = tmp_path / "weights.safetensors"
     save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), file)
-    usual = built(weights=str(file), pretrained=False).eval()
-    own = built(weights=str(file), pretrained=False, normalisation="backbone").eval()
+    usual = built(weights=str(file), pretrained=False, normalisation="imagenet").eval()
+    own = built(weights=str(file), pretrained=False).eval()
     bytes_ = torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(5))
     mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
     deviation = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
@@ -403,12 +404,12 @@ def test_images_are_normalised_by_the_numbers_of_the_weights(tmp_path: Path) -> 
 
 def test_no_key_changes_where_weights_know_the_numbers_of_imagenet_or_there_are_none() -> None:
     for backbone in ("resnet50s", "vit_small_patch14_dinov2", "test_efficientnet"):
-        own = NetworkConfig(backbone=backbone, normalisation="backbone")
-        assert identity(own) == identity(NetworkConfig(backbone=backbone))
+        own = NetworkConfig(backbone=backbone)
+        assert identity(own) == identity(replace(own, normalisation="imagenet"))
     for backbone in ("tf_efficientnet_lite0", "resnet50_clip", "vit_small_patch16_224"):
-        own = NetworkConfig(backbone=backbone, normalisation="backbone")
+        own = NetworkConfig(backbone=backbone)
         assert identity(own)["normalisation"] == "backbone"
-        without = NetworkConfig(backbone=backbone, normalisation="backbone", pretrained=False)
+        without = NetworkConfig(backbone=backbone, pretrained=False)
         assert "normalisation" not in identity(without)
     assert "position_embeddings" not in identity(NetworkConfig(position_embeddings="dinov2"))
 

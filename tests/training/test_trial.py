@@ -361,6 +361,14 @@ def test_every_shipped_method_states_its_name_and_is_found_by_it() -> None:
         assert method_class(kind.name) is kind
 
 
+def test_a_stored_trial_that_says_nothing_of_normalisation_had_that_of_imagenet() -> None:
+    """As all networks had before the field came, whatever their weights."""
+    data: Any = json.loads(json.dumps(trial(Supervised).encoded()))
+    assert decode_trial(data).config.network.normalisation == "backbone"
+    del data["config"]["network"]["normalisation"]
+    assert decode_trial(data).config.network.normalisation == "imagenet"
+
+
 def test_a_stored_trial_of_a_shipped_method_that_has_moved_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

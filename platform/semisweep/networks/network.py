@@ -91,11 +91,11 @@ class NetworkConfig:
         why="timm's, as earlier versions; studies with DINOv2 have its release's",
     )
     normalisation: Literal["imagenet", "backbone"] = setting(
-        default="imagenet",
+        default="backbone",
         neutral="imagenet",
         matters=lambda own: own.converts,
-        why="ImageNet's for all, as earlier versions; studies at paper scale have the numbers that "
-        "timm knows of the backbone's weights",
+        why="the mean and deviation that timm knows of the backbone's weights; trials of earlier "
+        "versions have ImageNet's for all",
     )
 
     def __post_init__(self) -> None:

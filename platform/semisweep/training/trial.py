@@ -173,11 +173,23 @@ def decode_trial(data: Mapping[str, object]) -> Trial:
     path = current_path(decode(str, method))
     return Trial(
         method=path,
-        config=decode(method_class(path).Config, own),
+        config=decode(method_class(path).Config, _as_it_was_meant(own)),
         data=decode(DataConfig, images),
         training=decode(TrainingConfig, training),
         seed=decode(int, seed),
     )
+
+
+def _as_it_was_meant(config: object) -> object:
+    """Return a described configuration with what networks of earlier versions did unsaid."""
+    if not isinstance(config, Mapping):
+        return config
+    return {
+        name: {"normalisation": "imagenet", **value}
+        if isinstance(value, Mapping) and "backbone" in value
+        else value
+        for name, value in config.items()
+    }
 
 
 def current_path(path: str) -> str:
