@@ -32,7 +32,7 @@ class SweepProgress:
             TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(),
             console=self.console,
-            disable=not self.console.is_terminal,
+            disable=self.output is not None or not self.console.is_terminal,
         )
         self.overall = self.bars.add_task("trials", total=total, note="Ray is starting")
 
