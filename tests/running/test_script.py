@@ -23,8 +23,6 @@ STUDY = Study(
     base="one",
     rows=[Row(name="one", method=Supervised)],
     columns=[Column(name="few", set={"mini": {"data.labelled": 8}})],
-    seeds=1,
-    draws=1,
 )
 
 
