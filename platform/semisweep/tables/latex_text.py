@@ -146,7 +146,7 @@ INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufe0e\ufe0f\ufeff\xad]")
 def escaped(text: str) -> str:
     """Return text as LaTeX that prints it.
 
-    A letter that has no command becomes its number in brackets, such as [U+6F22].
+    A letter that has no command becomes its number in brackets, such as {[U+6F22]}.
     """
     plain = unicodedata.normalize("NFC", INVISIBLE.sub("", " ".join(text.split())))
     return "".join(map(_letter, plain))
@@ -154,7 +154,7 @@ def escaped(text: str) -> str:
 
 def with_note(text: str) -> str:
     """Return LaTeX with a comment, and a warning, that name the letters it could not print."""
-    lost = dict.fromkeys(re.findall(r"\[U\+([0-9A-F]{4,6})\]", text))
+    lost = dict.fromkeys(re.findall(r"\{\[U\+([0-9A-F]{4,6})\]\}", text))
     if not lost:
         return text
     names = [f"U+{code} {unicodedata.name(chr(int(code, 16)), '')}".strip() for code in lost]
@@ -170,7 +170,8 @@ def _letter(mark: str) -> str:
         return f"\\ensuremath{{{MATHS[mark]}}}"
     if mark.isascii() or "\xa0" < mark <= "\xff":
         return mark
-    return _decomposed(mark) or f"[U+{ord(mark):04X}]"
+    # In braces: after \\item, a bracket would begin an argument.
+    return _decomposed(mark) or f"{{[U+{ord(mark):04X}]}}"
 
 
 def _decomposed(mark: str) -> str:
