@@ -4,10 +4,14 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: quickstart test test-ray test-statistics test-gpu test-cluster test-crash test-faults test-once test-slurm smoke lint format benchmark encoder clean
+.PHONY: quickstart wheel test test-ray test-statistics test-gpu test-cluster test-crash test-faults test-once test-slurm smoke lint format benchmark encoder clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/semisweep run quickstart
+
+# dist/semisweep-VERSION-py3-none-any.whl: what pip installs on another machine.
+wheel: $(VENV)/installed
+	$(UV) build --quiet --wheel
 
 # Whatever starts Ray has the machine to itself: the rest shares it.
 test: $(VENV)/installed

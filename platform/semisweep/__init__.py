@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from semisweep.data.splits import DataConfig
     from semisweep.evaluation.rescoring import evaluations
     from semisweep.networks.network import NetworkConfig
+    from semisweep.running.script import run
+    from semisweep.store.column_meanings import columns
     from semisweep.store.query import export, history, load
     from semisweep.store.resolved_search import Halving, Objective
     from semisweep.store.store import Store
     from semisweep.study.declaration import Column, Row, Search, Study
     from semisweep.study.scales import Option, Preset
     from semisweep.study.search_space import Bundle, When
+    from semisweep.tables.results import Results, table
     from semisweep.tables.training_curves import curves
     from semisweep.training.method import (
         Batch,
@@ -52,6 +55,7 @@ _MODULES = {
     "Progress": "training.method",
     "PseudoLabel": "training.method",
     "Rate": "training.method",
+    "Results": "tables.results",
     "Row": "study.declaration",
     "Search": "study.declaration",
     "Store": "store.store",
@@ -60,13 +64,16 @@ _MODULES = {
     "Trial": "training.trial",
     "Update": "training.method",
     "When": "study.search_space",
+    "columns": "store.column_meanings",
     "config": "core.config",
     "curves": "tables.training_curves",
     "evaluations": "evaluation.rescoring",
     "export": "store.query",
     "history": "store.query",
     "load": "store.query",
+    "run": "running.script",
     "setting": "core.config",
+    "table": "tables.results",
 }
 
 __all__ = [
@@ -86,6 +93,7 @@ __all__ = [
     "Progress",
     "PseudoLabel",
     "Rate",
+    "Results",
     "Row",
     "Search",
     "Store",
@@ -95,13 +103,16 @@ __all__ = [
     "Update",
     "When",
     "__version__",
+    "columns",
     "config",
     "curves",
     "evaluations",
     "export",
     "history",
     "load",
+    "run",
     "setting",
+    "table",
 ]
 
 

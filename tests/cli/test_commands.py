@@ -385,3 +385,24 @@ def test_a_bug_in_a_method_shows_its_traceback(
     assert "Traceback (most recent call last)" in said.error
     assert 'broken_method.py", line 7, in step' in said.error
     assert "KeyError: 'a bug of ours'" in said.error
+
+
+def test_a_compact_table_is_printed_in_each_format(
+    call: Callable[..., Any], kept_store: Path
+) -> None:
+    shown = ("table", "quickstart", "--store", kept_store, "--scale", "paper", "--compact")
+
+    assert "(1 of 2, 1 failed)" in call(*shown).out
+    assert "\\caption{A table of tests" in call(*shown, "--format", "latex").out
+    assert "<caption>A table of tests" in call(*shown, "--format", "html").out
+    assert call(*shown, "--format", "csv").out.startswith('row,"')
+
+
+def test_csv_for_spreadsheets_begins_with_its_mark(
+    call: Callable[..., Any], kept_store: Path, refused: Callable[..., None]
+) -> None:
+    shown = ("table", "quickstart", "--store", kept_store, "--scale", "paper")
+
+    assert call(*shown, "--format", "csv", "--bom").out.startswith("\ufeffstudy,paper,")
+    refused(call(*shown, "--bom"), "--bom is for CSV, got format=terminal; add --format csv")
+    refused(call(*shown, "--compact", "--notes"), "a compact table has no notes")

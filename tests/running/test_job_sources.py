@@ -8,11 +8,10 @@ import pytest
 from resolved import cell, table
 
 from semisweep import Store
-from semisweep.cli.options import make_request
 from semisweep.running.job_sources import Reads, job_for, metrics_of, reads_of
 from semisweep.study.catalogue import find_study
 from semisweep.study.declaration import Study
-from semisweep.study.request import KEEP, Request, Roots
+from semisweep.study.request import KEEP, Request, Roots, make_request
 from semisweep.study.resolve import Splits, cell_trial
 
 
@@ -33,9 +32,7 @@ def test_metrics_of_a_shared_trial_are_those_of_all_its_cells() -> None:
 
 @pytest.mark.parametrize("keep", KEEP)
 def test_a_job_has_what_is_kept(tmp_path: Path, tiny_shapes: Path, keep: str) -> None:
-    request = make_request(
-        "mini", str(tmp_path / "store"), [("shapes", str(tiny_shapes))], None, None, (), keep=keep
-    )
+    request = make_request(tmp_path / "store", {"data": {"shapes": tiny_shapes}, "keep": keep})
     study = find_study("quickstart")
     assert isinstance(study, Study)
     trial = cell_trial(study, "mini", study.rows[0], study.columns[0], {})

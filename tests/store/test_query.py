@@ -229,3 +229,42 @@ def test_a_filter_by_a_column_that_is_not_there_is_refused(filled: Store) -> Non
         history(filled, where={"los": 1})
     with pytest.raises(ConfigError, match=r"column='los'"):
         history(filled, columns=["los"])
+
+
+@pytest.fixture
+def two_stores(store: Store, tmp_path: Path) -> list[Path]:
+    other = Store.open(tmp_path / "other", create=True)
+    store.trial("aaaa").complete(row(key="aaaa", seed=0))
+    other.trial("aaaa").complete(row(key="aaaa", seed=0) | {"config.own": 2.0})
+    other.trial("cccc").fail({"key": "cccc", "error": "it broke", "attempts": 3, "trial": {}})
+    other.write_study("theirs", "mini", table(cell(["aaaa"])))
+    return [store.root, other.root]  # type: ignore[list-item]
+
+
+def test_several_stores_are_one_frame_that_says_which_has_a_trial(two_stores: list[Path]) -> None:
+    frame = load(two_stores)
+
+    places = list(map(str, two_stores))
+    assert list(frame["store"]) == [places[0], places[1], places[1]]
+    assert list(frame["key"]) == ["aaaa", "aaaa", "cccc"]
+    assert list(frame.columns[:3]) == ["store", "key", "status"]
+    assert frame["config.own"].isna().tolist() == [True, False, True]
+    assert list(load(two_stores[:1]).columns[1:]) == list(load(two_stores[0]).columns)
+
+
+def test_a_column_or_study_of_one_store_is_enough(two_stores: list[Path]) -> None:
+    frame = load(two_stores, columns=["config.own"])
+
+    assert list(frame.columns) == ["store", "key", "status", "config.own"]
+    assert len(frame) == 3
+    assert list(load(two_stores, where={"config.own": 2.0})["store"]) == [str(two_stores[1])]
+    assert list(load(two_stores, study="theirs")["store"]) == [str(two_stores[1])]
+
+
+def test_what_no_store_has_is_refused(two_stores: list[Path]) -> None:
+    with pytest.raises(ConfigError, match="a column must be of some trial, got column='nothing'"):
+        load(two_stores, columns=["nothing"])
+    with pytest.raises(ConfigError, match="unknown study of this store 'ours'"):
+        load(two_stores, study="ours")
+    with pytest.raises(ConfigError, match="at least one store must be named"):
+        load([])

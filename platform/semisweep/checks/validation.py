@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from semisweep.checks.data_preparation import is_to_be_made, prepare_data, refuse
 from semisweep.core.config import replace, settings
 from semisweep.core.errors import ConfigError, unknown
 from semisweep.data.check import count_problems
 from semisweep.data.registry import open_dataset
-from semisweep.study.catalogue import check_study_name
+from semisweep.study.catalogue import check_study_name, is_listed
 from semisweep.study.declaration import Search, Study
 from semisweep.study.request import Request, Roots
 from semisweep.study.resolve import (
@@ -23,13 +24,16 @@ from semisweep.study.resolve import (
 )
 from semisweep.study.scales import PROXY, SCALES, at_scale
 from semisweep.study.search_space import SAMPLERS, check_space, samples
-from semisweep.training.trial import Trial, method_class
+from semisweep.training.trial import Trial, method_class, method_path
+
+if TYPE_CHECKING:
+    from semisweep.study.catalogue import Named
 
 
-def check_place(name: str, request: Request) -> None:
+def check_place(name: Named, request: Request) -> None:
     """Refuse a name, scale or data folder that will not do; imports nothing heavy."""
     check_study_name(name)
-    if ":" not in name and request.scale not in (*SCALES, PROXY):
+    if is_listed(name) and request.scale not in (*SCALES, PROXY):
         raise unknown("scale", request.scale, (*SCALES, PROXY))
     check_roots(request.roots)
 
@@ -40,6 +44,7 @@ def check_study(study: Study | Search, request: Request, splits: Splits) -> None
     Fields, values, networks and workers come first, which need no look at the images.
     """
     check_roots(request.roots)
+    check_methods(study)
     check_changes(study, request.scale, request.changes)
     check_mode(study, request)
     trials = list(sample_trials(study, request))
@@ -62,6 +67,23 @@ def check_roots(roots: Roots) -> None:
     for name, root in roots.named.items():
         if not is_to_be_made(name, root):
             open_dataset(name, root)
+
+
+def check_methods(study: Study | Search) -> None:
+    """Raise `ConfigError` for a method that exists in this process alone, as in a notebook's cell.
+
+    Workers are processes of their own, which import it.
+    """
+    methods = [study.method] if isinstance(study, Search) else [row.method for row in study.rows]
+    for method in methods:
+        if method is not None and (
+            method.__module__ == "__main__" or "<locals>" in method.__qualname__
+        ):
+            raise ConfigError(
+                "a method must be importable by workers, got "
+                f"method={method_path(method)}; write its class at the top of a file beside, such "
+                f"as mine.py, and import it: from mine import {method.__name__}"
+            )
 
 
 def check_counts(trials: Iterable[Trial], splits: Splits) -> None:

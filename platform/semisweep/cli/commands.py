@@ -149,23 +149,18 @@ def run(studies: Sequence[str], **options: Any) -> int:
 
 
 def _show(study: str, request: Request, store: Store) -> int:
-    """Print the table of a study and keep it, from one reading; return the exit code.
-
-    What the reading has found loose, as a run that was killed leaves it, is compacted.
-    """
-    from semisweep.store.compaction import compact_after_sweep
-    from semisweep.tables.rendering import Reading, write
+    """Print the table of a study and keep it, from one reading; return the exit code."""
+    from semisweep.tables.rendering import Reading, keep_table
 
     reading = Reading([study], request, store)
     text = reading.text()
     if request.smoke:
-        write(study, request, text)
         click.echo("\n".join(reading.summaries()))
     else:
         show(text)
-        click.echo(f"table: {write(study, request, text)}")
-    if reading.stored.loose:
-        compact_after_sweep(store)
+    path = keep_table(reading, text)
+    if not request.smoke:
+        click.echo(f"table: {path}")
     failed = reading.failures()
     for line in failed:
         click.echo(f"failed: {line}", err=True)

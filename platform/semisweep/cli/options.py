@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -173,61 +172,14 @@ def shared(command: Command) -> Command:
 
 
 def make_request(
-    scale: str,
     store: str,
-    data: Sequence[tuple[str, str]],
-    seeds: int | None,
-    draws: int | None,
-    changes: Sequence[tuple[str, str]],
+    data: Sequence[tuple[str, str]] = (),
+    changes: Sequence[tuple[str, str]] = (),
     options: Sequence[str] = (),
-    slots: int | None = None,
-    workers: int = 1,
-    threads: int = 1,
-    address: str | None = None,
-    retry_failed: bool = False,
-    trials: int | None = None,
-    deterministic: bool = False,
-    continue_stopped: bool = False,
-    race: bool = False,
-    check: bool = True,
-    smoke: bool = False,
-    top_up: bool = False,
-    looks: int | None = None,
-    keep: str = "auto",
-    any_count: bool = False,
-    verify_data: bool = False,
-    retrain: Sequence[str] = (),
-    **resources: Any,
+    **others: Any,
 ) -> Request:
     """Return what the options of a command ask for; raise `StoreError`, `ConfigError`."""
-    import os
+    from semisweep.study import request
 
-    from semisweep.store.store import locate
-    from semisweep.study.request import Request, Resources, Roots
-
-    locate(store)
-    default = Path(os.environ.get("SEMISWEEP_DATA", "semisweep-data"))
-    return Request(
-        scale=scale,
-        store=store,
-        roots=Roots(default, {name: Path(path) for name, path in data}),
-        seeds=seeds,
-        draws=draws,
-        changes=changed(changes, options),
-        resources=Resources(
-            slots=slots, workers=workers, address=address, threads=threads, **resources
-        ),
-        retry_failed=retry_failed,
-        trials=trials,
-        deterministic=deterministic,
-        continue_stopped=continue_stopped,
-        race=race,
-        check=check,
-        smoke=smoke,
-        top_up=top_up,
-        looks=looks,
-        keep=keep,
-        any_count=any_count,
-        verify_data=verify_data,
-        retrain=tuple(retrain),
-    )
+    asked: Any = {"data": dict(data), "set": changed(changes, options), **others}
+    return request.make_request(store, asked)

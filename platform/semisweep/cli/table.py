@@ -36,6 +36,12 @@ FORMATS = ("terminal", "markdown", "latex", "html", "csv")
     is_flag=True,
     help="Print all notes: every difference, the methods, the variance, effects over columns.",
 )
+@click.option(
+    "--compact",
+    is_flag=True,
+    help="The table of a paper: rows by columns, mean ± std, the best bold, one caption.",
+)
+@click.option("--bom", is_flag=True, help="Begin CSV as spreadsheets want it, to read its letters.")
 @click.option("--keys", is_flag=True, help="List the trials of every cell, and how to repeat each.")
 @click.option(
     "--curve",
@@ -47,6 +53,8 @@ def table(
     studies: Sequence[str],
     form: str,
     notes: bool,
+    compact: bool,
+    bom: bool,
     keys: bool,
     curve: Sequence[str],
     **options: Any,
@@ -54,6 +62,7 @@ def table(
     """Print the tables of STUDIES, or of all, from what the store has."""
     from semisweep.tables.rendering import Reading, keys_table
 
+    _check_forms(form, notes=notes, compact=compact, bom=bom)
     request = make_request(**options)
     names = list(studies)
     if tuple(names) == ("all",):
@@ -69,7 +78,18 @@ def table(
         reading = Reading(names, request)
         for note in reading.notes:
             click.echo(f"note: {note}", err=True)
-        show(reading.text(form, further=notes), form)
+        text = reading.text(form, further=notes, compact=compact)
+        show("\ufeff" + text if bom else text, form)
+
+
+def _check_forms(form: str, *, notes: bool, compact: bool, bom: bool) -> None:
+    """Refuse options that do nothing together."""
+    from semisweep.core.errors import ConfigError
+
+    if bom and form != "csv":
+        raise ConfigError(f"--bom is for CSV, got format={form}; add --format csv")
+    if compact and notes:
+        raise ConfigError("a compact table has no notes, got --compact and --notes; leave one out")
 
 
 def _curves(names: Sequence[str], curve: Sequence[str], request: Request) -> str:
@@ -125,7 +145,7 @@ def import_numbers(file: Path, store: str) -> None:
 
 
 def _request(store: str, scale: str) -> Request:
-    return make_request(scale=scale, store=store, data=(), seeds=None, draws=None, changes=())
+    return make_request(scale=scale, store=store)
 
 
 def _table_of(study: StudyOrSearch, name: str) -> ResolvedStudy:

@@ -1,4 +1,4 @@
-"""Live progress of a sweep: bars in a terminal, plain lines in a log."""
+"""Live progress of a sweep: bars in a terminal or a notebook, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from semisweep.cluster.notebook import NotebookOutput, in_notebook
 from semisweep.store.trial_records import TrialProgress
 
 LINE_SECONDS = 15.0
@@ -20,7 +21,9 @@ class SweepProgress:
 
     def __init__(self, total: int, names: Mapping[str, str], stream: TextIO | None = None) -> None:
         self.total, self.names, self.done, self.failed = total, names, 0, 0
-        self.console = Console(file=stream or sys.stderr, highlight=False)
+        self.output = NotebookOutput(total) if stream is None and in_notebook() else None
+        default = sys.stderr if self.output is None else sys.stdout
+        self.console = Console(file=stream or default, highlight=False, force_jupyter=False)
         self.started = self.last_line = time.monotonic()
         self.tasks: dict[str, TaskID] = {}
         self.bars = Progress(
@@ -29,17 +32,22 @@ class SweepProgress:
             TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(),
             console=self.console,
-            disable=not self.console.is_terminal,
+            disable=self.output is not None or not self.console.is_terminal,
         )
         self.overall = self.bars.add_task("trials", total=total, note="Ray is starting")
 
     def __enter__(self) -> SweepProgress:
         self.bars.start()
+        if self.output is not None:
+            self.output.show(0, f"{self.total} trials; Ray is starting", [], now=True)
+            return self
         self._line(f"{self.total} trials to run; Ray is starting")
         return self
 
     def __exit__(self, *_: object) -> None:
         self.bars.stop()
+        if self.output is not None:
+            self.output.show(self.done, f"{self.done} of {self.total} trials", [], now=True)
 
     def watch(self, running: Mapping[str, TrialProgress | None], elsewhere: int = 0) -> None:
         """Show how far each running trial has come, and how many other sweeps train."""
@@ -56,7 +64,10 @@ class SweepProgress:
             )
         others = f", {elsewhere} trained by other sweeps" if elsewhere else ""
         self.bars.update(self.overall, note=f"{self.done} of {self.total}{others}")
-        if time.monotonic() - self.last_line > LINE_SECONDS:
+        if self.output is not None:
+            note = f"{self.done} of {self.total} trials{others}"
+            self.output.show(self.done, note, self._each(running))
+        elif time.monotonic() - self.last_line > LINE_SECONDS:
             self._line(f"{self.done} of {self.total} done{others}" + self._running(running))
 
     def finished(self, key: str, status: str, note: str) -> None:
@@ -78,8 +89,11 @@ class SweepProgress:
         """Return how a trial is called on the screen."""
         return f"{self.names.get(key, '')} {key[:8]}".strip()
 
+    def _each(self, running: Mapping[str, TrialProgress | None]) -> list[str]:
+        return [f"{self.name(key)} {describe(told)}" for key, told in running.items()]
+
     def _running(self, running: Mapping[str, TrialProgress | None]) -> str:
-        parts = [f"{self.name(key)} {describe(told)}" for key, told in running.items()]
+        parts = self._each(running)
         return f"; running: {', '.join(parts)}" if parts else ""
 
     def _line(self, text: str) -> None:

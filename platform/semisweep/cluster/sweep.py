@@ -147,6 +147,7 @@ def _tune(
             name="sweep",
             storage_path=scratch,
             verbose=0,
+            progress_reporter=tune.CLIReporter(),  # that of notebooks clears what a cell has shown
             failure_config=tune.FailureConfig(max_failures=0),  # the queue sees to that
         ),
     )

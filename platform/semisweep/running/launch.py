@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from semisweep.checks.validation import check_place, check_study, sample_trials
 from semisweep.cluster.connection import Connection
@@ -25,8 +26,11 @@ from semisweep.study.request import AUTO, Request
 from semisweep.study.resolve import Splits
 from semisweep.tables.image_tests import image_tests
 
+if TYPE_CHECKING:
+    from semisweep.study.catalogue import Named
 
-def run(names: Sequence[str], request: Request, say: Say = lambda text: None) -> Store:
+
+def run(names: Sequence[Named], request: Request, say: Say = lambda text: None) -> Store:
     """Bring every trial of some studies to a result or a failure; return the store that has them.
 
     `say` gets warnings. Ray starts before the studies are imported, unless the store has all

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from semisweep.core.errors import ConfigError, unknown
 from semisweep.data.splits import draws_there
@@ -24,6 +25,9 @@ from semisweep.tables.interim_analysis import shown_units, topped_up
 from semisweep.tables.rendering import tabulate
 from semisweep.tables.table_looks import TableLooks, goes_on
 from semisweep.training.trial import Trial
+
+if TYPE_CHECKING:
+    from semisweep.study.catalogue import Named
 
 Say = Callable[[str], None]
 
@@ -207,7 +211,7 @@ def checked_notes(
     return []
 
 
-def has_all_results(name: str, request: Request, store: Store) -> bool:
+def has_all_results(name: Named, request: Request, store: Store) -> bool:
     """Return whether the store has all results of the study as it ran last; reads a few files."""
     asks_more = (
         request.retrain

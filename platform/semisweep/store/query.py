@@ -53,7 +53,7 @@ logger = logging.getLogger(__name__)
 
 
 def load(
-    store: str | Path | Store,
+    store: str | Path | Store | Sequence[str | Path | Store],
     *,
     keys: Iterable[str] | None = None,
     study: str | None = None,
@@ -74,16 +74,58 @@ def load(
     `study` is the name of a study that was run, of one scale if "@mini" or "@paper" is added; as it
     was run with --set, or a search in an earlier space, if its variant follows. `where` gives
     values that columns must have: {"seed": 0, "method": ["a:A", "b:B"]}.
+
+    Of several stores, the column "store" comes first and says which one has the trial.
     """
-    opened = _opened(store)
+    if not isinstance(store, (list, tuple)):
+        opened = _opened(store)  # type: ignore[arg-type]  # a text is no sequence of stores
+        return _loaded(opened, wanted_keys(opened, keys, study), columns, where, stopped)
+    import pandas as pd
+
+    frames, refused = [], []
+    for own in store:
+        opened = _opened(own)
+        try:
+            wanted = wanted_keys(opened, keys, study)
+        except ConfigError as error:
+            refused.append(error)
+            continue
+        try:
+            frame = _loaded(opened, wanted, columns, where, stopped)
+        except ConfigError as error:  # a column that another store may have
+            refused.append(error)
+            frame = _loaded(opened, wanted, columns, where, stopped, strict=False)
+        frame.insert(0, "store", str(opened.root))
+        frames.append(frame)
+    if refused and len(refused) == len(store):
+        raise refused[0]
+    if not frames:
+        raise ConfigError("at least one store must be named, got store=[]")
+    names = list(dict.fromkeys(name for frame in frames for name in frame.columns))
+    if columns is None:
+        names.sort(key=lambda name: -1 if name == "store" else _group(name))
+    filled = [frame.dropna(axis="columns", how="all") for frame in frames if len(frame)]
+    return pd.concat(filled or frames, ignore_index=True).reindex(columns=names)
+
+
+def _loaded(
+    store: Store,
+    keys: Sequence[str],
+    columns: Sequence[str] | None,
+    where: Where | None,
+    stopped: bool,
+    *,
+    strict: bool = True,
+) -> pd.DataFrame:
+    """Return the frame of one store; if `strict`, a column must be of some trial."""
     asked = _accepted(where)
     statuses = asked.pop("status", ("finished", "failed", "stopped"))
-    wanted = wanted_keys(opened, keys, study)
-    sheets = collect(opened, RESULTS, wanted, _with_key(columns), asked)
+    sheets = collect(store, RESULTS, keys, _with_key(columns), asked)
     if stopped:
-        sheets += _stopped(opened, wanted, _with_key(columns), asked)
+        sheets += _stopped(store, keys, _with_key(columns), asked)
     entries = [entry for _, _, entry in _in_order(sheets)]
-    _check_columns(opened, RESULTS, wanted, entries, [*(columns or ()), *asked])
+    if strict:
+        _check_columns(store, RESULTS, keys, entries, [*(columns or ()), *asked])
     names = sorted(dict.fromkeys(("key", "status", *column_names(entries))), key=_group)
     if columns is not None:
         names = ["key", "status", *(name for name in columns if name not in ("key", "status"))]

@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 from pkgutil import resolve_name
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 from semisweep.core.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
     from semisweep.study.declaration import Search, Study
     from semisweep.training.method import Method
+
+    Named: TypeAlias = str | Study | Search  # a study, or the name by which it is found
 
 
 def study_names() -> dict[str, str]:
@@ -27,26 +29,42 @@ def method_names() -> dict[str, str]:
     return dict(resolve_name("semisweep_methods:METHODS"))
 
 
-def find_study(name: str) -> Study | Search:
-    """Return a study by its name, by "package.module:attribute" or by "file.py:attribute"."""
+def find_study(name: Named) -> Study | Search:
+    """Return a study by its name, by "package.module:attribute" or by "file.py:attribute".
+
+    A study itself is returned as it is.
+    """
     from semisweep.study.declaration import Search, Study
 
     check_study_name(name)
-    found = _resolve(study_names().get(name, name), "study")
+    found = _resolve(study_names().get(name, name), "study") if isinstance(name, str) else name
     if not isinstance(found, Study | Search):
         raise ConfigError(f"a study must be a Study or a Search, got {name}={type(found).__name__}")
     return found
 
 
-def check_study_name(name: str) -> None:
+def check_study_name(name: Named) -> None:
     """Raise `ConfigError` for a plain name that is not a study's; imports nothing heavy."""
-    if ":" not in name and name not in study_names():
+    if not isinstance(name, str):
+        from semisweep.study.declaration import Search, Study
+
+        if not isinstance(name, Study | Search):
+            raise ConfigError(
+                f"a study must be a Study, a Search or a name, got study={name!r:.80}"
+            )
+        return
+    if is_listed(name) and name not in study_names():
         raise unknown("study", name, study_names())
 
 
-def short(name: str) -> str:
+def is_listed(name: Named) -> TypeGuard[str]:
+    """Return whether a study is meant by a plain name, as those that come along are."""
+    return isinstance(name, str) and ":" not in name
+
+
+def short(name: Named) -> str:
     """Return the name of a study, also when it was given as package.module:name."""
-    return name.rpartition(":")[2]
+    return name.rpartition(":")[2] if isinstance(name, str) else name.name
 
 
 def find_method(name: str) -> type[Method]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import TypedDict
 
+from semisweep.core.errors import ConfigError, unknown
+from semisweep.store.store import locate
+
+STORE = "semisweep-store"
 AUTO = "auto"
 KEEP = (AUTO, "both", "best", "last", "all")  # which weights of a finished trial, and how much
 
@@ -79,3 +85,97 @@ class Request:
     def stored_scale(self) -> str:
         """The scale under which a store has the resolved study."""
         return f"{self.scale}-smoke" if self.smoke else self.scale
+
+
+class RunOptions(TypedDict, total=False):
+    """The options of a run, as those of the command line: see `semisweep run --help`.
+
+    `data`: where data sets lie, by name. `set`: fields that are changed in every arm.
+    """
+
+    scale: str
+    data: Mapping[str, str | Path]
+    seeds: int | None
+    draws: int | None
+    set: Mapping[str, object]
+    slots: int | None
+    workers: int
+    address: str | None
+    threads: int
+    data_workers: int | None
+    compiled: bool | None
+    gpus: float | str | None
+    fresh_workers: bool
+    hung_minutes: float
+    retry_failed: bool
+    trials: int | None
+    deterministic: bool
+    continue_stopped: bool
+    race: bool
+    check: bool
+    smoke: bool
+    top_up: bool
+    looks: int | None
+    keep: str
+    any_count: bool
+    verify_data: bool
+    retrain: Sequence[str]
+
+
+LEAST = {
+    **dict.fromkeys(("seeds", "draws", "slots", "workers", "threads", "trials", "looks"), 1),
+    **dict.fromkeys(("data_workers", "gpus", "hung_minutes"), 0),
+}
+
+DEFAULTS = {own.name: own.default for own in (*fields(Request), *fields(Resources))}
+
+
+def default_store() -> str:
+    """Return the store that is meant where none is named."""
+    return os.environ.get("SEMISWEEP_STORE", STORE)
+
+
+def make_request(store: str | Path | None, options: RunOptions) -> Request:
+    """Return what options ask for; raise `StoreError`, `ConfigError`."""
+    store = default_store() if store is None else str(store)
+    locate(store)
+    given: dict[str, object] = {**options}
+    for name, value in given.items():
+        _check(name, value)
+    roots = Roots(
+        Path(os.environ.get("SEMISWEEP_DATA", "semisweep-data")),
+        {name: Path(path) for name, path in options.get("data", {}).items()},
+    )
+    machine = {own.name for own in fields(Resources)} & given.keys()
+    others = given.keys() - machine - {"data", "set", "retrain"}
+    return Request(
+        roots=roots,
+        store=store,
+        changes=dict(options.get("set", {})),
+        retrain=tuple(options.get("retrain", ())),
+        resources=Resources(**{name: given[name] for name in machine}),  # type: ignore[arg-type]
+        **{name: given[name] for name in others},  # type: ignore[arg-type]
+    )
+
+
+def _check(name: str, value: object) -> None:
+    """Refuse an option that does not exist, a number that is too small, a text for a list."""
+    known = RunOptions.__annotations__
+    if name not in known:
+        raise unknown("option", name, known)
+    if name in LEAST and value is not None and value != AUTO:
+        whole = name not in ("gpus", "hung_minutes")
+        kind = int if whole else (int, float)
+        if not isinstance(value, kind) or isinstance(value, bool) or value < LEAST[name]:
+            what = "a whole number" if whole else "a number"
+            raise ConfigError(
+                f"an option must be {what} of at least {LEAST[name]}, got {name}={value!r}"
+            )
+    if name in ("data", "set") and not isinstance(value, Mapping):
+        raise ConfigError(f"an option must be a dictionary, got {name}={value!r}")
+    if name == "retrain" and isinstance(value, str):
+        raise ConfigError(f"an option must be a list of rows, got {name}={value!r}")
+    if isinstance(DEFAULTS.get(name), bool) and not isinstance(value, bool):
+        raise ConfigError(f"an option must be True or False, got {name}={value!r}")
+    if name == "keep" and value not in KEEP:
+        raise unknown("weights to keep", str(value), KEEP)

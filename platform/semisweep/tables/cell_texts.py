@@ -71,9 +71,9 @@ def lines(table: Table, column: Label) -> Iterator[Line]:
 
 def _text(table: Table, column: Label, cell: Cell) -> CellText:
     if column.unit:
-        return CellText(_count(cell.published), _count(cell.value))
+        return CellText(short_count(cell.published), short_count(cell.value))
     return CellText(
-        _published(cell),
+        published(cell),
         _ours(cell),
         _bounds(cell.low, cell.high),
         _delta(cell),
@@ -82,7 +82,7 @@ def _text(table: Table, column: Label, cell: Cell) -> CellText:
     )
 
 
-def _count(value: float | None) -> str:
+def short_count(value: float | None) -> str:
     """Return a count with its thousands apart, or one decimal of a smaller number."""
     if value is None:
         return NOTHING
@@ -95,7 +95,8 @@ def _imported(found: Imported) -> CellText:
     return CellText(NOTHING, ours, _bounds(found.low, found.high))
 
 
-def _published(cell: Cell) -> str:
+def published(cell: Cell) -> str:
+    """Return the published number of a cell as it was printed."""
     if cell.published is None:
         return NOTHING
     spread = "" if cell.published_std is None else f" ± {_as_printed(cell.published_std)}"
@@ -112,16 +113,38 @@ def _ours(cell: Cell) -> str:
     if not cell.wanted:
         return NOTHING
     if not cell.keys:
-        if not cell.failed:
-            return "missing"
-        return "failed" if cell.failed == cell.wanted else f"{cell.failed} of {cell.wanted} failed"
+        return _without_number(cell)
     count = f"{cell.n}" if cell.n == len(cell.keys) else f"{cell.n} draws, {len(cell.keys)} trials"
     if not cell.complete:
-        count = f"{len(cell.keys)} of {cell.wanted}"
-        count += f", {cell.failed} failed" if cell.failed else ""
-    spread = "" if math.isnan(cell.std) else f" ± {cell.std:.1f}"
-    marks = (MARK if cell.other_code else "") + (data_marks.MARK if cell.unknown_data else "")
-    return f"{cell.mean:.1f}{spread} ({count}){marks}"
+        count = _partial(cell)
+    return f"{_mean(cell)} ({count}){_marks(cell)}"
+
+
+def marked(cell: Cell) -> str:
+    """Return mean, spread and marks of a cell; the count only where trials are missing."""
+    if not cell.keys:
+        return _without_number(cell)
+    count = "" if cell.complete else f" ({_partial(cell)})"
+    return f"{_mean(cell)}{count}{_marks(cell)}"
+
+
+def _without_number(cell: Cell) -> str:
+    if not cell.failed:
+        return "missing"
+    return "failed" if cell.failed == cell.wanted else f"{cell.failed} of {cell.wanted} failed"
+
+
+def _partial(cell: Cell) -> str:
+    failed = f", {cell.failed} failed" if cell.failed else ""
+    return f"{len(cell.keys)} of {cell.wanted}{failed}"
+
+
+def _mean(cell: Cell) -> str:
+    return f"{cell.mean:.1f}" + ("" if math.isnan(cell.std) else f" ± {cell.std:.1f}")
+
+
+def _marks(cell: Cell) -> str:
+    return (MARK if cell.other_code else "") + (data_marks.MARK if cell.unknown_data else "")
 
 
 def _bounds(low: float, high: float, sign: str = "") -> str:

@@ -115,10 +115,7 @@ def _numbers(table: Table) -> str:
 
 def _warnings(table: Table) -> Iterator[str]:
     """Yield, a short sentence each, what makes the numbers of a table wrong or partial."""
-    yield from (note for note in table.notes if note.startswith(SERIOUS))
-    if table.changes:
-        changed = ", ".join(f"`{name}={value}`" for name, value in table.changes.items())
-        yield f"Changed with --set, so not the study as it is declared: {changed}."
+    yield from serious_notes(table)
     cells = [cell for cell in table.cells.values() if cell.wanted]
     lacking = [cell for cell in cells if not cell.complete]
     if lacking:
@@ -133,6 +130,14 @@ def _warnings(table: Table) -> Iterator[str]:
     if mixed:
         place = f" in {', '.join(mixed)}" if len(table.columns) > 1 else ""
         yield f"Mixed splits{place}: no Δ, verdict or bold across other images."
+
+
+def serious_notes(table: Table) -> Iterator[str]:
+    """Yield what a table must not be shown without, in every form of it."""
+    yield from (note for note in table.notes if note.startswith(SERIOUS))
+    if table.changes:
+        changed = ", ".join(f"`{name}={value}`" for name, value in table.changes.items())
+        yield f"Changed with --set, so not the study as it is declared: {changed}."
 
 
 def _differences(table: Table) -> Iterator[str]:

@@ -28,7 +28,11 @@ thead { border-top: 1px solid; }
 
 def to_html(tables: Iterable[Table]) -> str:
     """Return a page with all tables."""
-    body = "".join(map(fragment, tables))
+    return page("".join(map(fragment, tables)))
+
+
+def page(body: str) -> str:
+    """Return a page of its own around fragments."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -8,32 +8,10 @@ from collections.abc import Iterable, Iterator
 from semisweep.store.resolved_study import Label
 from semisweep.tables.cell_texts import OURS, heading, lines
 from semisweep.tables.footnotes import all_notes
+from semisweep.tables.latex_text import escaped, with_note
 from semisweep.tables.table_values import Table
 
 PACKAGES = ("booktabs", "textcomp")
-SPECIAL = {
-    "\\": r"\textbackslash{}",
-    **{mark: f"\\{mark}" for mark in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\ensuremath{<}",
-    ">": r"\ensuremath{>}",
-    "|": r"\ensuremath{|}",
-    '"': r"\textquotedbl{}",
-    "`": r"\textasciigrave{}",
-    "–": "--",
-    "−": r"\ensuremath{-}",
-    "±": r"\ensuremath{\pm}",
-    "×": r"\ensuremath{\times}",
-    "Δ": r"\ensuremath{\Delta}",
-    "τ": r"\ensuremath{\tau}",
-    "λ": r"\ensuremath{\lambda}",
-    "†": r"\textsuperscript{\dag}",
-    "‡": r"\textsuperscript{\ddag}",
-    "√": r"\ensuremath{\surd}",
-    "“": "``",
-    "”": "''",
-}
 
 
 def to_latex(tables: Iterable[Table], *, document: bool = False, further: bool = False) -> str:
@@ -43,6 +21,7 @@ def to_latex(tables: Iterable[Table], *, document: bool = False, further: bool =
     document that has them.
     """
     body = "\n".join(_environment(table, further) for table in tables)
+    body = with_note(body)
     if not document:
         return body
     packages = "".join(f"\\usepackage{{{name}}}\n" for name in PACKAGES)
@@ -51,12 +30,6 @@ def to_latex(tables: Iterable[Table], *, document: bool = False, further: bool =
         f"\\usepackage[margin=1cm]{{geometry}}\n{packages}\\begin{{document}}\n{body}"
         "\\end{document}\n"
     )
-
-
-def escaped(text: str) -> str:
-    """Return text as LaTeX that prints it; what LaTeX cannot print of itself becomes a "?"."""
-    found = (SPECIAL.get(mark, mark) for mark in " ".join(text.split()))
-    return "".join(mark if mark.isascii() or "\xa0" < mark < "\xff" else "?" for mark in found)
 
 
 def _environment(table: Table, further: bool) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from semisweep.core.safe_text import one_line
 from semisweep.store.resolved_study import Label
@@ -62,19 +62,25 @@ def to_csv(tables: Iterable[Table]) -> str:
 
 
 def _grid(table: Table, column: Label) -> list[str]:
-    """Return header, rule and rows of a column, padded; all but the labels to the right."""
+    """Return header, rule and rows of a column."""
     rows = [["", *heading(table, column)]]
     for line in lines(table, column):
-        texts = list(map(_plain, line.texts))
+        texts = list(line.texts)
         if line.best:
             texts[OURS] = f"**{texts[OURS]}**"
-        rows.append([_plain(line.label), *texts])
-    widths = [max(3, *map(len, texts)) for texts in zip(*rows, strict=True)]
+        rows.append([line.label, *texts])
+    return aligned(rows)
+
+
+def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return header, rule and rows of a Markdown table, padded; all but the first to the right."""
+    plain = [list(map(_plain, texts)) for texts in rows]
+    widths = [max(3, *map(len, texts)) for texts in zip(*plain, strict=True)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    aligned = [
-        [texts[0].ljust(widths[0]), *map(str.rjust, texts[1:], widths[1:])] for texts in rows
+    padded = [
+        [texts[0].ljust(widths[0]), *map(str.rjust, texts[1:], widths[1:])] for texts in plain
     ]
-    return ["| " + " | ".join(texts) + " |" for texts in (aligned[0], rule, *aligned[1:])]
+    return ["| " + " | ".join(texts) + " |" for texts in (padded[0], rule, *padded[1:])]
 
 
 def _plain(text: str) -> str:

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from semisweep.core.errors import ConfigError
 from semisweep.core.faults import last_lines
 from semisweep.core.markdown import grid
 from semisweep.core.safe_text import printable
 from semisweep.core.training_code import training_code
 from semisweep.evaluation.pseudo_label_results import label_row, measured_keys
+from semisweep.store.compaction import compact_after_sweep
 from semisweep.store.files import Location, replacing
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
 from semisweep.store.resolved_study import ResolvedStudy
@@ -23,8 +25,9 @@ from semisweep.store.study_choice import Choice, choose
 from semisweep.store.study_files import StudyPlace, variant_of
 from semisweep.study.catalogue import short
 from semisweep.study.request import Request, Roots
+from semisweep.tables.compact_table import compact_text
 from semisweep.tables.data_marks import changed_data
-from semisweep.tables.html_table import to_html
+from semisweep.tables.html_table import fragment, to_html
 from semisweep.tables.image_tests import image_tests
 from semisweep.tables.imported_numbers import read_imported, summaries
 from semisweep.tables.latex_table import to_latex
@@ -38,6 +41,7 @@ from semisweep.tables.trial_list import trial_lines
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+    from semisweep.study.catalogue import Named
     from semisweep.training.method import Method
 
 
@@ -47,7 +51,9 @@ logger = logging.getLogger(__name__)
 class Reading:
     """What a store says of some studies, read once for a command; without a store, nothing."""
 
-    def __init__(self, names: Sequence[str], request: Request, store: Store | None = None) -> None:
+    def __init__(
+        self, names: Sequence[Named], request: Request, store: Store | None = None
+    ) -> None:
         self.names, self.request = names, request
         self.store = opened(request) if store is None else store
         chosen = [chosen_study(name, request, self.store) for name in names]
@@ -55,17 +61,27 @@ class Reading:
         self.notes = [choice.note for choice in chosen if choice.note]  # which of several it is
         self.stored = Snapshot(self.store, (key for study in self.studies for key in study.keys))
 
-    def text(self, form: str = "markdown", *, further: bool = False) -> str:
+    def text(self, form: str = "markdown", *, further: bool = False, compact: bool = False) -> str:
         """Return the tables: "terminal" or "markdown", "latex", "html" or "csv".
 
-        With `further` all notes are beneath them; HTML has them folded anyway, CSV has none.
-        Searches have a place in Markdown alone.
+        A "fragment" is HTML without a page around it. With `further` all notes are beneath them;
+        HTML has them folded anyway, CSV has none. With `compact` they are those of papers. Searches
+        have a place in Markdown alone.
         """
-        if form in ("csv", "latex", "html"):
+        if form in ("csv", "latex", "html", "fragment") or compact:
             studies = [study for study in self.studies if isinstance(study, ResolvedStudy)]
             tables = [self._tabulated(study) for study in studies]
+            if compact and not tables:
+                raise ConfigError(
+                    "a compact table must be of rows and columns, got "
+                    f"study={self.studies[0].name}, a search"
+                )
+            if compact:
+                return compact_text(tables, form)
             if form == "latex":
                 return to_latex(tables, further=further)
+            if form == "fragment":
+                return "".join(map(fragment, tables))
             return to_csv(tables) if form == "csv" else to_html(tables)
         return "\n".join(self._markdown(study, further) for study in self.studies)
 
@@ -104,7 +120,7 @@ def opened(request: Request) -> Store | None:
     return Store.open(request.store) if Store.exists(request.store) else None
 
 
-def write(name: str, request: Request, text: str) -> Location:
+def write(name: Named, request: Request, text: str) -> Location:
     """Write the rendered table of a study into its store and return the file's path."""
     variant = variant_of(request.changes)
     ending = f"@{variant}.md" if variant else ".md"
@@ -114,17 +130,29 @@ def write(name: str, request: Request, text: str) -> Location:
     return path
 
 
+def keep_table(reading: Reading, text: str) -> Location:
+    """Write the rendered table of a study that was read into its store; return the file's path.
+
+    What the reading has found loose, as a run that was killed leaves it, is compacted.
+    """
+    (name,) = reading.names
+    path = write(name, reading.request, text)
+    if reading.store is not None and reading.stored.loose:
+        compact_after_sweep(reading.store)
+    return path
+
+
 def _failure(key: str, error: str) -> str:
     more = f"; semisweep logs {key[:8]} has the traceback" if "\n" in error.strip() else ""
     return printable(f"{key}: {' | '.join(last_lines(error))}{more}")
 
 
-def resolved_study(name: str, request: Request, store: Store | None) -> StudyOrSearch:
+def resolved_study(name: Named, request: Request, store: Store | None) -> StudyOrSearch:
     """Return a study as its last run left it in the store, or as it would run now."""
     return chosen_study(name, request, store).study
 
 
-def chosen_study(name: str, request: Request, store: Store | None) -> Choice[StudyOrSearch]:
+def chosen_study(name: Named, request: Request, store: Store | None) -> Choice[StudyOrSearch]:
     """Return what `resolved_study` does, and a line where the store has several of that name."""
     if store is not None and not (request.seeds or request.draws):
         choice = choose(store, short(name), request.stored_scale, request.changes)
@@ -133,7 +161,7 @@ def chosen_study(name: str, request: Request, store: Store | None) -> Choice[Stu
     return Choice(_resolved_now(name, request, store))
 
 
-def _resolved_now(name: str, request: Request, store: Store | None) -> StudyOrSearch:
+def _resolved_now(name: Named, request: Request, store: Store | None) -> StudyOrSearch:
     from semisweep.checks.data_preparation import prepare_data
     from semisweep.checks.validation import sample_trials
     from semisweep.study.catalogue import find_study
