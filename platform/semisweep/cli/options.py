@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from semisweep.study.request import Request
+    from semisweep.study.request import Request, Roots
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -69,6 +69,14 @@ class Share(click.ParamType):  # type: ignore[type-arg]
             return "auto"
         return float(click.FloatRange(0)(value, param, ctx))
 
+
+data_option = click.option(
+    "--data",
+    type=Assignment(),
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Where a data set lies; without it $SEMISWEEP_DATA/NAME or semisweep-data/NAME.",
+)
 
 data_workers_option = click.option(
     "--data-workers",
@@ -130,13 +138,7 @@ def shared(command: Command) -> Command:
     for option in (
         click.option("--scale", default="mini", show_default=True, help="mini, proxy or paper."),
         store_option,
-        click.option(
-            "--data",
-            type=Assignment(),
-            multiple=True,
-            metavar="NAME=PATH",
-            help="Where a data set lies; without it $SEMISWEEP_DATA/NAME or semisweep-data/NAME.",
-        ),
+        data_option,
         click.option(
             "--seeds",
             type=click.IntRange(1),
@@ -152,6 +154,16 @@ def shared(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def roots_of(data: Sequence[tuple[str, str]]) -> Roots:
+    """Return where data sets lie, by the options that name them and by the environment."""
+    import os
+
+    from semisweep.study.request import Roots
+
+    default = Path(os.environ.get("SEMISWEEP_DATA", "semisweep-data"))
+    return Roots(default, {name: Path(path) for name, path in data})
 
 
 def make_request(
@@ -181,18 +193,15 @@ def make_request(
     **resources: Any,
 ) -> Request:
     """Return what the options of a command ask for; raise `StoreError`, `ConfigError`."""
-    import os
-
     from semisweep.core.config import parse_value
     from semisweep.store.store import locate
-    from semisweep.study.request import Request, Resources, Roots
+    from semisweep.study.request import Request, Resources
 
     locate(store)
-    default = Path(os.environ.get("SEMISWEEP_DATA", "semisweep-data"))
     return Request(
         scale=scale,
         store=store,
-        roots=Roots(default, {name: Path(path) for name, path in data}),
+        roots=roots_of(data),
         seeds=seeds,
         draws=draws,
         changes={name: parse_value(text) for name, text in changes},

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from semisweep.report.axes import Axis, number, setting_axis, value_axis
 from semisweep.report.figure import Figure
+from semisweep.report.parallel_coordinates import Line, parallel_coordinates
 from semisweep.report.svg import Plot, bars, swatch
 from semisweep.search import importance, sampling
 from semisweep.search.importance import Importances
@@ -58,7 +59,7 @@ def ends(trials: Sequence[SearchTrial]) -> dict[str, Observation]:
 def figures(
     search: ResolvedSearch, trials: Sequence[SearchTrial], mattered: Importances
 ) -> Iterator[Figure]:
-    """Yield the plots of a search: its course, the front, importances, and each parameter."""
+    """Yield the plots of a search: its course, the front, importances, all parameters, and each."""
     if not trials:
         return
     yield _course(search, trials)
@@ -66,6 +67,9 @@ def figures(
         yield _front(search, trials)
     if mattered.standing_out:
         yield _importance_figure(mattered)
+    together = _parallel(search, trials)
+    if together:
+        yield together
     for name in dict.fromkeys(name for trial in trials for name in trial.params):
         figure = _slice(search, name, [trial for trial in trials if name in trial.params])
         if figure:
@@ -124,6 +128,18 @@ def _front(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> Figure:
         (swatch(FRONT), "no other is better in every objective"),
     )
     return Figure(caption=f"The Pareto front: {title}.", svg=plot.svg(), legend=entries)
+
+
+def _parallel(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> Figure | None:
+    """Return all parameters of each trial beside each other; the best are marked."""
+    best = {trial.key for trial in front(search, trials)}
+    lines = [
+        Line(trial.params, value, trial.key in best, _told(trial, value))
+        for trial in trials
+        for value in [shown(search.metric, trial.values[0])]
+    ]
+    marked = "no other is better in every objective" if search.also else "the best"
+    return parallel_coordinates(lines, axis_title(search.metric), marked)
 
 
 def _importance_figure(found: Importances) -> Figure:
