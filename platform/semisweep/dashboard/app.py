@@ -80,7 +80,7 @@ class Dashboard:
         attempt = request.query_params.get("attempt", "")
         chosen = int(attempt) if attempt.isdecimal() else None
         found = partial(trial_view, self.watch, key, chosen)
-        return self._page(request, "trial.html", f"key={key}", found=found, place="")
+        return self._page(request, "trial.html", f"key={key}", found=found)
 
     def compare(self, request: Request) -> Response:
         """Return the page that compares the trials that the address names."""
@@ -88,7 +88,7 @@ class Dashboard:
         pictures = self.pictures if "pictures" in request.query_params else None
         found = partial(comparison, self.watch, keys, pictures)
         watched = urlencode([("key", key) for key in keys])
-        return self._page(request, "compare.html", watched, found=found, place="", keys=keys)
+        return self._page(request, "compare.html", watched, found=found, keys=keys)
 
     def curves(self, request: Request) -> Response:
         """Return the curves of trials as JSON."""
@@ -136,6 +136,7 @@ class Dashboard:
         """Return a page; what it shows is found after a look at the store."""
         version = self.watch.look()
         found = values.pop("found")()
+        values.setdefault("place", "")  # of the study that the page is of
         text = self.templates.get_template(template).render(
             found=found,
             watched=watched,

@@ -32,6 +32,7 @@ function layoutOf(title) {
     hoverlabel: { bgcolor: colour("--panel"), font: { color: colour("--ink") } },
     margin: { l: 48, r: 8, t: 30, b: 40 },
     legend: { orientation: "h", y: -0.25, yanchor: "top", x: 0, xanchor: "left" },
+    dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", // else a finger scrolls
     uirevision: "kept", // what the reader has zoomed to stays
   };
 }
@@ -55,7 +56,7 @@ async function draw(charts) {
       ...trace, type: "scatter", showlegend: figure.traces.length > 1,
       line: { color: colour(`--c${place % 8}`), width: 1.8 }, marker: { size: 5 },
     }));
-    await Plotly.react(chart, traces, layoutOf(figure.title), { responsive: true, displaylogo: false });
+    await Plotly.react(chart, traces, layoutOf(figure.title), { responsive: true, displayModeBar: false });
   }
   while (figures.length && charts.children.length > figures.length) charts.lastChild.remove();
 }

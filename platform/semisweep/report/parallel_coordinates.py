@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from semisweep.report.axes import Axis, setting_axis, value_axis
+from semisweep.report.axes import Axis, log_axis, setting_axis, value_axis
 from semisweep.report.figure import Figure
 from semisweep.report.svg import clipped, label, picture, style, swatch, tooltip
 from semisweep.store.resolved_search import Value
 
 HEIGHT, TOP, BOTTOM, SIDE = 300, 30, 22, 64
-SPACE = 130  # between two axes
+SPACE = 180  # between two axes
 TICKS = 4  # shown of an axis of numbers, about
 NUMBERS_APART = 6  # different numbers beyond which an axis has round ticks
 
@@ -76,12 +76,8 @@ def _scale(name: str, values: Sequence[Value]) -> _Scale:
     if len(numbers) == len(values):
         axis = setting_axis(short, map(float, numbers))
         if len(axis.ticks) > NUMBERS_APART:
-            kept = axis.ticks[:: max(1, len(axis.ticks) // TICKS)]
-            axis = (
-                Axis(label=short, low=axis.low, high=axis.high, ticks=kept, log=True)
-                if axis.log
-                else value_axis(short, map(float, numbers), count=TICKS)
-            )
+            own = list(map(float, numbers))
+            axis = log_axis(short, own) if axis.log else value_axis(short, own, count=TICKS)
         return _numeric(short, numbers, axis)
     texts = sorted({str(value) for value in values})
     at = {text: (index + 0.5) / len(texts) for index, text in enumerate(texts)}

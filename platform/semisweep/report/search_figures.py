@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from semisweep.report.axes import Axis, number, setting_axis, value_axis
+from semisweep.report.axes import Axis, log_axis, number, setting_axis, value_axis
 from semisweep.report.figure import Figure
 from semisweep.report.parallel_coordinates import Line, parallel_coordinates
 from semisweep.report.svg import Plot, bars, swatch
@@ -132,7 +132,9 @@ def _front(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> Figure:
 
 def _parallel(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> Figure | None:
     """Return all parameters of each trial beside each other; the best are marked."""
-    best = {trial.key for trial in front(search, trials)}
+    better = max if search.direction == "maximize" else min
+    first = better(trials, key=lambda trial: trial.values[0])
+    best = {trial.key for trial in (front(search, trials) if search.also else [first])}
     lines = [
         Line(trial.params, value, trial.key in best, _told(trial, value))
         for trial in trials
@@ -168,8 +170,7 @@ def _slice(search: ResolvedSearch, name: str, trials: Sequence[SearchTrial]) -> 
     if not whole and not axis.log:
         axis = value_axis(short, map(float, values))
     elif not whole:
-        kept = axis.ticks[:: max(1, len(axis.ticks) // 4)]
-        axis = Axis(label=short, low=axis.low, high=axis.high, ticks=kept, log=True)
+        axis = log_axis(short, map(float, values))
     plot = Plot(axis, _value_axis(search, trials), f"{axis_title(metric)} over {short}")
     for trial, setting in zip(trials, values, strict=True):
         value = shown(metric, trial.values[0])
