@@ -1,7 +1,7 @@
 """What a store holds now, and what has changed since: other processes and machines write it.
 
-A look costs one status a trial on a disk, and that of its history while it has no result; in object
-storage one listing. Nothing is written, no lock is taken.
+A look costs one status a trial on a disk, and three while it has no result; in object storage one
+listing. Nothing is written, no lock is taken.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from semisweep.core.errors import StoreError
 from semisweep.store import files
-from semisweep.store.leased_folder import LeasedFolder
+from semisweep.store.compacted_parts import JOURNAL, RESULT
 from semisweep.store.object_storage import ObjectPath
 from semisweep.store.store import Ends, Store
 from semisweep.store.study_files import StoredStudy
@@ -27,7 +28,13 @@ SHARE = 0.1  # of the time that looks may take, where they are slow
 STUDY_FOLDERS = ("studies", "searches", "looks", "imported", "faults")
 
 Stamp = tuple[object, ...]
-Seen = Mapping[str, tuple[int, int]] | None  # the files of a trial, where a listing has told them
+
+
+class _Seen(NamedTuple):
+    """What a look sees of a trial: what changes when it does, and whether it has a result."""
+
+    stamp: Stamp
+    finished: bool
 
 
 class StoreWatch:
@@ -62,10 +69,7 @@ class StoreWatch:
 
     def version_of(self, keys: Iterable[str]) -> int:
         """Return the version at which any of some trials, or any study, changed last."""
-        return max(map(self._changed_at, keys), default=self._studies_changed)
-
-    def _changed_at(self, key: str) -> int:
-        return max(self._changed.get(key, 0), self._studies_changed)
+        return max(self._studies_changed, *(self._changed.get(key, 0) for key in keys), 0)
 
     def standing(self) -> Standing:
         """Return what is known of the trials."""
@@ -82,13 +86,13 @@ class StoreWatch:
             self.studies = self.store.study_files.all()
             self._study_stamps = new
         trials = dict(self._trials())
-        changed = [key for key, (stamp, _) in trials.items() if self._stamps.get(key) != stamp]
+        changed = [key for key, own in trials.items() if self._stamps.get(key) != own.stamp]
         gone = self._stamps.keys() - trials.keys()
         for key in gone:
             self._forget(key)
         for key in changed:
-            self._stamps[key] = trials[key][0]
-            self._ask(key, self._folder(key, trials[key][1]))
+            self._stamps[key] = trials[key].stamp
+            self._ask(key, trials[key])
         ended = [key for key in self.active if not self.store.trial(key).in_training]
         self.active.difference_update(ended)
         if studies_changed or gone or changed or ended:
@@ -97,13 +101,14 @@ class StoreWatch:
             if studies_changed or gone:
                 self._studies_changed = self.version
 
-    def _ask(self, key: str, folder: TrialFolder) -> None:
+    def _ask(self, key: str, seen: _Seen) -> None:
         """Learn in which state a trial is that has changed."""
         failure = None
-        if folder.finished:
+        if seen.finished:
             self.finished.add(key)
             self.active.discard(key)
         else:
+            folder = self.store.trial(key)
             self.finished.discard(key)
             failure = self._failure(folder)
             if folder.in_training:
@@ -130,37 +135,33 @@ class StoreWatch:
             for file, stamp in files.below(self.store.root / name).items():
                 yield f"{name}/{file}", stamp
 
-    def _folder(self, key: str, seen: Seen) -> TrialFolder:
-        folder = self.store.trial(key)
-        return folder if seen is None else LeasedFolder(folder.path, seen=seen)
-
-    def _trials(self) -> Iterator[tuple[str, tuple[Stamp, Seen]]]:
-        """Yield the trials that were ever begun, with stamps that change when they do."""
+    def _trials(self) -> Iterator[tuple[str, _Seen]]:
+        """Yield the trials that were ever begun."""
         root = self.store.root / "trials"
         if isinstance(root, ObjectPath):
             yield from _listed(root)
             return
+        start = f"{root}/"  # ten thousand paths would take longer than the disk
         for key in (entry.name for entry in files.scan(root)):
-            try:
-                own: Stamp = (os.stat(f"{root}/{key}").st_mtime_ns,)
-            except FileNotFoundError:  # removed meanwhile
-                continue
-            before = self._stamps.get(key)
-            if key in self.finished and before is not None and before[0] == own[0]:
-                yield key, (before, None)
-            else:
-                yield key, ((*own, self.store.trial(key).stamp("history.jsonl")), None)
+            result = _status(f"{start}{key}/{RESULT}")
+            if result is not None:
+                yield key, _Seen((result.st_size, result.st_mtime_ns), True)
+            elif (own := _status(f"{start}{key}")) is not None:
+                history = self.store.trial(key).stamp(JOURNAL)
+                yield key, _Seen((own.st_mtime_ns, history), False)
 
 
-def _listed(root: ObjectPath) -> Iterator[tuple[str, tuple[Stamp, Seen]]]:
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _listed(root: ObjectPath) -> Iterator[tuple[str, _Seen]]:
     """Yield trials of object storage from one listing; that a lease was renewed is no change."""
     names = sorted(files.below(root).items())
     for key, own in itertools.groupby(names, lambda item: item[0].partition("/")[0]):
-        seen = {name.partition("/")[2]: stamp for name, stamp in own}
-        kept = tuple(item for item in seen.items() if not item[0].startswith("lease-"))
-        yield key, (kept, seen)
-
-
-def concerns(watch: StoreWatch, since: int, keys: Collection[str] | None) -> bool:
-    """Return whether some trials, or with None any, or any study, have changed since a version."""
-    return (watch.version if keys is None else watch.version_of(keys)) > since
+        found = [(name.partition("/")[2], stamp) for name, stamp in own]
+        kept = tuple(item for item in found if not item[0].startswith("lease-"))
+        yield key, _Seen(kept, RESULT in dict(found))
