@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,15 @@ COMMAND = (
     "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --remote-debugging-pipe "
     "--no-first-run --disable-background-networking --disable-component-update"
 )
+
+# The browser reads commands from descriptor 3 and answers on 4.
+AS_PIPE = """
+import fcntl, os, sys
+above = [fcntl.fcntl(int(own), fcntl.F_DUPFD, 10) for own in sys.argv[1:3]]
+os.dup2(above[0], 3)
+os.dup2(above[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 def executable() -> str | None:
@@ -126,9 +136,11 @@ def browser(folder: Path) -> Iterator[Browser]:
     name = executable()
     assert name is not None
     (theirs, ours), answers = os.pipe(), os.pipe()
-    script = f'exec "$@" 3<&{theirs} 4>&{answers[1]}'
     process = subprocess.Popen(
-        ["sh", "-c", script, "sh", name, *COMMAND.split(), f"--user-data-dir={folder}"],
+        [
+            *(sys.executable, "-c", AS_PIPE, str(theirs), str(answers[1])),
+            *(name, *COMMAND.split(), f"--user-data-dir={folder}"),
+        ],
         pass_fds=(theirs, answers[1]),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

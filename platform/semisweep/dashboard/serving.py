@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from semisweep.core.errors import ConfigError
@@ -34,7 +35,7 @@ def serve(store: Store, request: Request, port: int | None, told: Callable[[str]
 
     token = secrets.token_urlsafe(24)
     app, pages = make_app(store, request, token)
-    listening = _bound(port)
+    listening = listening_on(port)
     own = listening.getsockname()[1]
     told(f"http://{LOOPBACK}:{own}/?token={token}")
     told(
@@ -52,7 +53,7 @@ def serve(store: Store, request: Request, port: int | None, told: Callable[[str]
             pages.closing = True
             super().handle_exit(sig, frame)
 
-    with listening:
+    with listening, suppress(KeyboardInterrupt):  # which ends it as it should
         Server(config).run(sockets=[listening])
 
 
@@ -68,14 +69,15 @@ def require_packages() -> None:
         )
 
 
-def _bound(port: int | None) -> socket.socket:
-    """Return a socket that is bound on loopback; raise `ConfigError` for a port in use."""
+def listening_on(port: int | None) -> socket.socket:
+    """Return a socket that listens on loopback; raise `ConfigError` for a port in use."""
     wanted = [PORT, 0] if port is None else [port]
     for number in wanted:
         found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             found.bind((LOOPBACK, number))
+            found.listen()  # before anybody knows of it
         except OSError as error:
             found.close()
             reason = error.strerror or str(error)
