@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import driving
 import pytest
 from browser import Browser, browser, executable
 from dashboard_server import serving
@@ -31,26 +32,26 @@ def test_every_result_appears_without_reloading(tmp_path: Path) -> None:
     Store.open(root, create=True)
     command = ["run", STUDY, "--store", root, "--data", f"shapes={data}", "--slots", "1"]
     (tmp_path / "ledger").touch()
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent.parent / "crash"), *sys.path]),
-        "LEDGER": str(tmp_path / "ledger"),
-        "OMP_NUM_THREADS": "1",
-    }
+    crash = Path(__file__).parent.parent / "crash"
+    environment = driving.environment(crash, tmp_path / "ledger", OMP_NUM_THREADS="1")
     with (
         serving(root) as address,
         browser(tmp_path / "browser") as page,
+        open(tmp_path / "said", "w") as said,
         subprocess.Popen(
             [sys.executable, "-m", "semisweep", *map(str, command)],
             env=environment,
             cwd=tmp_path,
-            stdout=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
             start_new_session=True,
         ) as sweep,
     ):
         try:
             page.open(address)
-            page.wait("document.querySelector('a[href^=\"/study?of=\"]')", MOST_SECONDS)
+            while not page.value("Boolean(document.querySelector('table.studies a'))"):
+                assert sweep.poll() is None, (tmp_path / "said").read_text()
+                time.sleep(0.1)
             page.value("document.querySelector('table.studies a').click()")
             page.wait("location.pathname === '/study' && window.Plotly", 20)
             page.value("window.marked = true")
@@ -59,7 +60,7 @@ def test_every_result_appears_without_reloading(tmp_path: Path) -> None:
             if sweep.poll() is None:
                 os.killpg(sweep.pid, signal.SIGKILL)
 
-        assert sweep.returncode == 0
+        assert sweep.returncode == 0, (tmp_path / "said").read_text()
         assert page.value("window.marked") is True
         assert not page.complaints
     (study,) = Store.open(root).studies()

@@ -209,7 +209,7 @@ def test_a_page_of_a_study_is_made_again_when_a_trial_ends(tmp_path: Path) -> No
     assert "1 of 2 trials finished" in visitor.get("/study?of=example@mini").text
 
     store.trial("k1").complete({"last.test.miou": 0.625})
-    pages.watch._next = 0.0  # as after a second
+    pages.watch.look_next_time()
 
     text = visitor.get("/study?of=example@mini").text
     assert "2 of 2 trials finished" in text

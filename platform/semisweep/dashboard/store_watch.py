@@ -67,6 +67,10 @@ class StoreWatch:
                 self._next = started + took + max(SECONDS, took / SHARE)
         return self.version
 
+    def look_next_time(self) -> None:
+        """Have the next `look` happen though the last one was just now."""
+        self._next = 0.0
+
     def version_of(self, keys: Iterable[str]) -> int:
         """Return the version at which any of some trials, or any study, changed last."""
         return max(self._studies_changed, *(self._changed.get(key, 0) for key in keys), 0)
