@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from urllib.parse import urlencode
 import anyio
 from anyio.to_thread import run_sync
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -29,7 +31,7 @@ from semisweep.dashboard import curves
 from semisweep.dashboard.access import TokenGate
 from semisweep.dashboard.comparison import Pictures, comparison, labels_of
 from semisweep.dashboard.overview import overview
-from semisweep.dashboard.store_watch import SECONDS, StoreWatch
+from semisweep.dashboard.store_watch import StoreWatch
 from semisweep.dashboard.study_view import StudyViews
 from semisweep.dashboard.trial_view import trial_view
 from semisweep.report.page import environment
@@ -42,7 +44,8 @@ HERE = Path(__file__).parent
 OWN_FILES = ("dashboard.js", "dashboard.css")
 RUNNING_CURVES = 8  # running trials whose curves a study's page shows
 RUNNING_FIGURES = 4
-QUIET_LOOKS = 15  # looks without a change after which the page hears that the server is there
+ASKED_SECONDS = 0.2  # between two times that a stream asks for changes; looks have their own pace
+QUIET = 75  # such times without a change after which a page hears that the server is there
 
 
 class Dashboard:
@@ -55,11 +58,20 @@ class Dashboard:
         self.pictures = Pictures(store, request.roots)
         self.templates = environment(HERE)
         self.templates.globals.update(store=request.store, curves_of=curves_address)
-        self.closing = False
+        self.closing = self.prepared = False
 
     def first(self, request: Request) -> Response:
         """Return how far all studies are."""
-        return self._page(request, "overview.html", "all", found=partial(overview, self.watch))
+        answer = self._page(request, "overview.html", "all", found=partial(overview, self.watch))
+        answer.background = BackgroundTask(self._prepare)
+        return answer
+
+    def _prepare(self) -> None:
+        """Make the page of the first study, for what that loads: it takes a second or two."""
+        if not self.prepared and self.watch.studies:
+            self.prepared = True
+            with suppress(SemisweepError):  # whoever asks for that page sees why
+                self.studies.of(self.watch.studies[0])
 
     def study(self, request: Request) -> Response:
         """Return the page of a study, which the address names as NAME@SCALE or with a variant."""
@@ -115,9 +127,9 @@ class Dashboard:
             if version > since:
                 since, quiet = version, 0
                 yield f"id: {version}\nevent: change\ndata: {version}\n\n"
-            elif quiet % QUIET_LOOKS == 0:
+            elif quiet % QUIET == 0:
                 yield "event: quiet\ndata:\n\n"
-            await anyio.sleep(SECONDS / 2)
+            await anyio.sleep(ASKED_SECONDS)
 
     def _changed(self, request: Request) -> int:
         """Return the version at which what a page shows changed last."""

@@ -1,9 +1,8 @@
 // Keeps a page as its store is: hears of changes, asks for the page again, and puts in what differs.
 "use strict";
 
-const SHORTEST = 500; // ms between two times that the page is asked for
+const SHORTEST = 300; // ms between two times that the page is asked for: as long as it took, within
 const LONGEST = 10000;
-const SHARE = 3; // a page that takes long to be made is asked for less often
 const main = document.getElementById("main");
 const live = document.getElementById("live");
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -138,7 +137,7 @@ async function update() {
     put(new DOMParser().parseFromString(await answer.text(), "text/html"));
     await drawAll();
     tell(`Live; changed last at ${new Date().toLocaleTimeString()}.`);
-    wait = Math.min(LONGEST, Math.max(SHORTEST, SHARE * (performance.now() - started)));
+    wait = Math.min(LONGEST, Math.max(SHORTEST, performance.now() - started));
   } catch (error) {
     tell(`Not live: ${error.message}.`, true);
   }
