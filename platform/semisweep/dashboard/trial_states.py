@@ -9,7 +9,7 @@ from semisweep.core.faults import last_lines
 from semisweep.core.safe_text import printable
 from semisweep.dashboard.store_watch import StoreWatch
 from semisweep.report.search_figures import shown
-from semisweep.store.resolved_search import StudyOrSearch
+from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.study_files import StoredStudy
 from semisweep.study.plan import trial_names
@@ -92,15 +92,22 @@ def failed_trials(watch: StoreWatch, names: Mapping[str, str]) -> list[FailedTri
 
 def trial_lines(watch: StoreWatch, study: StudyOrSearch, stored: Snapshot) -> Iterator[TrialLine]:
     """Yield every trial of a study in its order."""
-    names = trial_names(study)
+    names, stopped = trial_names(study), _stopped(study)
     for key in study.keys:
+        state = state_of(watch, key)
         row = stored.results.get(key)
         score = None if row is None else row.number(study.metric)
         seconds = None if row is None else row.seconds
         yield TrialLine(
             key=key,
             name=names[key],
-            state=state_of(watch, key),
+            state="stopped" if state == "waiting" and key in stopped else state,
             score="" if score is None else f"{shown(study.metric, score):.2f}",
             took="" if seconds is None else duration(seconds),
         )
+
+
+def _stopped(study: StudyOrSearch) -> set[str]:
+    """Return the trials that a search has stopped at a rung."""
+    trials = study.trials if isinstance(study, ResolvedSearch) else ()
+    return {entry.key for entry in trials if entry.was_stopped}
