@@ -79,7 +79,7 @@ format: $(VENV)/installed
 benchmark: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python tests/benchmarks/trial_overhead.py
 	$(ONE_THREAD) $(BIN)/python tests/benchmarks/thousand_trials.py
-	for name in input_speed iterations css_contrast u2pl_contrast queries report kept_on_disk; do \
+	for name in input_speed iterations css_contrast u2pl_contrast queries report dashboard kept_on_disk; do \
 		$(ONE_THREAD) $(BIN)/python tests/benchmarks/$$name.py || exit 1; \
 	done
 	$(ONE_THREAD) $(BIN)/python tests/benchmarks/gpu.py

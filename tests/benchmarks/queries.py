@@ -146,7 +146,7 @@ def make_store(root: Path, trials: int, evaluations: int) -> None:
         own = keys[number * STUDY_TRIALS : (number + 1) * STUDY_TRIALS]
         cell = {"row": "a", "column": "b", "trials": {f"0/{seed}": k for seed, k in enumerate(own)}}
         study = {"format": 1, "kind": "table", "name": f"study{number}", "cells": [cell]}
-        study |= {"metric": "miou", "rows": [{"name": "a"}], "columns": [{"name": "b"}]}
+        study |= {"metric": "last.test.miou", "rows": [{"name": "a"}], "columns": [{"name": "b"}]}
         write_json(root / "studies" / f"study{number}@paper.json", study)
 
 

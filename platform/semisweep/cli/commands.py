@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from semisweep.cli.check import check
+from semisweep.cli.dashboard import dashboard
 from semisweep.cli.data import data
 from semisweep.cli.options import (
     Study,
@@ -83,7 +84,7 @@ def cli() -> None:
 
 
 ASKING = (check, diff, export_optuna, export_tensorboard, logs, report, status, table)
-for command in (*ASKING, compact, data, evaluate, gc, import_numbers, predict, weights):
+for command in (*ASKING, compact, dashboard, data, evaluate, gc, import_numbers, predict, weights):
     cli.add_command(command)
 
 

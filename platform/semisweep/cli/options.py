@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from semisweep.study.request import Request
+    from semisweep.study.request import Request, Roots
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -68,6 +68,14 @@ class Share(click.ParamType):  # type: ignore[type-arg]
             return "auto"
         return float(click.FloatRange(0)(value, param, ctx))
 
+
+data_option = click.option(
+    "--data",
+    type=Assignment(),
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Where a data set lies; without it $SEMISWEEP_DATA/NAME or semisweep-data/NAME.",
+)
 
 data_workers_option = click.option(
     "--data-workers",
@@ -146,13 +154,7 @@ def shared(command: Command) -> Command:
     for option in (
         click.option("--scale", default="mini", show_default=True, help="mini, proxy or paper."),
         store_option,
-        click.option(
-            "--data",
-            type=Assignment(),
-            multiple=True,
-            metavar="NAME=PATH",
-            help="Where a data set lies; without it $SEMISWEEP_DATA/NAME or semisweep-data/NAME.",
-        ),
+        data_option,
         click.option(
             "--seeds",
             type=click.IntRange(1),
@@ -169,6 +171,13 @@ def shared(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def roots_of(data: Sequence[tuple[str, str]]) -> Roots:
+    """Return where data sets lie, by the options that name them and by the environment."""
+    from semisweep.study import request
+
+    return request.roots_of(dict(data))
 
 
 def make_request(

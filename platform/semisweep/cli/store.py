@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from semisweep.cli.options import Assignment, device_option, store_option
+from semisweep.cli.options import data_option, device_option, roots_of, store_option
 
 if TYPE_CHECKING:
     from semisweep.store.trial_records import Result
-    from semisweep.study.request import Roots
 
 Command = TypeVar("Command", bound=Callable[..., object])
 PROTOCOL_HELP = (
@@ -150,13 +149,7 @@ def _scoring(command: Command) -> Command:
     """Add the options of commands that run a trial's kept weights."""
     for option in (
         store_option,
-        click.option(
-            "--data",
-            type=Assignment(),
-            multiple=True,
-            metavar="NAME=PATH",
-            help="Where a data set lies; without it $SEMISWEEP_DATA/NAME or semisweep-data/NAME.",
-        ),
+        data_option,
         device_option,
     ):
         command = option(command)
@@ -204,7 +197,7 @@ def evaluate(
         opened,
         list(dict.fromkeys(opened.find(key) for key in keys)),
         [parse_protocol(text) for text in dict.fromkeys(protocols)],
-        _roots(data),
+        roots_of(data),
         say,
         weights=list(dict.fromkeys(weights)) or None,
         parts=parts or None,
@@ -256,18 +249,9 @@ def predict(
         opened.find(key),
         [Path(image) for image in images],
         output,
-        _roots(data),
+        roots_of(data),
         weights=weights,
         protocol=parse_protocol(protocol),
         device=usable(device),
     ):
         click.echo(" ".join(map(str, pair)))
-
-
-def _roots(data: Sequence[tuple[str, str]]) -> Roots:
-    import os
-
-    from semisweep.study.request import Roots
-
-    default = Path(os.environ.get("SEMISWEEP_DATA", "semisweep-data"))
-    return Roots(default, {name: Path(path) for name, path in data})

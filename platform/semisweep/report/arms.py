@@ -32,11 +32,12 @@ def arms(study: ResolvedStudy, column: str, store: Store) -> list[Arm]:
     Of each arm the first such trial in the order of its replicates, so that all show one seed.
     """
     cells = {cell.row: cell.trials for cell in study.cells if cell.column == column}
-    found = (_arm(row.label, cells.get(row.name, {}), store) for row in study.rows)
+    found = (arm_of(row.label, cells.get(row.name, {}), store) for row in study.rows)
     return [arm for arm in found if arm is not None]
 
 
-def _arm(label: str, trials: Mapping[str, str], store: Store) -> Arm | None:
+def arm_of(label: str, trials: Mapping[str, str], store: Store) -> Arm | None:
+    """Return an arm with the first of some trials, by replicate, that has kept weights."""
     from semisweep.evaluation.kept_weights import weights_file
 
     for key in trials.values():

@@ -60,6 +60,24 @@ def setting_axis(label: str, values: Iterable[float]) -> Axis:
     )
 
 
+def log_axis(label: str, values: Iterable[float]) -> Axis:
+    """Return a logarithmic axis for positive values, with ticks at 1, 2 and 5 times powers of ten.
+
+    At powers of ten alone where these are enough, at the ends where there are fewer than two.
+    """
+    whole = setting_axis(label, values)
+    low, high = whole.ticks[0][0], whole.ticks[-1][0]
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for factors in ((1,), (1, 2, 5)):
+        found = [factor * 10.0**power for power in powers for factor in factors]
+        inside = [value for value in found if whole.low <= value <= whole.high]
+        if len(inside) > 2:
+            break
+    chosen = inside if len(inside) > 1 else [low, high]
+    ticks = tuple((value, number(value)) for value in chosen)
+    return Axis(label=label, low=whole.low, high=whole.high, log=True, ticks=ticks)
+
+
 def round_ticks(low: float, high: float, count: int) -> tuple[Tick, ...]:
     """Return about so many ticks at round numbers from `low` to `high`."""
     raw = (high - low) / max(1, count)

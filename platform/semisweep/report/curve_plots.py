@@ -195,8 +195,8 @@ def _history(stored: Snapshot, key: str, name: str, scale: float) -> tuple[Numbe
     return (steps, values) if name.endswith("miou") else averaged(steps, values)
 
 
-def averaged(steps: Numbers, values: Numbers) -> tuple[Numbers, Numbers]:
-    """Return a curve of loss terms with no more points than are drawn, each a mean of its stretch.
+def averaged(steps: Numbers, values: Numbers, most: int = SHAPE_POINTS) -> tuple[Numbers, Numbers]:
+    """Return a curve of loss terms in at most so many points, each a mean of its stretch.
 
     A term is the mean since the row before it, and stays one where rows are put together.
     """
@@ -204,9 +204,9 @@ def averaged(steps: Numbers, values: Numbers) -> tuple[Numbers, Numbers]:
 
     finite = np.isfinite(values)
     steps, values = steps[finite], values[finite]
-    if len(steps) <= SHAPE_POINTS:
+    if len(steps) <= most:
         return steps, values
-    ends = np.linspace(0, len(steps), SHAPE_POINTS + 1).round().astype(int)
+    ends = np.linspace(0, len(steps), most + 1).round().astype(int)
     sums = np.add.reduceat(values, ends[:-1])
     return steps[ends[1:] - 1], sums / np.diff(ends)
 
@@ -254,7 +254,7 @@ def class_bars(table: Table, stored: Snapshot) -> Iterator[Figure]:
                 text = f"{row.label}, {own}: {mean:.1f}"
                 groups.setdefault(own, []).append((series, mean, low, high, text))
         if groups:
-            yield _class_figure(groups, column.label, [row.label for row in arms])
+            yield class_figure(groups, column.label, [row.label for row in arms])
 
 
 def class_means(
@@ -270,12 +270,18 @@ def class_means(
         yield name, mean_std(values)[0], *interval(values)
 
 
-def _class_figure(groups: Mapping[str, list[Bar]], place: str, names: Sequence[str]) -> Figure:
+def class_figure(
+    groups: Mapping[str, Sequence[Bar]],
+    place: str,
+    names: Sequence[str],
+    note: str = "; lines: 95 % intervals",
+) -> Figure:
+    """Return bars of the IoU of each class, in percent, one a series of these names."""
     values = [bar[1] for group in groups.values() for bar in group]
     axis = value_axis("IoU (%)", [0.0, 100.0, *values], zero=True)
     thick = 14 if len(names) <= 2 else 10 if len(names) <= 5 else 7
     svg = bars(list(groups.items()), axis, f"IoU of each class, {place}", thick=thick)
-    return Figure(caption=f"IoU of each class, {place}; lines: 95 % intervals.", svg=svg,
+    return Figure(caption=f"IoU of each class, {place}{note}.", svg=svg,
                   legend=legend(names))  # fmt: skip
 
 

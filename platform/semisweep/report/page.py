@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from semisweep.report.sections import FigureGroup, Section, section
 from semisweep.store.files import replacing
@@ -14,9 +15,12 @@ from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store
 from semisweep.store.study_choice import told
-from semisweep.store.study_files import own_variant
+from semisweep.store.study_files import StoredStudy, own_variant
 from semisweep.study.request import Request
 from semisweep.tables.rendering import chosen_study, opened
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +39,14 @@ def studies_for(
         return [choice.study for choice in chosen]
     if store is None:
         return []
-    return [
-        stored.study
-        if stored.place.variant == own_variant(stored.study)
-        else replace(stored.study, title=f"{stored.study.title} ({told(stored)})")
-        for stored in store.study_files.all()
-    ]
+    return [titled(stored) for stored in store.study_files.all()]
+
+
+def titled(stored: StoredStudy) -> StudyOrSearch:
+    """Return a stored study whose title tells it from others of its name."""
+    if stored.place.variant == own_variant(stored.study):
+        return stored.study
+    return replace(stored.study, title=f"{stored.study.title} ({told(stored)})")
 
 
 def sections_for(
@@ -48,17 +54,18 @@ def sections_for(
     request: Request,
     store: Store | None = None,
     *,
+    stored: Snapshot | None = None,
     images: int = 0,
     features: bool = False,
     device: str = "cpu",
 ) -> list[Section]:
-    """Return the sections of some resolved studies, from what the store has.
+    """Return the sections of some resolved studies, from what the store has, or `stored` of it.
 
     With `images` so many pictures of what each arm sees, with `features` a map of its features;
     both need kept weights and the images, and import torch.
     """
     store = opened(request) if store is None else store
-    stored = Snapshot(store, (key for study in studies for key in study.keys))
+    stored = stored or Snapshot(store, (key for study in studies for key in study.keys))
     data = [
         part for name, root in request.roots.named.items() for part in ("--data", f"{name}={root}")
     ]
@@ -100,24 +107,33 @@ def _seen(
 
 def page(sections: Sequence[Section], store: str, made: datetime.datetime | None = None) -> str:
     """Return the report as HTML; all text in it is escaped by the template."""
+    when = made or datetime.datetime.now(datetime.UTC)
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            sections=sections,
+            store=store,
+            made=when.strftime("%Y-%m-%d %H:%M UTC"),
+        )
+    )
+
+
+def environment(*folders: Path) -> Environment:
+    """Return what renders the page's template, and templates in `folders` that extend it."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
+    found = Environment(
+        loader=FileSystemLoader([*folders, HERE]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    when = made or datetime.datetime.now(datetime.UTC)
-    return environment.get_template("page.html").render(
-        sections=sections,
-        store=store,
-        made=when.strftime("%Y-%m-%d %H:%M UTC"),
-        version=_version(),
-        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
-    )
+    style = Markup((HERE / "page.css").read_text(encoding="utf-8"))
+    found.globals.update(style=style, version=_version())
+    return found
 
 
 def write(text: str, path: Path) -> None:

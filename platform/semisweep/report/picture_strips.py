@@ -35,12 +35,13 @@ def strips(
     for column, label in columns_of(study):
         found = arms(study, column, store)
         if found:
-            yield _strip(found, label, store, roots, count, device)
+            yield strip(found, label, store, roots, count, device)
 
 
-def _strip(
-    found: Sequence[Arm], place: str, store: Store, roots: Roots, count: int, device: str
+def strip(
+    found: Sequence[Arm], place: str, store: Store, roots: Roots, count: int, device: str = "cpu"
 ) -> Figure:
+    """Return what each of some arms of one data set sees in so many images."""
     from semisweep.evaluation.prediction import coloured, predict
     from semisweep.training.metric import confusion, mean_iou
     from semisweep.training.protocols import Protocol

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from semisweep.report.axes import Axis, number, setting_axis, value_axis
+from semisweep.report.axes import Axis, log_axis, number, setting_axis, value_axis
 from semisweep.report.figure import Figure
+from semisweep.report.parallel_coordinates import Line, parallel_coordinates
 from semisweep.report.svg import Plot, bars, swatch
 from semisweep.search import importance, sampling
 from semisweep.search.importance import Importances
@@ -58,7 +59,7 @@ def ends(trials: Sequence[SearchTrial]) -> dict[str, Observation]:
 def figures(
     search: ResolvedSearch, trials: Sequence[SearchTrial], mattered: Importances
 ) -> Iterator[Figure]:
-    """Yield the plots of a search: its course, the front, importances, and each parameter."""
+    """Yield the plots of a search: its course, the front, importances, all parameters, and each."""
     if not trials:
         return
     yield _course(search, trials)
@@ -66,6 +67,9 @@ def figures(
         yield _front(search, trials)
     if mattered.standing_out:
         yield _importance_figure(mattered)
+    together = _parallel(search, trials)
+    if together:
+        yield together
     for name in dict.fromkeys(name for trial in trials for name in trial.params):
         figure = _slice(search, name, [trial for trial in trials if name in trial.params])
         if figure:
@@ -126,6 +130,20 @@ def _front(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> Figure:
     return Figure(caption=f"The Pareto front: {title}.", svg=plot.svg(), legend=entries)
 
 
+def _parallel(search: ResolvedSearch, trials: Sequence[SearchTrial]) -> Figure | None:
+    """Return all parameters of each trial beside each other; the best are marked."""
+    better = max if search.direction == "maximize" else min
+    first = better(trials, key=lambda trial: trial.values[0])
+    best = {trial.key for trial in (front(search, trials) if search.also else [first])}
+    lines = [
+        Line(trial.params, value, trial.key in best, _told(trial, value))
+        for trial in trials
+        for value in [shown(search.metric, trial.values[0])]
+    ]
+    marked = "no other is better in every objective" if search.also else "the best"
+    return parallel_coordinates(lines, axis_title(search.metric), marked)
+
+
 def _importance_figure(found: Importances) -> Figure:
     shares = {name: 100 * own.share for name, own in found.standing_out.items()}
     axis = value_axis("share of the variance (%)", [0.0, *shares.values()], zero=True)
@@ -152,8 +170,7 @@ def _slice(search: ResolvedSearch, name: str, trials: Sequence[SearchTrial]) -> 
     if not whole and not axis.log:
         axis = value_axis(short, map(float, values))
     elif not whole:
-        kept = axis.ticks[:: max(1, len(axis.ticks) // 4)]
-        axis = Axis(label=short, low=axis.low, high=axis.high, ticks=kept, log=True)
+        axis = log_axis(short, map(float, values))
     plot = Plot(axis, _value_axis(search, trials), f"{axis_title(metric)} over {short}")
     for trial, setting in zip(trials, values, strict=True):
         value = shown(metric, trial.values[0])

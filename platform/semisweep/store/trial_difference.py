@@ -1,4 +1,4 @@
-"""In which fields two trials differ: first what decides their keys, last what varies anyway."""
+"""In which fields some trials differ: first what decides their keys, last what varies anyway."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class Difference:
 
     section: str
     field: str
-    values: tuple[str, str]
+    values: tuple[str, ...]
 
 
-def differences(store: Store, first: str, second: str) -> list[Difference]:
-    """Return the fields in which the trials of two keys, or starts of keys, differ, by section.
+def differences(store: Store, *keys: str) -> list[Difference]:
+    """Return the fields in which the trials of keys, or starts of keys, differ, by section.
 
     Raises `StoreError` where a key is not there, or several begin so.
     """
-    trials = [_sections(store.trial(store.find(key))) for key in (first, second)]
+    trials = [_sections(store.trial(store.find(key))) for key in keys]
     return [
         Difference(section, field, values)
         for section in SECTIONS
-        for field, values in _differing(trials[0][section], trials[1][section])
+        for field, values in _differing([trial[section] for trial in trials])
     ]
 
 
@@ -77,14 +77,10 @@ def _sections(folder: TrialFolder) -> dict[str, dict[str, Any]]:
     }
 
 
-def _differing(
-    first: Mapping[str, Any], second: Mapping[str, Any]
-) -> list[tuple[str, tuple[str, str]]]:
-    texts = {
-        name: (_text(first.get(name, ABSENT)), _text(second.get(name, ABSENT)))
-        for name in {**first, **second}
-    }
-    return [(name, values) for name, values in texts.items() if values[0] != values[1]]
+def _differing(trials: Sequence[Mapping[str, Any]]) -> list[tuple[str, tuple[str, ...]]]:
+    names = dict.fromkeys(name for trial in trials for name in trial)
+    texts = {name: tuple(_text(trial.get(name, ABSENT)) for trial in trials) for name in names}
+    return [(name, values) for name, values in texts.items() if len(set(values)) > 1]
 
 
 def _text(value: Any) -> str:

@@ -57,13 +57,16 @@ def plan_after(studies: Iterable[StudyOrSearch], ends: Ends) -> Plan:
             wanted += len(study.trials) + len(again)
             in_full.update(again)
             behind |= {entry.key for entry in study.trials if entry.was_stopped}
-    stopped = behind - in_full - ends.finished - ends.failures.keys()
-    ended = ends.finished | ends.failures.keys() | stopped
+    # Of one study, where the store may have ends of many more: no sets of all are made.
+    stopped = {
+        key for key in behind - in_full if key not in ends.finished and key not in ends.failures
+    }
+    ended = (ends.finished, ends.failures, stopped)
     return Plan(
         wanted,
         tuple(key for key in keys if key in ends.finished),
         tuple(key for key in keys if key in ends.failures),
-        tuple(key for key in keys if key not in ended),
+        tuple(key for key in keys if not any(key in own for own in ended)),
         tuple(key for key in keys if key in stopped),
     )
 

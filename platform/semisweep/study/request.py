@@ -142,10 +142,7 @@ def make_request(store: str | Path | None, options: RunOptions) -> Request:
     given: dict[str, object] = {**options}
     for name, value in given.items():
         _check(name, value)
-    roots = Roots(
-        Path(os.environ.get("SEMISWEEP_DATA", "semisweep-data")),
-        {name: Path(path) for name, path in options.get("data", {}).items()},
-    )
+    roots = roots_of(options.get("data", {}))
     machine = {own.name for own in fields(Resources)} & given.keys()
     others = given.keys() - machine - {"data", "set", "retrain"}
     return Request(
@@ -156,6 +153,12 @@ def make_request(store: str | Path | None, options: RunOptions) -> Request:
         resources=Resources(**{name: given[name] for name in machine}),  # type: ignore[arg-type]
         **{name: given[name] for name in others},  # type: ignore[arg-type]
     )
+
+
+def roots_of(data: Mapping[str, str | Path]) -> Roots:
+    """Return where data sets lie, by what is given of them and by the environment."""
+    default = Path(os.environ.get("SEMISWEEP_DATA", "semisweep-data"))
+    return Roots(default, {name: Path(path) for name, path in data.items()})
 
 
 def _check(name: str, value: object) -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
 from semisweep.store.resolved_search import StudyOrSearch
-from semisweep.store.store import Store
+from semisweep.store.store import Ends, Store
 from semisweep.store.study_choice import told
-from semisweep.store.study_files import variant_of
+from semisweep.store.study_files import StoredStudy, variant_of
 from semisweep.store.trial_folder import TrialFolder
 from semisweep.study.plan import plan_after, trial_names
 
@@ -33,10 +33,15 @@ class Running:
     score: float  # of its newest evaluation; NaN without one
     seconds: float  # since its newest attempt began
 
+    @property
+    def for_text(self) -> str:
+        """How long its newest attempt has run, in words."""
+        return duration(self.seconds)
+
     def __str__(self) -> str:
         steps = f"step {self.step}" + (f" of {self.total_steps}" if self.total_steps else "")
         score = "" if math.isnan(self.score) else f"  val mIoU {100 * self.score:.1f}"
-        return f"{self.key[:8]}  {self.name}  {steps}{score}  for {duration(self.seconds)}"
+        return f"{self.key[:8]}  {self.name}  {steps}{score}  for {self.for_text}"
 
 
 @dataclass(frozen=True)
@@ -51,15 +56,19 @@ class Status:
 
 
 class Standing:
-    """What a store says of the trials of some studies, each of which is asked once."""
+    """What is known of the trials of some studies: how they ended, and which are in training."""
 
-    def __init__(self, store: Store, studies: Sequence[StudyOrSearch]) -> None:
-        self.store = store
-        keys = dict.fromkeys(key for study in studies for key in study.keys)
-        self.ends = store.ends(keys)
-        unfinished = (key for key in keys if key not in self.ends.finished)
-        self.active = frozenset(key for key in unfinished if store.trial(key).in_training)
+    def __init__(self, store: Store, ends: Ends, active: Collection[str]) -> None:
+        self.store, self.ends, self.active = store, ends, active
         self._seconds: dict[str, float | None] = {}
+
+    @classmethod
+    def read(cls, store: Store, studies: Sequence[StudyOrSearch]) -> Standing:
+        """Return what a store says now; each trial is asked once."""
+        keys = dict.fromkeys(key for study in studies for key in study.keys)
+        ends = store.ends(keys)
+        unfinished = (key for key in keys if key not in ends.finished)
+        return cls(store, ends, frozenset(k for k in unfinished if store.trial(k).in_training))
 
     def seconds(self, key: str) -> float | None:
         """Return how long a finished trial took, None where it does not say."""
@@ -71,7 +80,7 @@ class Standing:
 
 def study_status(store: Store, study: StudyOrSearch, now: float | None = None) -> Status:
     """Return where a resolved study stands."""
-    return status_of(study, Standing(store, [study]), time.time() if now is None else now)
+    return status_of(study, Standing.read(store, [study]), time.time() if now is None else now)
 
 
 def status_of(study: StudyOrSearch, standing: Standing, now: float) -> Status:
@@ -80,14 +89,16 @@ def status_of(study: StudyOrSearch, standing: Standing, now: float) -> Status:
     names = trial_names(study)
     open_keys = [*state.failed, *state.missing]
     active = [key for key in open_keys if key in standing.active]
-    running = tuple(_running(standing.store, key, names.get(key, ""), now) for key in active)
+    running = tuple(running_trial(standing.store, key, names.get(key, ""), now) for key in active)
     waiting = len(set(state.missing) - set(active))
-    left = _seconds_left(_trial_seconds(standing, state.finished), running, waiting)
+    typical = _trial_seconds(standing, state.finished) if running else None
+    left = _seconds_left(typical, running, waiting)
     failed = len(set(state.failed) - set(active))
     return Status(len(state.finished), failed, running, waiting, left)
 
 
-def _running(store: Store, key: str, name: str, now: float) -> Running:
+def running_trial(store: Store, key: str, name: str, now: float) -> Running:
+    """Return how far a trial is that some process trains now."""
     folder = store.trial(key)
     rows = folder.evaluations()
     newest = next(reversed(rows), None)
@@ -155,20 +166,26 @@ def status_lines(store: Store, now: float | None = None) -> Iterator[str]:
     now = time.time() if now is None else now
     yield f"{'study':32} {'finished':>8} {'failed':>7} {'running':>8} {'waiting':>8}  estimated end"
     studies = store.study_files.all()
-    standing = Standing(store, [stored.study for stored in studies])
+    standing = Standing.read(store, [stored.study for stored in studies])
     for stored in studies:
-        (name, scale, variant), study = stored
-        if variant and variant != variant_of(study.changes):
-            name = f"{name}@{variant}"
-        shown = f"{name} {scale} {told(stored)}".strip()
-        state = status_of(study, standing, now)
+        shown = shown_name(stored)
+        state = status_of(stored.study, standing, now)
         counts = f"{state.finished:8} {state.failed:7} {len(state.running):8} {state.waiting:8}"
-        yield f"{shown:32} {counts}  {_end(state, now)}"
+        yield f"{shown:32} {counts}  {end_text(state, now)}"
         for own in state.running:
             yield f"    {own}"
 
 
-def _end(state: Status, now: float) -> str:
+def shown_name(stored: StoredStudy) -> str:
+    """Return a study's name and scale, and what tells it from others of its name."""
+    (name, scale, variant), study = stored
+    if variant and variant != variant_of(study.changes):
+        name = f"{name}@{variant}"
+    return f"{name} {scale} {told(stored)}".strip()
+
+
+def end_text(state: Status, now: float) -> str:
+    """Return when a study will have ended, in words."""
     if not state.running and not state.waiting:
         return "complete"
     if state.seconds_left is None:
