@@ -19,6 +19,7 @@ from semisweep.cli.options import (
     gpus_option,
     keep_option,
     make_request,
+    scale_option,
     set_option,
     shared,
     verify_data_option,
@@ -140,7 +141,7 @@ def run(studies: Sequence[str], **options: Any) -> int:
     """Run what STUDIES, or all, have no result for, and print their tables. Again goes on."""
     from semisweep.running import launch
 
-    request = make_request(**options)
+    request = make_request(**options, names=studies)
     names = _all_studies(studies, request)
     store = launch.run(names, request, lambda text: click.echo(text, err=True))
     return max(_show(name, request, store) for name in names)
@@ -185,7 +186,7 @@ def plan(studies: Sequence[str], probe: bool, **options: Any) -> None:
     """Say what STUDIES, or all, want, what is done or shared, and what the rest would cost."""
     from semisweep.running.cost_forecast import at_scale, forecast, to_text
 
-    request = make_request(**options)
+    request = make_request(**options, names=studies)
     names = at_scale(studies, request.scale)
     found = forecast(names, request, lambda text: click.echo(text, err=True), probing=probe)
     click.echo(to_text(found, names, request.scale))
@@ -193,18 +194,19 @@ def plan(studies: Sequence[str], probe: bool, **options: Any) -> None:
 
 @cli.command()
 @click.argument("study", type=Study(), required=False)
-@click.option("--scale", default="paper", show_default=True, help="mini, proxy or paper.")
+@scale_option
 @set_option
-def studies(study: str | None, scale: str, changes: Sequence[tuple[str, str]]) -> None:
+def studies(study: str | None, scale: str | None, changes: Sequence[tuple[str, str]]) -> None:
     """List the studies that come along, or show what STUDY trains and where each value is from."""
     from semisweep.core.config import parse_value
-    from semisweep.study.catalogue import find_study, study_names
+    from semisweep.study.catalogue import find_study, only_scale, study_names
 
     if study is not None:
         from semisweep.study.recipe import sources_table
 
         changed = {name: parse_value(text) for name, text in changes}
-        click.echo(sources_table(find_study(study), scale, changed))
+        found = find_study(study)
+        click.echo(sources_table(found, scale or only_scale(found.presets), changed))
         return
     for name in study_names():
         click.echo(f"{name:24} {find_study(name).title}")
@@ -251,7 +253,7 @@ def debug(
     from semisweep.core.device import usable
     from semisweep.running.debugging import debug_trial
 
-    request, chosen = make_request(**options), usable(device)
+    request, chosen = make_request(**options, names=[study]), usable(device)
     debug_trial(study, row, column, seed, request, click.echo, draw=draw, device=chosen)
 
 

@@ -31,6 +31,18 @@ class Study(click.ParamType):  # type: ignore[type-arg]  # not generic in older 
 
     name = "study"
 
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the name; a file or module that it names may be imported from now on."""
+        from semisweep.core import own_code
+
+        if own_code.is_own(str(value)):
+            from semisweep.study.catalogue import register
+
+            register(str(value))
+        return str(value)
+
     def shell_complete(
         self, _: click.Context, __: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
@@ -125,10 +137,27 @@ set_option = click.option(
 )
 
 
+scale_option = click.option(
+    "--scale",
+    help="mini, the default, proxy or paper; or another that a study has, the default if it is the "
+    "only one.",
+)
+
+
+def chosen_scale(scale: str | None, names: Sequence[str], store: str | None = None) -> str:
+    """Return the scale that was given, or else that of some studies, the same in all commands."""
+    if scale is not None:
+        return scale
+    from semisweep.store.store import Store
+    from semisweep.study.catalogue import default_scale
+
+    return default_scale(names, Store.open(store) if store and Store.exists(store) else None)
+
+
 def shared(command: Command) -> Command:
     """Add the options that say which trials are meant and where they live."""
     for option in (
-        click.option("--scale", default="mini", show_default=True, help="mini, proxy or paper."),
+        scale_option,
         store_option,
         click.option(
             "--data",
@@ -155,7 +184,7 @@ def shared(command: Command) -> Command:
 
 
 def make_request(
-    scale: str,
+    scale: str | None,
     store: str,
     data: Sequence[tuple[str, str]],
     seeds: int | None,
@@ -178,9 +207,13 @@ def make_request(
     any_count: bool = False,
     verify_data: bool = False,
     retrain: Sequence[str] = (),
+    names: Sequence[str] = (),
     **resources: Any,
 ) -> Request:
-    """Return what the options of a command ask for; raise `StoreError`, `ConfigError`."""
+    """Return what the options of a command ask for; raise `StoreError`, `ConfigError`.
+
+    `names` are the studies that it is of, whose scale is meant where none is given.
+    """
     import os
 
     from semisweep.core.config import parse_value
@@ -190,7 +223,7 @@ def make_request(
     locate(store)
     default = Path(os.environ.get("SEMISWEEP_DATA", "semisweep-data"))
     return Request(
-        scale=scale,
+        scale=chosen_scale(scale, names, store),
         store=store,
         roots=Roots(default, {name: Path(path) for name, path in data}),
         seeds=seeds,

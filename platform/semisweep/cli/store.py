@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from semisweep.cli.code_options import code_options
 from semisweep.cli.options import Assignment, device_option, store_option
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ def _scoring(command: Command) -> Command:
     """Add the options of commands that run a trial's kept weights."""
     for option in (
         store_option,
+        code_options,
         click.option(
             "--data",
             type=Assignment(),

@@ -21,7 +21,7 @@ from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store, locate
 from semisweep.store.study_choice import Choice, choose
 from semisweep.store.study_files import StudyPlace, variant_of
-from semisweep.study.catalogue import short
+from semisweep.study.catalogue import stored_name
 from semisweep.study.request import Request, Roots
 from semisweep.tables.data_marks import changed_data
 from semisweep.tables.html_table import to_html
@@ -108,7 +108,8 @@ def write(name: str, request: Request, text: str) -> Location:
     """Write the rendered table of a study into its store and return the file's path."""
     variant = variant_of(request.changes)
     ending = f"@{variant}.md" if variant else ".md"
-    path = locate(request.store) / "tables" / f"{short(name)}@{request.stored_scale}{ending}"
+    own = stored_name(name, opened(request))
+    path = locate(request.store) / "tables" / f"{own}@{request.stored_scale}{ending}"
     with replacing(path) as file:
         file.write(text.encode())
     return path
@@ -127,7 +128,7 @@ def resolved_study(name: str, request: Request, store: Store | None) -> StudyOrS
 def chosen_study(name: str, request: Request, store: Store | None) -> Choice[StudyOrSearch]:
     """Return what `resolved_study` does, and a line where the store has several of that name."""
     if store is not None and not (request.seeds or request.draws):
-        choice = choose(store, short(name), request.stored_scale, request.changes)
+        choice = choose(store, stored_name(name, store), request.stored_scale, request.changes)
         if choice.study is not None:
             return Choice(choice.study, choice.note)
     return Choice(_resolved_now(name, request, store))
