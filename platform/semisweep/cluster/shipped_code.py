@@ -16,7 +16,7 @@ from pathlib import Path
 from semisweep.core.errors import ConfigError
 
 MOST_BYTES = 100 * 2**20  # Ray keeps the copy in the memory of its head
-NO_CODE = ("pyvenv.cfg", "semisweep.json", "dataset.toml")  # of environments, stores, data sets
+NO_CODE = ("pyvenv.cfg", "semisweep.json", "dataset.toml", "ImageSets", "leftImg8bit")
 CACHES = ("__pycache__", "node_modules")
 
 
@@ -64,4 +64,4 @@ def check_size(folder: Path, found: Sequence[Path], most_bytes: int = MOST_BYTES
 def _may_have_code(folder: Path) -> bool:
     if folder.name.startswith(".") or folder.name in CACHES:
         return False
-    return not any((folder / name).is_file() for name in NO_CODE)
+    return not any((folder / name).exists() for name in NO_CODE)
