@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from semisweep.study.scales import Option, Preset
     from semisweep.study.search_space import Bundle, When
     from semisweep.tables.training_curves import curves
+    from semisweep.training import functional, weight_averaging
     from semisweep.training.method import (
         Batch,
         Method,
@@ -64,9 +65,11 @@ _MODULES = {
     "curves": "tables.training_curves",
     "evaluations": "evaluation.rescoring",
     "export": "store.query",
+    "functional": "training",
     "history": "store.query",
     "load": "store.query",
     "setting": "core.config",
+    "weight_averaging": "training",
 }
 
 __all__ = [
@@ -99,9 +102,11 @@ __all__ = [
     "curves",
     "evaluations",
     "export",
+    "functional",
     "history",
     "load",
     "setting",
+    "weight_averaging",
 ]
 
 
@@ -111,7 +116,10 @@ def __getattr__(name: str) -> object:
 
         return version("semisweep")
     if name in _MODULES:
-        return getattr(import_module(f"semisweep.{_MODULES[name]}"), name)
+        place = f"semisweep.{_MODULES[name]}"
+        if place == "semisweep.training":  # a module of losses, say
+            return import_module(f"{place}.{name}")
+        return getattr(import_module(place), name)
     raise AttributeError(f"module 'semisweep' has no attribute {name!r}")
 
 
