@@ -10,6 +10,7 @@ import click
 
 from semisweep.cli.check import check
 from semisweep.cli.data import data
+from semisweep.cli.listing import list_studies, rm, show_trial
 from semisweep.cli.options import (
     Study,
     any_count_option,
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if message.startswith("Usage:"):  # no command was given: this is the whole help
             click.echo(message)
             sys.exit(BAD_INPUT)
-        _fail(message)
+        _fail(message + _help_hint(error))
     except SweepError as error:
         _fail(str(error), CUT_OFF)
     except SemisweepError as error:
@@ -68,6 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from semisweep.core.config import explain
 
         _fail(explain(error))
+
+
+def _help_hint(error: click.ClickException) -> str:
+    """Return where to read more of a command that was called wrongly."""
+    if not isinstance(error, click.UsageError) or error.ctx is None:
+        return ""
+    return f"; try {error.ctx.command_path} --help"
 
 
 def _fail(message: str, code: int = BAD_INPUT) -> None:
@@ -82,7 +90,8 @@ def cli() -> None:
 
 
 ASKING = (check, diff, export_optuna, export_tensorboard, logs, report, status, table)
-for command in (*ASKING, compact, data, evaluate, gc, import_numbers, predict, weights):
+LISTING = (list_studies, rm, show_trial)
+for command in (*ASKING, *LISTING, compact, data, evaluate, gc, import_numbers, predict, weights):
     cli.add_command(command)
 
 
@@ -137,11 +146,15 @@ for command in (*ASKING, compact, data, evaluate, gc, import_numbers, predict, w
     "of which the first has 4 of the 5 %.",
 )
 @click.option("--smoke", is_flag=True, help="Two steps of every arm, to see that all of it runs.")
-def run(studies: Sequence[str], **options: Any) -> int:
+@click.option("--dry-run", is_flag=True, help="Only say what would run, as plan does.")
+def run(studies: Sequence[str], dry_run: bool, **options: Any) -> int:
     """Run what STUDIES, or all, have no result for, and print their tables. Again goes on."""
     from semisweep.running import launch
 
     request = make_request(**options, names=studies)
+    if dry_run:
+        _print_plan(studies, request)
+        return 0
     names = _all_studies(studies, request)
     store = launch.run(names, request, lambda text: click.echo(text, err=True))
     return max(_show(name, request, store) for name in names)
@@ -181,12 +194,16 @@ def _show(study: str, request: Request, store: Store) -> int:
 @any_count_option
 @verify_data_option
 @click.option("--retry-failed", is_flag=True, help="Failed trials would run again.")
+@click.option("--trials", type=click.IntRange(1), help="Of a search, instead of its own number.")
 @click.option("--probe", is_flag=True, help="Time a few steps here of what has no history.")
 def plan(studies: Sequence[str], probe: bool, **options: Any) -> None:
     """Say what STUDIES, or all, want, what is done or shared, and what the rest would cost."""
+    _print_plan(studies, make_request(**options, names=studies), probe)
+
+
+def _print_plan(studies: Sequence[str], request: Request, probe: bool = False) -> None:
     from semisweep.running.cost_forecast import at_scale, forecast, to_text
 
-    request = make_request(**options, names=studies)
     names = at_scale(studies, request.scale)
     found = forecast(names, request, lambda text: click.echo(text, err=True), probing=probe)
     click.echo(to_text(found, names, request.scale))
@@ -202,14 +219,17 @@ def studies(study: str | None, scale: str | None, changes: Sequence[tuple[str, s
     from semisweep.study.catalogue import find_study, only_scale, study_names
 
     if study is not None:
-        from semisweep.study.recipe import sources_table
+        from semisweep.study.recipe import rows_and_columns, sources_table
 
         changed = {name: parse_value(text) for name, text in changes}
         found = find_study(study)
+        click.echo("\n".join(rows_and_columns(found)) + "\n")
         click.echo(sources_table(found, scale or only_scale(found.presets), changed))
         return
-    for name in study_names():
-        click.echo(f"{name:24} {find_study(name).title}")
+    from semisweep.study.title import study_title
+
+    for name, path in study_names().items():
+        click.echo(f"{name:24} {study_title(path)}")
 
 
 @cli.command()
