@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from semisweep.cli.check import check
+from semisweep.cli.completion import columns, rows
 from semisweep.cli.data import data
 from semisweep.cli.listing import list_studies, rm, show_trial
 from semisweep.cli.options import (
@@ -125,6 +126,7 @@ for command in (*ASKING, *LISTING, compact, data, evaluate, gc, import_numbers, 
     "--retrain",
     multiple=True,
     metavar="ROW",
+    shell_complete=rows,
     help="Train the trials of ROW anew though they have results, which are kept.",
 )
 @run_modes
@@ -251,9 +253,9 @@ def methods(name: str | None) -> None:
 
 @cli.command()
 @click.argument("study", type=Study())
-@click.argument("row")
+@click.argument("row", shell_complete=rows)
 @shared
-@click.option("--column", help="Which column; the study's first.")
+@click.option("--column", shell_complete=columns, help="Which column; the study's first.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--draw", type=click.IntRange(0), help="Of the labelled images; the study's.")
 @any_count_option

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from semisweep.cli.completion import fields, scales
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -133,12 +135,14 @@ set_option = click.option(
     type=Assignment(),
     multiple=True,
     metavar="FIELD=VALUE",
+    shell_complete=fields,
     help="Change a field of every arm, such as training.steps=100.",
 )
 
 
 scale_option = click.option(
     "--scale",
+    shell_complete=scales,
     help="mini, the default, proxy or paper; or another that a study has, the default if it is the "
     "only one.",
 )
