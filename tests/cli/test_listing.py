@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from resolved import cell, table
 from two_tables import two_tables
 
 from semisweep import Store, load
 from semisweep.store.study_origin import note_origin
 from semisweep.study.catalogue import find_study, study_names
+from semisweep.study.request import Request, Roots
 from semisweep.study.title import study_title
+from semisweep.tables.rendering import Reading
 
 Call = Callable[..., Any]
 Check = Callable[..., None]
@@ -117,3 +120,16 @@ def test_a_dry_run_says_what_plan_says(call: Call, tiny_shapes: Path) -> None:
     assert "to run        9" in dry.out
     assert dry.out.splitlines()[:5] == planned.out.splitlines()[:5]
     assert not Path("semisweep-store").exists()
+
+
+def test_a_hint_repeats_the_store(store: Store) -> None:
+    made = table(cell({"0/0": "cccc"}), name="third", scale="mini")
+    store.trial("cccc").fail(
+        {"key": "cccc", "error": "Traceback\nValueError: no", "attempts": 1, "trial": {}}
+    )
+    store.write_study("third", "mini", made)
+    request = Request(roots=Roots(Path()), store=str(store.root))
+
+    (line,) = Reading(["third"], request, store).failures()
+
+    assert f"semisweep logs cccc --store {store.root} has the traceback" in line

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -73,7 +74,7 @@ class Reading:
         """Return one line for each failed trial: its key and its error's last line."""
         errors = self.stored.errors
         keys = dict.fromkeys(key for study in self.studies for key in study.keys)
-        return [_failure(key, errors[key]) for key in keys if key in errors]
+        return [_failure(key, errors[key], self.request) for key in keys if key in errors]
 
     def summaries(self) -> list[str]:
         """Return in a line each how many trials of the studies have finished."""
@@ -115,9 +116,15 @@ def write(name: str, request: Request, text: str) -> Location:
     return path
 
 
-def _failure(key: str, error: str) -> str:
-    more = f"; semisweep logs {key[:8]} has the traceback" if "\n" in error.strip() else ""
+def _failure(key: str, error: str, request: Request) -> str:
+    asked = " ".join(["semisweep logs", key[:8], *store_words(request)])
+    more = f"; {asked} has the traceback" if "\n" in error.strip() else ""
     return printable(f"{key}: {' | '.join(last_lines(error))}{more}")
+
+
+def store_words(request: Request) -> list[str]:
+    """Return the words with which a command asks the store of a request, none for the usual one."""
+    return [] if request.store == Request.store else ["--store", shlex.quote(str(request.store))]
 
 
 def resolved_study(name: str, request: Request, store: Store | None) -> StudyOrSearch:
