@@ -1,6 +1,7 @@
 #!/bin/bash
 # One sweep as a Slurm job: Ray on every node of the allocation, the same command again after each
 # time limit, until the table is printed. Fill in <STUDY>, <STORE> and <DATA>, then: sbatch slurm.sh
+# What follows it goes on to semisweep run: sbatch slurm.sh --scale paper --gpus 1
 #SBATCH --job-name=semisweep
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
@@ -59,7 +60,7 @@ for _ in $(seq 60); do
     sleep 1
 done
 
-semisweep run "$STUDY" --store "$STORE" --address "$HEAD_IP:$HEAD_PORT" &
+semisweep run "$STUDY" --store "$STORE" --address "$HEAD_IP:$HEAD_PORT" "$@" &
 driver=$!
 
 # Shortly before the time limit (see --signal): running trials write checkpoints, then we go.

@@ -37,6 +37,17 @@ def one_thread() -> None:
         torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def no_own_code_before() -> Iterator[None]:
+    """Let every test begin without what earlier ones have named: folders, and modules in them."""
+    from semisweep.core import own_code
+
+    before = list(sys.path)
+    yield
+    own_code.forget()
+    sys.path[:] = before
+
+
 @pytest.fixture(scope="session")
 def tiny_shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a small embedded data set: 48 images to train on, 4 to validate, 4 to test, 32 px."""
@@ -74,16 +85,16 @@ def call(
 
 @pytest.fixture
 def process(tmp_path: Path) -> Callable[..., Said]:
-    """Run the command line in a process of its own, in the test's folder.
+    """Run the command line in a process of its own, in the test's folder or another one.
 
     `path` goes first on the path of modules.
     """
 
-    def run(*arguments: object, path: Path | None = None) -> Said:
+    def run(*arguments: object, path: Path | None = None, folder: Path = tmp_path) -> Said:
         done = subprocess.run(
             [sys.executable, "-m", "semisweep", *map(str, arguments)],
-            cwd=tmp_path,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(path or "")},
+            cwd=folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": found_from(path)},
             capture_output=True,
             text=True,
             timeout=PROCESS_SECONDS,
@@ -91,6 +102,12 @@ def process(tmp_path: Path) -> Callable[..., Said]:
         return Said(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+def found_from(path: Path | None) -> str:
+    """Return where a process looks for modules: in a folder, and where this one was told to."""
+    own = os.environ.get("PYTHONPATH", "")
+    return os.pathsep.join(part for part in (str(path or ""), own) if part)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from semisweep.study.search_space import Bundle, When
     from semisweep.tables.results import Results, table
     from semisweep.tables.training_curves import curves
+    from semisweep.training import functional, weight_averaging
     from semisweep.training.method import (
         Batch,
         Method,
@@ -69,11 +70,13 @@ _MODULES = {
     "curves": "tables.training_curves",
     "evaluations": "evaluation.rescoring",
     "export": "store.query",
+    "functional": "training",
     "history": "store.query",
     "load": "store.query",
     "run": "running.script",
     "setting": "core.config",
     "table": "tables.results",
+    "weight_averaging": "training",
 }
 
 __all__ = [
@@ -108,11 +111,13 @@ __all__ = [
     "curves",
     "evaluations",
     "export",
+    "functional",
     "history",
     "load",
     "run",
     "setting",
     "table",
+    "weight_averaging",
 ]
 
 
@@ -122,7 +127,10 @@ def __getattr__(name: str) -> object:
 
         return version("semisweep")
     if name in _MODULES:
-        return getattr(import_module(f"semisweep.{_MODULES[name]}"), name)
+        place = f"semisweep.{_MODULES[name]}"
+        if place == "semisweep.training":  # a module of losses, say
+            return import_module(f"{place}.{name}")
+        return getattr(import_module(place), name)
     raise AttributeError(f"module 'semisweep' has no attribute {name!r}")
 
 

@@ -55,6 +55,7 @@ __all__ = [
     "train_steps",
 ]
 
+ADVICE = "use functional.over_count(total, count), which is zero of nothing, instead of a mean"
 Logits = Mapping[str, Sequence[float]]  # by network
 
 
@@ -74,6 +75,7 @@ class MethodContract:
     variants: ClassVar[Sequence[MethodConfig]] = ()
     golden: ClassVar[Path | None] = None
     classes: ClassVar[int] = 4
+    prototype: ClassVar[bool] = False  # its fields need not say where their values come from
 
     def build(self, config: MethodConfig | None = None, seed: int = 0) -> Method:
         """Return a fresh method in training mode."""
@@ -89,8 +91,13 @@ class MethodContract:
         disturb(2)
         second, other = self.build().state_dict(), self.build(seed=1).state_dict()
 
-        assert not differences(first, second), "initial weights depend on earlier draws"
-        assert differences(first, other), "initial weights do not depend on the seed"
+        assert not differences(first, second), (
+            "initial weights depend on earlier draws: build networks with the seed that is given, "
+            "as config.network.build(classes, seed) does"
+        )
+        assert differences(first, other), (
+            "initial weights do not depend on the seed: pass it to config.network.build"
+        )
 
     def test_the_state_dict_is_the_whole_memory(self, tmp_path: Path) -> None:
         straight = self.build()
@@ -101,8 +108,15 @@ class MethodContract:
         expected = train_steps(straight, 2, first=2)
         found = train_steps(resumed, 2, first=2)
 
-        assert expected == found
-        assert not differences(straight.state_dict(), resumed.state_dict())
+        assert expected == found, (
+            "losses differ after resuming: what a step remembers must be a parameter or a buffer "
+            "(register_buffer), and draws must come of functional.generator"
+        )
+        apart = differences(straight.state_dict(), resumed.state_dict())
+        assert not apart, (
+            f"{', '.join(apart)} differ after resuming: what a step remembers must be a parameter "
+            "or a buffer (register_buffer)"
+        )
 
     def test_the_updates_do_not_depend_on_the_data(self) -> None:
         parts = self.parts(self.batch())
@@ -112,7 +126,10 @@ class MethodContract:
         for (group, complete), (following, _) in itertools.pairwise(parts):
             assert complete or group == following, f"{following} within an update of {group}"
         for kind, batch in awkward_batches(self.batch()).items():
-            assert self.parts(batch) == parts, f"other updates when {kind}"
+            assert self.parts(batch) == parts, (
+                f"other updates when {kind}: yield the same ones always, with a loss that is zero "
+                "on the graph, such as functional.over_count gives of nothing"
+            )
 
     def test_losses_and_gradients_are_finite_whatever_the_data(self) -> None:
         blank = self.build()
@@ -127,7 +144,17 @@ class MethodContract:
         members = [id(own) for name in method.groups() for own in parameters(method, name)]
 
         assert len(members) == len(set(members)), "a parameter is in two groups"
-        assert set(members) == {id(own) for own in method.parameters() if own.requires_grad}
+        missing = [
+            name
+            for name, own in method.named_parameters()
+            if own.requires_grad and id(own) not in members
+        ]
+        assert not missing, (
+            f"{', '.join(missing)}: name every trained parameter in groups(), or freeze it "
+            "(requires_grad_(False), weight_averaging.frozen_copy)"
+        )
+        trained = {id(own) for own in method.parameters() if own.requires_grad}
+        assert set(members) == trained, "a group has a parameter that is frozen or none of its own"
 
     def test_an_update_reaches_its_own_group_only(self) -> None:
         method = self.build()
@@ -143,7 +170,10 @@ class MethodContract:
             disturb(seed)
             results.append(train_steps(method, 2, first=3))
 
-        assert results[0] == results[1]
+        assert results[0] == results[1], (
+            "losses depend on earlier draws: draw with functional.generator(progress, purpose) "
+            "instead of torch's own generator"
+        )
 
     def test_two_workers_on_halves_give_the_losses_of_one(self, tmp_path: Path) -> None:
         alone = self.build().double()
@@ -156,7 +186,9 @@ class MethodContract:
             for name, loss in losses.items():
                 shares = [worker.losses[step][name] for worker in workers]
                 assert abs(sum(shares) / 2 - loss) < 1e-5, (
-                    f"{name} at step {step}: {shares}, {loss}"
+                    f"{name} at step {step} is {loss:.6g} on one worker and on two the mean of "
+                    f"{shares}: divide sums over pixels or images by "
+                    "functional.over_count(total, count), whose count workers share, not by .mean()"
                 )
 
     def test_predict_gives_logits_of_each_image_on_its_own(self) -> None:
@@ -184,7 +216,10 @@ class MethodContract:
             load_kept(fresh, state, "what is reported")
             with torch.inference_mode():
                 expected, found = (one.eval().predict(image) for one in (trained, fresh))
-            assert torch.equal(expected, found), f"predict reads more than is reported, with {own}"
+            assert torch.equal(expected, found), (
+                f"predict reads more than is reported, with {own}: name all networks that it reads "
+                "in reported()"
+            )
 
     def test_a_step_in_low_precision_is_finite(self) -> None:
         losses = train_steps(self.build(), 2, precision="bf16")
@@ -196,8 +231,17 @@ class MethodContract:
             assert decode(self.method.Config, json.loads(json.dumps(encode(own)))) == own
 
     def test_every_setting_says_where_its_value_comes_from(self) -> None:
-        for name, _, about in settings(self.config):
-            assert about.paper or about.code or about.why, f"{name} has no paper, code or why"
+        if self.prototype:
+            return
+        bare = [
+            name
+            for name, _, about in settings(self.config)
+            if not (about.paper or about.code or about.why)
+        ]
+        assert not bare, (
+            f"{', '.join(bare)}: say where the value comes from, as in setting(0.5, "
+            'paper="0.5 (Sec. 4)") or why="..."; or set prototype = True in the test'
+        )
 
     def test_fields_left_out_of_the_key_change_nothing(self) -> None:
         for own in (self.config, *self.variants):
@@ -256,12 +300,15 @@ def reaches(update: Update, own: Sequence[nn.Parameter]) -> bool:
 def check_finite(kind: str, method: Method, batch: Batch) -> None:
     """Assert that each update's loss hangs on the graph and is finite, gradients included."""
     for update in method.step(batch, progress_at(0)):
-        assert update.loss.requires_grad, f"{update.group}'s loss is off the graph when {kind}"
-        assert update.loss.isfinite(), f"{update.group}'s loss is not finite when {kind}"
+        assert update.loss.requires_grad, (
+            f"{update.group}'s loss is off the graph when {kind}: it must be made of the group's "
+            "outputs, not of detached ones, also where nothing counts"
+        )
+        assert update.loss.isfinite(), f"{update.group}'s loss is not finite when {kind}: {ADVICE}"
         own = parameters(method, update.group)
         gradients = torch.autograd.grad(update.loss, own, retain_graph=True, allow_unused=True)
         finite = all(bool(found.isfinite().all()) for found in gradients if found is not None)
-        assert finite, f"{update.group}'s gradient is not finite when {kind}"
+        assert finite, f"{update.group}'s gradient is not finite when {kind}: {ADVICE}"
 
 
 def evaluated_logits(method: Method) -> Logits:

@@ -55,12 +55,13 @@ def stopped(epochs: int, whole: int, *, teacher: bool) -> Fields:
 
 def first(
     name: str,
-    title: str,
     column: str,
     epochs: Mapping[str, int],
     evaluations: int,
     proxy_share: float,
     note: str,
+    *,
+    title: str,
 ) -> Study:
     """Return the study of the first epochs, by scale, of whole schedules."""
     scales = {"mini": MINI, "paper": GPS_CITYSCAPES_PAPER}
@@ -119,7 +120,6 @@ FIRST = {"mini": 1, "paper": 1}
 SHOWN = {"mini": 2, "paper": 20}  # of the figure; a fifth of the students' epochs at mini scale
 _FIRST = first(
     "gps_first_epoch",
-    "GPS, Figure 3: after the first epoch, without CutMix",
     "first epoch",
     FIRST,
     1,
@@ -127,6 +127,7 @@ _FIRST = first(
     "Published: GPS, Fig. 3, ResNet-50: mIoU after the first of 128 epochs. A network that "
     "calls every pixel road has more than 1 % on Cityscapes. Ours: training stops there; "
     "schedules are those of all epochs. The time of the teacher alone is not counted.",
+    title="GPS, Figure 3: after the first epoch, without CutMix",
 )
 first_epoch = dataclasses.replace(
     _FIRST,
@@ -139,7 +140,6 @@ first_epoch = dataclasses.replace(
 )
 first_epochs = first(
     "gps_first_epochs",
-    "GPS, Figure 3: the first 20 of 128 epochs, without CutMix",
     "first epochs",
     SHOWN,
     20,
@@ -147,6 +147,7 @@ first_epochs = first(
     "Published: GPS, Fig. 3, ResNet-50, only drawn: mIoU after each of the first 20 epochs, in "
     "ours val.miou of the curves. GPS's begin after its teacher's own time, 32 epochs at paper "
     "scale. Ours at mini scale: the first 2 of 10 epochs, each scored ten times.",
+    title="GPS, Figure 3: the first 20 of 128 epochs, without CutMix",
 )
 
 
@@ -186,7 +187,7 @@ loss_flow = Study(
 )
 
 
-def against_full(name: str, title: str, columns: list[Column], weights: bool) -> Study:
+def against_full(name: str, columns: list[Column], weights: bool, *, title: str) -> Study:
     """Return the study of one data set in Figure 4; `weights`: those of Cityscapes."""
     scaled = {"paper": GPS_CITYSCAPES} if weights else {}
     return Study(
@@ -208,7 +209,6 @@ NETWORK = "config.network.backbone"
 RESNET101 = "resnet101s.gluon_in1k"
 full_pascal = against_full(
     "gps_full_pascal",
-    "GPS, Figure 4: half of the labels against all of them, Pascal VOC, without CutMix",
     [
         Column(
             name="resnet50 1/2",
@@ -236,12 +236,12 @@ full_pascal = against_full(
         ),
     ],
     weights=False,
+    title="GPS, Figure 4: half of the labels against all of them, Pascal VOC, without CutMix",
 )
 
 _FULL = {"data.labelled": None, "training.epochs": 150}
 full_cityscapes = against_full(
     "gps_full_cityscapes",
-    "GPS, Figure 4: half of the labels against all of them, Cityscapes, without CutMix",
     [
         Column(
             name="resnet50 1/2",
@@ -266,4 +266,5 @@ full_cityscapes = against_full(
         ),
     ],
     weights=True,
+    title="GPS, Figure 4: half of the labels against all of them, Cityscapes, without CutMix",
 )

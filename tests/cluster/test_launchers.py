@@ -74,6 +74,7 @@ POD = record(
 RAY_CLUSTER = record(
     "headGroupSpec",
     rayVersion=TEXT,
+    authOptions=record("mode", mode={"enum": ["disabled", "token"]}, secretName=TEXT),
     enableInTreeAutoscaling={"type": "boolean"},
     autoscalerOptions=record(
         idleTimeoutSeconds=COUNT,
@@ -220,7 +221,10 @@ def test_a_job_on_kubernetes_takes_its_cluster_away_and_the_two_manifests_agree(
 
 @pytest.mark.parametrize("name", [*RAY_UP, *KUBERAY, "slurm.sh"])
 def test_every_launcher_asks_for_a_token_and_none_has_one(name: str) -> None:
-    assert re.search(r"RAY_AUTH_MODE(=|, value: )token", read(name))
+    asks = (
+        r"^ *authOptions:\n *mode: token" if name in KUBERAY else r"RAY_AUTH_MODE(=|, value: )token"
+    )
+    assert re.search(asks, read(name), re.MULTILINE)
     assert not re.search(r"[0-9a-f]{32}", read(name))
 
 

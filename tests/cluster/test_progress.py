@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 
@@ -45,3 +46,35 @@ def test_a_line_is_said_as_it_is(log: io.StringIO) -> None:
         progress.say("trial [bold]a[/bold], attempt 1 of 3: it broke")
 
     assert last(log) == "trial [bold]a[/bold], attempt 1 of 3: it broke"
+
+
+def test_how_long_the_rest_takes_is_told_at_the_pace_so_far(
+    log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("semisweep.cluster.progress.time.monotonic", lambda: now)
+    with SweepProgress(5, {}, log) as progress:
+        progress.finished("k0", "known", "")
+        progress.watch({"k1": TrialProgress(step=1, total_steps=100)})
+        assert "left" not in last(log)
+        now = 160.0
+        progress.finished("k1", "finished", "")
+        now = 161.0
+        progress.watch({"k2": TrialProgress(step=0, total_steps=100)})
+
+        assert "2 of 5 done, about 3 min left" in last(log)
+
+
+def test_bars_fit_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    screen = io.StringIO()
+    with SweepProgress(3, {"abcdefghij": "a long name of a row, 8 labelled, 0/1"}, screen) as shown:
+        told = TrialProgress(step=20, total_steps=100, evaluation=Evaluation(20, {"val.miou": 0.5}))
+        shown.watch({"abcdefghij": told}, 2)
+        shown.bars.refresh()
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
+
+    assert "a long name" in plain
+    assert "20/100 val 50.0" in plain
+    assert max(len(line) for line in re.split(r"[\r\n]", plain)) <= 80

@@ -123,6 +123,37 @@ def test_a_fault_is_caught_by_its_test(fault, tmp_path):
         call(contract(fault, **changes), FAULTS[fault], tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("fault", "advice"),
+    [
+        ("unseeded", "build networks with the seed"),
+        ("memory", "register_buffer"),
+        ("data decides", "yield the same ones always"),
+        ("local mean", "use functional.over_count"),
+        ("detached", "not of detached ones"),
+        ("global draw", "draw with functional.generator"),
+        ("unreported", r"in reported\(\)"),
+    ],
+)
+def test_a_failure_says_what_to_do(fault, advice, tmp_path):
+    with pytest.raises(AssertionError, match=advice):
+        call(contract(fault), FAULTS[fault], tmp_path)
+
+
+@config
+class BareConfig(MethodConfig):
+    weight: float = 1.0
+
+
+def test_fields_say_where_they_are_from_but_in_a_prototype():
+    suite = type("TestBare", (MethodContract,), {"method": Toy, "config": BareConfig()})
+
+    with pytest.raises(AssertionError, match="weight: say where the value comes from"):
+        suite().test_every_setting_says_where_its_value_comes_from()
+    suite.prototype = True
+    suite().test_every_setting_says_where_its_value_comes_from()
+
+
 def test_random_batches_repeat_and_hold_what_methods_need():
     first, again, other = random_batch(1), random_batch(1), random_batch(2)
 

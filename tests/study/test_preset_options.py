@@ -109,7 +109,10 @@ def test_every_option_of_a_shipped_study_changes_one_of_its_cells() -> None:
 
 
 def test_the_command_line_takes_options(call: Callable[..., Any]) -> None:
-    said = call("studies", "css_sources", "--option", "released-cross", "--format", "csv")
+    said = call(
+        *("studies", "css_sources", "--scale", "paper"),
+        *("--option", "released-cross", "--format", "csv"),
+    )
     assert said.code == 0
     assert 'config.unlabelled_indicator,of_label,"option released-cross: CSS, released' in said.out
     refused = call("plan", "quickstart", "--option", "nothing")

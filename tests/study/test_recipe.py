@@ -165,15 +165,17 @@ def test_cells_are_told_by_rows_and_columns() -> None:
 
 def test_values_that_no_cell_has_are_not_printed(call: Call) -> None:
     """Presets of these two say 16 and 171, and no cell has them."""
-    seniors, first = call("studies", "segkc_seniors").out, call("studies", "gps_first_epoch").out
+    paper = ("--scale", "paper")
+    seniors = call("studies", "segkc_seniors", *paper).out
+    first = call("studies", "gps_first_epoch", *paper).out
 
     assert printed(seniors)["training.labelled_batch"] == {"8"}
     assert printed(first)["training.epochs"] == {"160", "128"}
     assert printed(seniors)["data.labelled"] > {"92", "183", "1464"}
     assert "config.guide_weight" in printed(first)
-    assert printed(call("studies", "gps_first_epoch", "--set", "training.crop_pixels=64").out)[
-        "training.crop_pixels"
-    ] == {"64"}
+    assert printed(
+        call("studies", "gps_first_epoch", *paper, "--set", "training.crop_pixels=64").out
+    )["training.crop_pixels"] == {"64"}
 
 
 def test_a_change_that_does_not_fit_is_refused(call: Call, refused: Callable[..., None]) -> None:

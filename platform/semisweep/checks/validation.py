@@ -47,6 +47,7 @@ def check_study(study: Study | Search, request: Request, splits: Splits) -> None
     check_methods(study)
     check_changes(study, request.scale, request.changes)
     check_mode(study, request)
+    check_columns(study, request.scale)
     trials = list(sample_trials(study, request))
     if request.smoke:
         from semisweep.study.smoke import shortened
@@ -60,6 +61,17 @@ def check_study(study: Study | Search, request: Request, splits: Splits) -> None
         check_counts(trials, splits)
     prepare_data((trial.data for trial in trials), splits, verify=request.verify_data)
     check_batches(trials, splits)
+
+
+def check_columns(study: Study | Search, scale: str) -> None:
+    """Refuse a scale at which a table has no column, so that nothing would be trained or shown."""
+    if isinstance(study, Search) or any(column.exists(scale) for column in study.columns):
+        return
+    scales = dict.fromkeys(own for column in study.columns for own in column.set)
+    raise ConfigError(
+        f"a column must exist at the scale that is asked for, got study={study.name}, "
+        f"scale={scale}, scales of its columns={', '.join(scales) or 'none'}"
+    )
 
 
 def check_roots(roots: Roots) -> None:

@@ -27,7 +27,7 @@ def check(studies: Sequence[str], **options: Any) -> None:
     from semisweep.study.resolve import Splits
     from semisweep.study.scales import has_scale
 
-    request = make_request(**options)
+    request = make_request(**options, names=studies)
     checker = Checker(Splits(request.roots))
     found: list[Finding] = []
     for name in study_names() if tuple(studies) == ("all",) else studies:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from semisweep.cli.check import check
+from semisweep.cli.completion import columns, rows
 from semisweep.cli.dashboard import dashboard
 from semisweep.cli.data import data
+from semisweep.cli.listing import list_studies, rm, show_trial
 from semisweep.cli.options import (
     Study,
     any_count_option,
@@ -22,6 +24,7 @@ from semisweep.cli.options import (
     keep_option,
     make_request,
     option_option,
+    scale_option,
     set_option,
     shared,
     verify_data_option,
@@ -58,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if message.startswith("Usage:"):  # no command was given: this is the whole help
             click.echo(message)
             sys.exit(BAD_INPUT)
-        _fail(message)
+        _fail(message + _help_hint(error))
     except SweepError as error:
         _fail(str(error), CUT_OFF)
     except SemisweepError as error:
@@ -70,6 +73,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from semisweep.core.config import explain
 
         _fail(explain(error))
+
+
+def _help_hint(error: click.ClickException) -> str:
+    """Return where to read more of a command that was called wrongly."""
+    if not isinstance(error, click.UsageError) or error.ctx is None:
+        return ""
+    return f"; try {error.ctx.command_path} --help"
 
 
 def _fail(message: str, code: int = BAD_INPUT) -> None:
@@ -84,7 +94,19 @@ def cli() -> None:
 
 
 ASKING = (check, diff, export_optuna, export_tensorboard, logs, report, status, table)
-for command in (*ASKING, compact, dashboard, data, evaluate, gc, import_numbers, predict, weights):
+LISTING = (list_studies, rm, show_trial)
+for command in (
+    *ASKING,
+    *LISTING,
+    compact,
+    dashboard,
+    data,
+    evaluate,
+    gc,
+    import_numbers,
+    predict,
+    weights,
+):
     cli.add_command(command)
 
 
@@ -118,6 +140,7 @@ for command in (*ASKING, compact, dashboard, data, evaluate, gc, import_numbers,
     "--retrain",
     multiple=True,
     metavar="ROW",
+    shell_complete=rows,
     help="Train the trials of ROW anew though they have results, which are kept.",
 )
 @run_modes
@@ -139,11 +162,15 @@ for command in (*ASKING, compact, dashboard, data, evaluate, gc, import_numbers,
     "of which the first has 4 of the 5 %.",
 )
 @click.option("--smoke", is_flag=True, help="Two steps of every arm, to see that all of it runs.")
-def run(studies: Sequence[str], **options: Any) -> int:
+@click.option("--dry-run", is_flag=True, help="Only say what would run, as plan does.")
+def run(studies: Sequence[str], dry_run: bool, **options: Any) -> int:
     """Run what STUDIES, or all, have no result for, and print their tables. Again goes on."""
     from semisweep.running import launch
 
-    request = make_request(**options)
+    request = make_request(**options, names=studies)
+    if dry_run:
+        _print_plan(studies, request)
+        return 0
     names = _all_studies(studies, request)
     store = launch.run(names, request, lambda text: click.echo(text, err=True))
     return max(_show(name, request, store) for name in names)
@@ -178,12 +205,16 @@ def _show(study: str, request: Request, store: Store) -> int:
 @any_count_option
 @verify_data_option
 @click.option("--retry-failed", is_flag=True, help="Failed trials would run again.")
+@click.option("--trials", type=click.IntRange(1), help="Of a search, instead of its own number.")
 @click.option("--probe", is_flag=True, help="Time a few steps here of what has no history.")
 def plan(studies: Sequence[str], probe: bool, **options: Any) -> None:
     """Say what STUDIES, or all, want, what is done or shared, and what the rest would cost."""
+    _print_plan(studies, make_request(**options, names=studies), probe)
+
+
+def _print_plan(studies: Sequence[str], request: Request, probe: bool = False) -> None:
     from semisweep.running.cost_forecast import at_scale, forecast, to_text
 
-    request = make_request(**options)
     names = at_scale(studies, request.scale)
     found = forecast(names, request, lambda text: click.echo(text, err=True), probing=probe)
     click.echo(to_text(found, names, request.scale))
@@ -191,7 +222,7 @@ def plan(studies: Sequence[str], probe: bool, **options: Any) -> None:
 
 @cli.command()
 @click.argument("study", type=Study(), required=False)
-@click.option("--scale", default="paper", show_default=True, help="mini, proxy or paper.")
+@scale_option
 @click.option(
     "--format",
     "form",
@@ -204,7 +235,7 @@ def plan(studies: Sequence[str], probe: bool, **options: Any) -> None:
 @set_option
 def studies(
     study: str | None,
-    scale: str,
+    scale: str | None,
     form: str,
     options: Sequence[str],
     changes: Sequence[tuple[str, str]],
@@ -213,24 +244,29 @@ def studies(
 
     Each value is told with its source: a place in a paper, released code, or that it was chosen.
     """
-    from semisweep.study.catalogue import find_study, study_names
+    from semisweep.study.catalogue import MINI, find_study, only_scale, study_names
 
     if study is None:
-        for name in study_names():
-            click.echo(f"{name:24} {find_study(name).title}")
+        from semisweep.study.title import study_title
+
+        for name, path in study_names().items():
+            click.echo(f"{name:24} {study_title(path)}")
         return
-    from semisweep.study.recipe import cells_csv, sources_table
+    from semisweep.study.recipe import cells_csv, rows_and_columns, sources_table
     from semisweep.study.scales import preset_at
 
     given = changed(changes, options)
     found = [find_study(name) for name in (study_names() if study == "all" else [study])]
     if study == "all":
+        scale = scale or MINI
         found = [own for own in found if preset_at(own.presets, scale) is not None]
+    scale = scale or only_scale(found[0].presets)
     if form == "csv":
         for text in cells_csv(found, scale, given):
             click.echo(text, nl=False)
         return
     for own in found:
+        click.echo("\n".join(rows_and_columns(own)) + "\n")
         click.echo(sources_table(own, scale, given))
 
 
@@ -253,9 +289,9 @@ def methods(name: str | None) -> None:
 
 @cli.command()
 @click.argument("study", type=Study())
-@click.argument("row")
+@click.argument("row", shell_complete=rows)
 @shared
-@click.option("--column", help="Which column; the study's first.")
+@click.option("--column", shell_complete=columns, help="Which column; the study's first.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--draw", type=click.IntRange(0), help="Of the labelled images; the study's.")
 @any_count_option
@@ -275,7 +311,7 @@ def debug(
     from semisweep.core.device import usable
     from semisweep.running.debugging import debug_trial
 
-    request, chosen = make_request(**options), usable(device)
+    request, chosen = make_request(**options, names=[study]), usable(device)
     debug_trial(study, row, column, seed, request, click.echo, draw=draw, device=chosen)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from semisweep.cli.completion import fields, scales
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -29,6 +31,18 @@ class Study(click.ParamType):  # type: ignore[type-arg]  # not generic in older 
     """The name of a study, completed by the shell."""
 
     name = "study"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the name; a file or module that it names may be imported from now on."""
+        from semisweep.core import own_code
+
+        if own_code.is_own(str(value)):
+            from semisweep.study.catalogue import register
+
+            register(str(value))
+        return str(value)
 
     def shell_complete(
         self, _: click.Context, __: click.Parameter, incomplete: str
@@ -128,6 +142,7 @@ set_option = click.option(
     type=Assignment(),
     multiple=True,
     metavar="FIELD=VALUE",
+    shell_complete=fields,
     help="Change a field of every arm, such as training.steps=100.",
 )
 
@@ -149,10 +164,28 @@ def changed(changes: Sequence[tuple[str, str]], options: Sequence[str] = ()) -> 
     return with_options({name: parse_value(text) for name, text in changes}, options)
 
 
+scale_option = click.option(
+    "--scale",
+    shell_complete=scales,
+    help="mini, the default, proxy or paper; or another that a study has, the default if it is the "
+    "only one.",
+)
+
+
+def chosen_scale(scale: str | None, names: Sequence[str], store: str | None = None) -> str:
+    """Return the scale that was given, or else that of some studies, the same in all commands."""
+    if scale is not None:
+        return scale
+    from semisweep.store.store import Store
+    from semisweep.study.catalogue import default_scale
+
+    return default_scale(names, Store.open(store) if store and Store.exists(store) else None)
+
+
 def shared(command: Command) -> Command:
     """Add the options that say which trials are meant and where they live."""
     for option in (
-        click.option("--scale", default="mini", show_default=True, help="mini, proxy or paper."),
+        scale_option,
         store_option,
         data_option,
         click.option(
@@ -182,13 +215,18 @@ def roots_of(data: Sequence[tuple[str, str]]) -> Roots:
 
 def make_request(
     store: str,
+    scale: str | None = None,
     data: Sequence[tuple[str, str]] = (),
     changes: Sequence[tuple[str, str]] = (),
     options: Sequence[str] = (),
+    names: Sequence[str] = (),
     **others: Any,
 ) -> Request:
-    """Return what the options of a command ask for; raise `StoreError`, `ConfigError`."""
+    """Return what the options of a command ask for; raise `StoreError`, `ConfigError`.
+
+    `names` are the studies that it is of, whose scale is meant where none is given.
+    """
     from semisweep.study import request
 
-    asked: Any = {"data": dict(data), "set": changed(changes, options), **others}
-    return request.make_request(store, asked)
+    asked: Any = {"scale": scale, "data": dict(data), "set": changed(changes, options), **others}
+    return request.make_request(store, asked, names)

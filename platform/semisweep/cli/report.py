@@ -8,7 +8,16 @@ from typing import Any
 
 import click
 
-from semisweep.cli.options import Study, device_option, make_request, shared, store_option
+from semisweep.cli.code_options import code_options
+from semisweep.cli.options import (
+    Study,
+    chosen_scale,
+    device_option,
+    make_request,
+    scale_option,
+    shared,
+    store_option,
+)
 
 
 @click.command()
@@ -27,6 +36,7 @@ from semisweep.cli.options import Study, device_option, make_request, shared, st
     default=0,
     help="Show so many images, and what each arm with kept weights sees in them.",
 )
+@code_options
 @click.option("--features", is_flag=True, help="Map the features of each arm (t-SNE).")
 @device_option
 def report(
@@ -43,7 +53,7 @@ def report(
     from semisweep.study.catalogue import study_names
     from semisweep.tables.rendering import opened
 
-    request = make_request(**options)
+    request = make_request(**options, names=studies)
     # Without pictures nothing is computed, and asking torch would take seconds.
     chosen = usable(device) if images or features or device else "cpu"
     names = list(study_names()) if tuple(studies) == ("all",) else studies
@@ -60,7 +70,7 @@ def report(
 @click.command()
 @click.argument("study", type=Study())
 @store_option
-@click.option("--scale", default="mini", show_default=True, help="mini or paper.")
+@scale_option
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
@@ -68,10 +78,11 @@ def report(
     show_default=True,
     help="The folder to write, one folder a trial in it.",
 )
-def export_tensorboard(study: str, store: str, scale: str, output: Path) -> None:
+def export_tensorboard(study: str, store: str, scale: str | None, output: Path) -> None:
     """Write the histories and results of STUDY as event files that TensorBoard opens."""
     from semisweep.report.tensorboard_events import export
     from semisweep.store.store import Store
 
-    count = export(Store.open(store), study, scale, output)
+    chosen = chosen_scale(scale, [study], store)
+    count = export(Store.open(store), study, chosen, output)
     click.echo(f"{count} trials; tensorboard --logdir {output}")

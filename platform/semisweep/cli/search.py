@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from semisweep.cli.options import Study, store_option
+from semisweep.cli.options import Study, chosen_scale, scale_option, store_option
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -45,7 +45,7 @@ def run_modes(command: Command) -> Command:
 
 @click.command("export-optuna")
 @click.argument("search", type=Study())
-@click.option("--scale", default="mini", show_default=True, help="mini or paper.")
+@scale_option
 @store_option
 @click.option(
     "--output",
@@ -53,10 +53,11 @@ def run_modes(command: Command) -> Command:
     required=True,
     help="A new file: .db or .sqlite3 for SQLite, .log or .jsonl for Optuna's journal.",
 )
-def export_optuna(search: str, scale: str, store: str, output: Path) -> None:
+def export_optuna(search: str, scale: str | None, store: str, output: Path) -> None:
     """Write SEARCH as a study of Optuna, for its dashboard and whatever else reads its storages."""
     from semisweep.search.optuna_export import export_search
     from semisweep.store.store import Store
 
-    count, named, url = export_search(Store.open(store), search, scale, output)
+    chosen = chosen_scale(scale, [search], store)
+    count, named, url = export_search(Store.open(store), search, chosen, output)
     click.echo(f"{count} trials of {search} as study {named}: {url}")

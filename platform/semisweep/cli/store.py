@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from semisweep.cli.code_options import code_options
 from semisweep.cli.options import data_option, device_option, roots_of, store_option
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ def _scoring(command: Command) -> Command:
     for option in (
         store_option,
         data_option,
+        code_options,
         device_option,
     ):
         command = option(command)

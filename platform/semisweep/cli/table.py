@@ -63,7 +63,7 @@ def table(
     from semisweep.tables.rendering import Reading, keys_table
 
     _check_forms(form, notes=notes, compact=compact, bom=bom)
-    request = make_request(**options)
+    request = make_request(**options, names=studies)
     names = list(studies)
     if tuple(names) == ("all",):
         from semisweep.study.catalogue import study_names
@@ -95,12 +95,14 @@ def _check_forms(form: str, *, notes: bool, compact: bool, bom: bool) -> None:
 def _curves(names: Sequence[str], curve: Sequence[str], request: Request) -> str:
     import pandas as pd
 
-    from semisweep.study.catalogue import short
+    from semisweep.study.catalogue import stored_name
+    from semisweep.tables.rendering import opened
     from semisweep.tables.training_curves import curves
 
-    scale, changes = request.stored_scale, request.changes
+    scale, changes, store = request.stored_scale, request.changes, opened(request)
     found = [
-        curves(request.store, short(name), curve, scale=scale, changes=changes) for name in names
+        curves(request.store, stored_name(name, store), curve, scale=scale, changes=changes)
+        for name in names
     ]
     return str(pd.concat(found).to_csv(index=False, lineterminator="\n"))
 

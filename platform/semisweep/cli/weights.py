@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from semisweep.cli.options import Assignment, Study
+from semisweep.cli.options import Assignment, Study, chosen_scale, scale_option
 from semisweep.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def _options(command: Callable[..., object]) -> Callable[..., object]:
     for option in (
-        click.option("--scale", default="paper", show_default=True, help="mini, proxy or paper."),
+        scale_option,
         click.option("--set", "changes", type=Assignment(), multiple=True, metavar="FIELD=VALUE"),
         click.option(
             "--weights-dir",
@@ -40,7 +40,7 @@ def weights() -> None:
 @_options
 def check_weights(
     studies: Sequence[str],
-    scale: str,
+    scale: str | None,
     changes: Sequence[tuple[str, str]],
     weights_dir: Path | None,
 ) -> None:
@@ -57,9 +57,10 @@ def check_weights(
     missing = [own.wanted.backbone for own in found if own.path is None]
     if missing:
         repository, _, files = hub_files(missing[0])
+        again = " ".join([*studies, *(["--scale", scale] if scale else [])])
         raise ConfigError(
             f"weights of all backbones must be here, missing {', '.join(missing)}; where there is "
-            f"a network: semisweep weights fetch {' '.join(studies)}, else put {files[0]} of "
+            f"a network: semisweep weights fetch {again}, else put {files[0]} of "
             f"{repository} into --weights-dir as {missing[0]}{Path(files[0]).suffix}"
         )
 
@@ -68,7 +69,7 @@ def check_weights(
 @_options
 def fetch_weights(
     studies: Sequence[str],
-    scale: str,
+    scale: str | None,
     changes: Sequence[tuple[str, str]],
     weights_dir: Path | None,
 ) -> None:
@@ -84,7 +85,7 @@ def fetch_weights(
 
 
 def _wanted(
-    studies: Sequence[str], scale: str, changes: Sequence[tuple[str, str]]
+    studies: Sequence[str], given: str | None, changes: Sequence[tuple[str, str]]
 ) -> list[NeededWeights]:
     from semisweep.checks.validation import check_networks, sample_trials
     from semisweep.core.config import parse_value
@@ -94,15 +95,16 @@ def _wanted(
     from semisweep.study.resolve import check_changes
     from semisweep.study.scales import has_scale
 
-    given = {name: parse_value(text) for name, text in changes}
-    request = Request(scale=scale, roots=Roots(Path()), changes=given)
+    changed = {name: parse_value(text) for name, text in changes}
+    scale = chosen_scale(given, studies)
+    request = Request(scale=scale, roots=Roots(Path()), changes=changed)
     every = tuple(studies) == ("all",)
     trials = []
     for name in study_names() if every else studies:
         study = find_study(name)
         if every and not has_scale(study.presets, scale):
             continue
-        check_changes(study, scale, given)
+        check_changes(study, scale, changed)
         trials += list(sample_trials(study, request))
     check_networks(trials)
     return needed_weights(trials)

@@ -9,20 +9,24 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from semisweep.cluster import address as addresses
 from semisweep.cluster import head_watch, ray_internals
 from semisweep.cluster.head_watch import HeadWatch
 from semisweep.cluster.nodes import Node, living_nodes
+from semisweep.cluster.shipped_code import copy_code
 from semisweep.cluster.signals import Signals
 from semisweep.cluster.worker_groups import WorkerGroups
-from semisweep.core.errors import ClusterError, SemisweepError, SweepError
+from semisweep.core import own_code
+from semisweep.core.errors import ClusterError, ConfigError, SemisweepError, SweepError
 from semisweep.core.faults import Fault
 from semisweep.store.store import Store
 from semisweep.store.trial_log import keep_fault
@@ -121,12 +125,18 @@ class Connection:
         import ray
 
         try:
-            with ThreadPoolExecutor(1) as beside, self._signals.held():
+            with (
+                ThreadPoolExecutor(1) as beside,
+                self._signals.held(),
+                shipping(self._address) as shipped,
+            ):
                 imported = beside.submit(_import_heavy)
                 # In this thread: Ray's processes end with the thread that started them.
                 self.ray = ray  # from here on there is something to shut down
-                ray.init(**self._options())
+                ray.init(**self._options(), **shipped)
                 imported.result()
+        except ConfigError:
+            raise
         except Exception as error:  # Ray raises that very class where it does not come up in time
             raise self._refused(error) from None
         self._head_watch = self._watch()
@@ -214,6 +224,22 @@ class Connection:
         wanted = (self.resources.slots or 1) * self.resources.workers
         local = {"address": "local", "include_dashboard": False}  # not one that runs here already
         return options | local | {"num_cpus": max(cores, wanted)}
+
+
+@contextmanager
+def shipping(address: str | None) -> Iterator[dict[str, Any]]:
+    """Give the options with which Ray brings the user's own code to the machines of a cluster.
+
+    A job that was submitted with a folder of its own gets this one instead.
+    """
+    folders = own_code.folders()
+    if not address or not folders:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(prefix="semisweep-code-") as copy:
+        copy_code(folders, Path(copy))
+        os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"
+        yield {"runtime_env": {"working_dir": copy}}
 
 
 def environment(address: str | None) -> dict[str, str]:

@@ -48,6 +48,7 @@ class Job:
     read_weights: Sequence[str] = ()  # names of weights that tables read of it, such as "best"
     reads_labels: bool = False  # whether tables read the quality of its pseudo-labels
     halving: RungRule | None = None  # where a search may stop it
+    code: Sequence[str] = ()  # folders of the user's own code, on the driver's machine
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,14 @@ from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from semisweep.cluster.notebook import NotebookOutput, in_notebook
 from semisweep.store.trial_records import TrialProgress
+from semisweep.tables.status import duration
 
 LINE_SECONDS = 15.0
+TOLD_FROM = 0.2  # so many trials, or parts of them, tell how long the others will take
 
 
 class SweepProgress:
@@ -24,13 +27,16 @@ class SweepProgress:
         self.output = NotebookOutput(total) if stream is None and in_notebook() else None
         default = sys.stderr if self.output is None else sys.stdout
         self.console = Console(file=stream or default, highlight=False, force_jupyter=False)
+        self.known = 0  # of those done, which had their results before
+        self.training_since: float | None = None
         self.started = self.last_line = time.monotonic()
         self.tasks: dict[str, TaskID] = {}
         self.bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.description}", table_column=_cut(2)),
+            BarColumn(bar_width=12),
+            TextColumn("{task.fields[note]}", table_column=_cut(3)),
             TimeElapsedColumn(),
+            expand=True,
             console=self.console,
             disable=self.output is not None or not self.console.is_terminal,
         )
@@ -63,6 +69,7 @@ class SweepProgress:
                 note=describe(told),
             )
         others = f", {elsewhere} trained by other sweeps" if elsewhere else ""
+        others += self._left(running)
         self.bars.update(self.overall, note=f"{self.done} of {self.total}{others}")
         if self.output is not None:
             note = f"{self.done} of {self.total} trials{others}"
@@ -73,6 +80,7 @@ class SweepProgress:
     def finished(self, key: str, status: str, note: str) -> None:
         """Show that a trial has ended."""
         self.done += 1
+        self.known += status == "known"
         self.failed += status == "failed"
         self.bars.update(self.overall, completed=self.done, note=f"{self.done} of {self.total}")
         counted = f"[{self.done}/{self.total}] " if self.bars.disable else ""
@@ -92,6 +100,19 @@ class SweepProgress:
     def _each(self, running: Mapping[str, TrialProgress | None]) -> list[str]:
         return [f"{self.name(key)} {describe(told)}" for key, told in running.items()]
 
+    def _left(self, running: Mapping[str, TrialProgress | None]) -> str:
+        """Return how long the rest will take at the pace so far, "" before it can be told."""
+        shares = [told.step / told.total_steps for told in running.values() if told]
+        if self.training_since is None:
+            self.training_since = time.monotonic() if any(shares) else None
+            return ""
+        trained = self.done - self.known + sum(shares)
+        seconds = time.monotonic() - self.training_since
+        if trained < TOLD_FROM or seconds < 1:
+            return ""
+        left = seconds / trained * max(0.0, self.total - self.known - trained)
+        return f", about {duration(left)} left"
+
     def _running(self, running: Mapping[str, TrialProgress | None]) -> str:
         parts = self._each(running)
         return f"; running: {', '.join(parts)}" if parts else ""
@@ -101,6 +122,11 @@ class SweepProgress:
         if self.bars.disable:
             seconds = self.last_line - self.started
             self.console.print(f"{seconds:6.0f} s  {text}", markup=False, soft_wrap=True)
+
+
+def _cut(ratio: int) -> Column:
+    """Return a column of a table that takes a share of the width, and cuts what is longer."""
+    return Column(ratio=ratio, no_wrap=True, overflow="ellipsis")
 
 
 def describe(told: TrialProgress | None) -> str:

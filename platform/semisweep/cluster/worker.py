@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semisweep.cluster.job import GroupRenewed
-from semisweep.core import background
+from semisweep.core import background, own_code
 from semisweep.core.errors import ClusterError
 from semisweep.core.fault_injection import point
 
@@ -213,6 +214,9 @@ def _prepare(job: Job, device: str, data_workers: int, compiled: bool | None) ->
 
     from semisweep.core.device import begin_measuring
 
+    for folder in job.code:  # where it is on this machine; on others Ray has brought a copy
+        if Path(folder).is_dir():
+            own_code.add_folder(Path(folder))
     torch.set_num_threads(job.threads)
     begin_measuring(device)
     return replace(job, device=device, data_workers=data_workers, compiled=compiled)

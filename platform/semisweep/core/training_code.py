@@ -25,6 +25,9 @@ ROOTS = ("semisweep.training.trainer", "semisweep.data.registry")
 ROOMS = ("semisweep.networks", "semisweep.data", "semisweep.training", "semisweep.core.seeding")
 METHODS = "semisweep_methods"
 BY_VALUE = ("semisweep", "semisweep_studies")  # what these say of a trial is in its key
+PUBLIC = {  # modules for methods, by the short name that they have too
+    f"semisweep.{name}": f"semisweep.training.{name}" for name in ("functional", "weight_averaging")
+}
 DECLARATIONS = (
     "Study",
     "Search",
@@ -195,7 +198,8 @@ def _imports(nodes: Iterable[ast.AST], package: str) -> Iterator[str]:
             above = parts[: len(parts) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
             yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            named = (f"{base}.{alias.name}" for alias in node.names)
+            yield from (PUBLIC.get(name, name) for name in named)
         elif _is_for_type_checkers(node):
             yield from _imports(node.orelse, package)
         else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from semisweep.core.config import is_configuration, replace, settings
 from semisweep.core.errors import StoreError
+from semisweep.evaluation.named_code import check_may_run
 from semisweep.store import checkpoint_file
 from semisweep.store.trial_folder import TrialFolder
 
@@ -48,7 +49,9 @@ def opened_trial(folder: TrialFolder, roots: Roots) -> tuple[Trial, DataSet]:
     from semisweep.data.registry import open_dataset
     from semisweep.training.trial import decode_trial
 
-    trial = decode_trial(folder.description().trial)
+    described = folder.description().trial
+    check_may_run(folder, str(described.get("method", "")))
+    trial = decode_trial(described)
     return trial, open_dataset(trial.data.name, roots.of(trial.data.name))
 
 

@@ -18,7 +18,7 @@ from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store
 from semisweep.store.study_choice import choose
 from semisweep.store.trial_records import Result
-from semisweep.study.catalogue import short
+from semisweep.study.catalogue import stored_name
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +31,12 @@ def export(store: Store, name: str, scale: str, output: Path) -> int:
     Raises `ConfigError` for a study that the store does not have and without TensorBoard,
     `StoreError` for a folder that holds anything or cannot be written.
     """
-    study, note = choose(store, short(name), scale)
+    study, note = choose(store, stored_name(name, store), scale)
     if note:
         logger.warning("%s", note)
     if study is None:
         known = [f"{own} at {size} scale" for own, size in store.studies()]
-        raise unknown("study of this store", f"{short(name)} at {scale} scale", known)
+        raise unknown("study of this store", f"{name} at {scale} scale", known)
     if output.is_dir() and any(output.iterdir()):
         raise StoreError(
             f"event files need a folder of their own, got output={output}, which is not empty; "

@@ -92,7 +92,9 @@ def forecast(
         if isinstance(study, Search):
             stored = stored_search(study, request, splits, store)
             tables += [stored] if stored else []
-            left = max(0, (study.trials or 0) - (len(stored.own) if stored else 0))
+            left = max(
+                0, (request.trials or study.trials or 0) - (len(stored.own) if stored else 0)
+            )
             if left or not (stored and stored.confirmations):
                 left += study.confirm * study.confirm_seeds  # of the best, on new seeds
             begun = len(plan([stored], store).missing) if stored else 0

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from semisweep.cluster.job import Job, Outcome
 from semisweep.cluster.progress import SweepProgress
+from semisweep.core import own_code
 from semisweep.data.fingerprint import Fingerprint
 from semisweep.evaluation.pseudo_label_results import MEASURED, WEIGHTS
 from semisweep.evaluation.rescoring import NAMES
@@ -60,6 +61,7 @@ def job_for(
         keep=request.keep,
         read_weights=reads.weights,
         reads_labels=reads.labels,
+        code=own_code.folders(),
     )
 
 

@@ -19,7 +19,8 @@ from semisweep.running.cost_forecast import remember
 from semisweep.running.job_sources import JobList, job_for, metrics_of
 from semisweep.running.preparation import Prepared, Say, has_all_results, prepare
 from semisweep.store.store import Store
-from semisweep.study.catalogue import find_study
+from semisweep.store.study_origin import note_origin
+from semisweep.study.catalogue import find_study, origin_of
 from semisweep.study.declaration import Search, Study
 from semisweep.study.plan import trial_names
 from semisweep.study.request import AUTO, Request
@@ -46,7 +47,10 @@ def run(names: Sequence[Named], request: Request, say: Say = lambda text: None) 
     with Connection(request.resources) as connection:
         if is_plain(request) and not all(has_all_results(name, request, store) for name in names):
             connection.connect()
-        studies = [to_run(find_study(name), request) for name in names]
+        found = {name: find_study(name) for name in names}
+        for name, study in found.items():
+            note_origin(store.root, study.name, origin_of(name))
+        studies = [to_run(study, request) for study in found.values()]
         adaptive = [study for study in studies if request.race or isinstance(study, Search)]
         splits = Splits(request.roots, store.keys())
         tables = []

@@ -16,7 +16,7 @@ from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store
 from semisweep.store.study_files import StudyPlace, variant_of
 from semisweep.store.trial_name import reasons
-from semisweep.study.catalogue import short
+from semisweep.study.catalogue import stored_name
 from semisweep.study.declaration import Study
 from semisweep.study.plan import Plan, plan
 from semisweep.study.request import Request
@@ -223,5 +223,5 @@ def has_all_results(name: Named, request: Request, store: Store) -> bool:
     )
     if request.changes or request.seeds or request.draws or request.top_up or asks_more:
         return False
-    table = store.read_study(short(name), request.stored_scale)
+    table = store.read_study(stored_name(name, store), request.stored_scale)
     return table is not None and not plan([table], store).missing

@@ -32,7 +32,7 @@ def run(study: Named, store: str | Path | None = None, **options: Unpack[RunOpti
     from semisweep.running import launch
 
     with _explained():
-        request = make_request(store, options)
+        request = make_request(store, options, [study])
         kept = launch.run([study], request, _say)
         reading = Reading([study], request, kept)
         results = Results(reading)

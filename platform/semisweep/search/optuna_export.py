@@ -18,7 +18,7 @@ from semisweep.store.query import results
 from semisweep.store.resolved_search import ResolvedSearch
 from semisweep.store.store import Store
 from semisweep.store.study_choice import choose
-from semisweep.study.catalogue import short
+from semisweep.study.catalogue import stored_name
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -37,14 +37,14 @@ def export_search(store: Store, name: str, scale: str, output: Path) -> tuple[in
     The file is whole or absent. Raises `ConfigError` for a study that is no search or was never
     run, and for a file that exists or has another ending.
     """
-    search, note = choose(store, short(name), scale)
+    search, note = choose(store, stored_name(name, store), scale)
     if note:
         logger.warning("%s", note)
     if not isinstance(search, ResolvedSearch):
         stored = store.study_files.all()
         known = [str(own.place) for own in stored if isinstance(own.study, ResolvedSearch)]
         raise ConfigError(
-            f"a search must have been run to be exported, got search={short(name)!r}, "
+            f"a search must have been run to be exported, got search={name!r}, "
             f"scale={scale!r}; this store has: {', '.join(known) or 'none'}"
         )
     if output.suffix not in SQLITE + JOURNAL:

@@ -5,18 +5,25 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
+from semisweep.core import own_code
 from semisweep.core.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
+    from semisweep.store.store import Store
     from semisweep.study.declaration import Search, Study
     from semisweep.training.method import Method
 
     Named: TypeAlias = str | Study | Search  # a study, or the name by which it is found
+
+MINI = "mini"  # the scale where nobody says one
+# What comes of a wrong name, argument or import. Other errors say more by their traceback.
+MISTAKES = (AttributeError, ImportError, KeyError, NameError, SyntaxError, TypeError, ValueError)
 
 
 def study_names() -> dict[str, str]:
@@ -44,7 +51,10 @@ def find_study(name: Named) -> Study | Search:
 
 
 def check_study_name(name: Named) -> None:
-    """Raise `ConfigError` for a plain name that is not a study's; imports nothing heavy."""
+    """Raise `ConfigError` for a plain name that is not a study's; imports nothing heavy.
+
+    The folder of a file that a name has goes on the path of modules.
+    """
     if not isinstance(name, str):
         from semisweep.study.declaration import Search, Study
 
@@ -53,13 +63,66 @@ def check_study_name(name: Named) -> None:
                 f"a study must be a Study, a Search or a name, got study={name!r:.80}"
             )
         return
-    if is_listed(name) and name not in study_names():
+    if own_code.is_own(name):
+        register(name)
+    elif name not in study_names():
         raise unknown("study", name, study_names())
 
 
 def is_listed(name: Named) -> TypeGuard[str]:
     """Return whether a study is meant by a plain name, as those that come along are."""
     return isinstance(name, str) and ":" not in name
+
+
+def stored_name(name: Named, store: Store | None) -> str:
+    """Return the name that a store has a study under, of which "file.py:attribute" is a place.
+
+    The store remembers it; of a place that it does not know, the study itself says it.
+    """
+    if not isinstance(name, str):
+        return name.name
+    if not own_code.is_own(name):
+        return name
+    from semisweep.store.study_origin import study_origins
+
+    origin = origin_of(name)
+    origins = study_origins(store.root) if store is not None else {}
+    known = [own for own, where in origins.items() if where == origin]
+    return known[0] if len(known) == 1 else find_study(name).name
+
+
+def default_scale(names: Sequence[Named], store: Store | None = None) -> str:
+    """Return the scale of studies where the user says none: mini, or their only one.
+
+    Of names that are not shipped, a file's study says which scales it has, and a store of a plain
+    name. Raises `ConfigError` where studies of one command differ.
+    """
+    found = {short(name): _default_scale(name, store) for name in names}
+    if len(set(found.values())) > 1:
+        told = ", ".join(f"{name}: {scale}" for name, scale in found.items())
+        raise ConfigError(f"studies of one command must have one scale, got {told}; give --scale")
+    return next(iter(found.values()), MINI)
+
+
+def _default_scale(name: Named, store: Store | None) -> str:
+    if not isinstance(name, str) or own_code.is_own(name):
+        return only_scale(find_study(name).presets)
+    if name in study_names() or store is None:
+        return MINI
+    return only_scale([scale for own, scale in store.studies() if own == name])
+
+
+def only_scale(scales: Collection[str]) -> str:
+    """Return the only one of some scales, mini of several."""
+    return next(iter(scales)) if len(scales) == 1 else MINI
+
+
+def origin_of(name: Named) -> str:
+    """Return where the study of a name is, as a store remembers it; "" of those that come along."""
+    if not isinstance(name, str) or not own_code.is_own(name):
+        return ""
+    place, _, attribute = name.rpartition(":")
+    return f"{Path(place).resolve()}:{attribute}" if own_code.is_file(place) else name
 
 
 def short(name: Named) -> str:
@@ -75,16 +138,20 @@ def find_method(name: str) -> type[Method]:
     return _resolve(names.get(name.lower(), name), "method")  # type: ignore[return-value]
 
 
-def _resolve(path: str, kind: str) -> object:
-    """Return what "package.module:attribute" or "file.py:attribute" names.
-
-    Only what is wrong with the name itself becomes a `ConfigError`: an error inside the module is
-    raised as it is, for its traceback says where.
-    """
+def register(path: str, kind: str = "study") -> str:
+    """Note that the user named a module or file, and return which one."""
     place, _, attribute = path.rpartition(":")
-    if not place or place.startswith(".") or not attribute:
+    if not place or not attribute or (place.startswith(".") and not own_code.is_file(place)):
         raise ConfigError(f"a {kind} must be named package.module:name, got {kind}={path!r}")
-    module = _load_file(Path(place), kind) if place.endswith(".py") else _import(place, path, kind)
+    own_code.register(place)
+    return place
+
+
+def _resolve(path: str, kind: str) -> object:
+    """Return what "package.module:attribute" or "file.py:attribute" names; see `load_module`."""
+    place = register(path, kind)
+    attribute = short(path)
+    module = load_module(place, path, kind)
     found: object = module
     for name in attribute.split("."):
         if not hasattr(found, name):
@@ -93,38 +160,40 @@ def _resolve(path: str, kind: str) -> object:
     return found
 
 
-def _import(place: str, path: str, kind: str) -> ModuleType:
+def load_module(place: str, path: str, kind: str) -> ModuleType:
+    """Return the module that a file or an import path names, under the name that others import.
+
+    Raises `ConfigError` with file and line for a mistake in the code that is imported; errors of
+    other kinds, which say more by their traceback, are raised as they are.
+    """
+    name = place
+    if own_code.is_file(place):
+        _, name = own_code.place_of(Path(place))
+        check_module_name(Path(place), name)
     try:
-        return importlib.import_module(place)
-    except ModuleNotFoundError as error:
-        if not f"{place}.".startswith(f"{error.name}."):
-            raise  # the module is there, and something that it imports is not
-        raise ConfigError(f"a {kind} must be importable, got {kind}={path!r}: {error}") from None
+        return importlib.import_module(name)
+    except MISTAKES as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and name == place and f"{place}.".startswith(f"{missing}."):
+            told = f"a {kind} must be importable, got {kind}={path!r}: {error}"
+            raise ConfigError(told) from None
+        from semisweep.study.mistakes import explained
+
+        raise explained(error, name) from error
 
 
-def _load_file(path: Path, kind: str) -> ModuleType:
-    """Return the module of a file, loaded once, under the name by which others may import it."""
-    if not path.is_file():
-        raise ConfigError(f"the file of a {kind} must exist, got file={path}")
-    known = sys.modules.get(path.stem)
-    if known is not None:
-        if Path(known.__file__ or "").absolute() == path.absolute():
-            return known
+def check_module_name(path: Path, name: str) -> None:
+    """Refuse a file whose module is known under its name from elsewhere."""
+    known = sys.modules.get(name)
+    file = getattr(known, "__file__", None)
+    if known is None:
+        spec = importlib.util.find_spec(name.partition(".")[0])
+        file = spec.origin if spec is not None and "." not in name else str(path.resolve())
+    if file is None or Path(file).resolve() != path.resolve():
         raise ConfigError(
-            f"the file of a {kind} must not have the name of another module, got file={path}, "
-            f"module={path.stem}; rename the file"
+            f"the file of a study must not have the name of another module, got file={path}, "
+            f"module={name}; rename the file"
         )
-    specification = importlib.util.spec_from_file_location(path.stem, path.absolute())
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[path.stem] = module
-    try:
-        specification.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[path.stem]
-        raise
-    return module
 
 
 def _public(module: ModuleType) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from semisweep.core.errors import ConfigError, unknown
 from semisweep.store.resolved_search import Direction, Halving, Objective
 from semisweep.store.resolved_study import Place
 from semisweep.study.factor import Probe
@@ -36,6 +37,10 @@ class Row:
     probe: Probe | None = Probe()  # noqa: RUF009  # frozen
     words: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Refuse fields that are not said by scale where they must be."""
+        _check_by_scale("a row", self.name, "scaled", self.scaled)
+
     def fields(self, scale: str, column: str = "") -> dict[str, object]:
         """Return the fields of the arm at a scale, and in a column where one is named."""
         own = at_scale(self.in_column, scale, {}).get(column, {})
@@ -63,6 +68,15 @@ class Column:
     presets: Mapping[str, Preset] = field(default_factory=dict)
     metric: Mapping[str, str] = field(default_factory=dict)
     unit: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a column that exists nowhere, or whose fields are not said by scale."""
+        if not self.set:
+            raise ConfigError(
+                f"a column must name a scale, got name={self.name!r}, set={{}}; a column that sets "
+                'nothing at mini scale has set={"mini": {}}'
+            )
+        _check_by_scale("a column", self.name, "set", self.set)
 
     def exists(self, scale: str) -> bool:
         """Return whether the column exists at a scale."""
@@ -105,6 +119,19 @@ class Study:
     margin: float | None = None
     confirmatory: Sequence[str | Place] | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a base row that is none, and columns that are at none of its scales."""
+        names = [row.name for row in self.rows]
+        if names and self.base not in names:
+            raise unknown(f"base row of {self.name}", self.base, names)
+        trained = [column for column in self.columns if not column.unit]
+        scales = {*self.presets, *(scale for column in trained for scale in column.presets)}
+        if trained and scales and not any(own.exists(scale) for own in trained for scale in scales):
+            raise ConfigError(
+                f"a column must exist at a scale of its study, got column={trained[0].name!r}, "
+                f"set={dict(trained[0].set)}, presets={', '.join(self.presets)}"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
@@ -133,3 +160,13 @@ class Search:
     set: Mapping[str, Fields] = field(default_factory=dict)  # scale -> fields
     confirm: int = 3
     confirm_seeds: int = 3
+
+
+def _check_by_scale(kind: str, name: str, field: str, given: Mapping[str, object]) -> None:
+    """Raise `ConfigError` where something is given by field that must be given by scale."""
+    for scale, fields in given.items():
+        if not isinstance(fields, Mapping):
+            raise ConfigError(
+                f"{field} of {kind} must be by scale, got name={name!r}, {field}={dict(given)}; "
+                f'write {field}={{"mini": {{{scale!r}: {fields!r}}}}}'
+            )

@@ -56,6 +56,19 @@ class Cell:
     sources: Mapping[str, str]
 
 
+def rows_and_columns(study: Study | Search) -> list[str]:
+    """Return the names of a study's rows, columns and scales, as options of commands want them."""
+    scales = f"scales   {', '.join(study.presets)}"
+    if isinstance(study, Search):
+        return [scales]
+    rows = (
+        f"{row.name} (published only)" if row.method is None else row.name for row in study.rows
+    )
+    columns = (f"{column.name} ({', '.join(column.set)})" for column in study.columns)
+    named = [f"rows     {', '.join(rows)}", f"columns  {', '.join(columns)}"]
+    return [scales, *named]
+
+
 def cells_of(study: Study | Search, scale: str, changes: Fields) -> list[Cell]:
     """Return every trained cell of a study at a scale; of a search one. Raises `ConfigError`."""
     check_changes(study, scale, changes)

@@ -6,10 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from semisweep.core.errors import ConfigError, unknown
-from semisweep.store.store import locate
+from semisweep.store.store import Store, locate
+from semisweep.study.catalogue import default_scale
+
+if TYPE_CHECKING:
+    from semisweep.study.catalogue import Named
 
 STORE = "semisweep-store"
 AUTO = "auto"
@@ -93,7 +97,7 @@ class RunOptions(TypedDict, total=False):
     `data`: where data sets lie, by name. `set`: fields that are changed in every arm.
     """
 
-    scale: str
+    scale: str | None
     data: Mapping[str, str | Path]
     seeds: int | None
     draws: int | None
@@ -135,11 +139,18 @@ def default_store() -> str:
     return os.environ.get("SEMISWEEP_STORE", STORE)
 
 
-def make_request(store: str | Path | None, options: RunOptions) -> Request:
-    """Return what options ask for; raise `StoreError`, `ConfigError`."""
+def make_request(
+    store: str | Path | None, options: RunOptions, names: Sequence[Named] = ()
+) -> Request:
+    """Return what options ask for; raise `StoreError`, `ConfigError`.
+
+    `names` are the studies that it is of, whose scale is meant where none is given.
+    """
     store = default_store() if store is None else str(store)
     locate(store)
     given: dict[str, object] = {**options}
+    if given.get("scale") is None:
+        given["scale"] = default_scale(names, Store.open(store) if Store.exists(store) else None)
     for name, value in given.items():
         _check(name, value)
     roots = roots_of(options.get("data", {}))

@@ -30,7 +30,7 @@ from semisweep.store.trial_name import TrialName, TrialNames
 from semisweep.study.declaration import Column, Row, Search, Study
 from semisweep.study.preset_options import OPTION, check_options, option_fields
 from semisweep.study.request import Roots
-from semisweep.study.scales import PROXY, SCALES, Fields, Preset, at_scale, has_scale, preset_at
+from semisweep.study.scales import PROXY, Fields, Preset, at_scale, has_scale, preset_at
 from semisweep.study.search_space import varied
 from semisweep.training.trial import Trial, method_path, sees_unlabelled, trial_key
 
@@ -369,7 +369,7 @@ def preset_of(study: Study | Search, scale: str) -> Preset:
     """Return the study's preset for a scale; raise `ConfigError` if it has none."""
     preset = preset_at(study.presets, scale)
     if preset is None:
-        known = [name for name in (*SCALES, PROXY) if has_scale(study.presets, name)]
+        known = [name for name in (*study.presets, PROXY) if has_scale(study.presets, name)]
         raise unknown(f"scale of {study.name}", scale, known)
     return preset
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store, locate
 from semisweep.store.study_choice import Choice, choose
 from semisweep.store.study_files import StudyPlace, variant_of
-from semisweep.study.catalogue import short
+from semisweep.study.catalogue import stored_name
 from semisweep.study.request import Request, Roots
 from semisweep.tables.compact_table import compact_text
 from semisweep.tables.data_marks import changed_data
@@ -89,7 +90,7 @@ class Reading:
         """Return one line for each failed trial: its key and its error's last line."""
         errors = self.stored.errors
         keys = dict.fromkeys(key for study in self.studies for key in study.keys)
-        return [_failure(key, errors[key]) for key in keys if key in errors]
+        return [_failure(key, errors[key], self.request) for key in keys if key in errors]
 
     def summaries(self) -> list[str]:
         """Return in a line each how many trials of the studies have finished."""
@@ -124,7 +125,8 @@ def write(name: Named, request: Request, text: str) -> Location:
     """Write the rendered table of a study into its store and return the file's path."""
     variant = variant_of(request.changes)
     ending = f"@{variant}.md" if variant else ".md"
-    path = locate(request.store) / "tables" / f"{short(name)}@{request.stored_scale}{ending}"
+    own = stored_name(name, opened(request))
+    path = locate(request.store) / "tables" / f"{own}@{request.stored_scale}{ending}"
     with replacing(path) as file:
         file.write(text.encode())
     return path
@@ -142,9 +144,15 @@ def keep_table(reading: Reading, text: str) -> Location:
     return path
 
 
-def _failure(key: str, error: str) -> str:
-    more = f"; semisweep logs {key[:8]} has the traceback" if "\n" in error.strip() else ""
+def _failure(key: str, error: str, request: Request) -> str:
+    asked = " ".join(["semisweep logs", key[:8], *store_words(request)])
+    more = f"; {asked} has the traceback" if "\n" in error.strip() else ""
     return printable(f"{key}: {' | '.join(last_lines(error))}{more}")
+
+
+def store_words(request: Request) -> list[str]:
+    """Return the words with which a command asks the store of a request, none for the usual one."""
+    return [] if request.store == Request.store else ["--store", shlex.quote(str(request.store))]
 
 
 def resolved_study(name: Named, request: Request, store: Store | None) -> StudyOrSearch:
@@ -155,7 +163,7 @@ def resolved_study(name: Named, request: Request, store: Store | None) -> StudyO
 def chosen_study(name: Named, request: Request, store: Store | None) -> Choice[StudyOrSearch]:
     """Return what `resolved_study` does, and a line where the store has several of that name."""
     if store is not None and not (request.seeds or request.draws):
-        choice = choose(store, short(name), request.stored_scale, request.changes)
+        choice = choose(store, stored_name(name, store), request.stored_scale, request.changes)
         if choice.study is not None:
             return Choice(choice.study, choice.note)
     return Choice(_resolved_now(name, request, store))

@@ -99,7 +99,7 @@ def table(
     study: Named,
     store: str | Path | None = None,
     *,
-    scale: str = "mini",
+    scale: str | None = None,
     data: Mapping[str, str | Path] | None = None,
     seeds: int | None = None,
     draws: int | None = None,
@@ -109,10 +109,11 @@ def table(
 ) -> Results:
     """Return what a store has of a study, as `semisweep table` prints it; trains nothing.
 
-    `store`: $SEMISWEEP_STORE or "semisweep-store" where none is named. Raises `ConfigError`,
+    `store`: $SEMISWEEP_STORE or "semisweep-store" where none is named; `scale`: mini, or the only
+    one that the study has. Raises `ConfigError`,
     `StoreError`.
     """
     check_study_name(study)
     options = RunOptions(scale=scale, data=data or {}, seeds=seeds, draws=draws, set=set or {})
-    reading = Reading([study], make_request(store, options))
+    reading = Reading([study], make_request(store, options, [study]))
     return Results(reading, notes=notes, compact=compact)

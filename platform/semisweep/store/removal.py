@@ -1,0 +1,121 @@
+"""Removing trials and tables from a store for good.
+
+What the looks at a table were is kept: a table that is run again is looked at again. A trial that
+some process trains is left alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from semisweep.core.errors import StoreError, unknown
+from semisweep.store import files
+from semisweep.store.files import Location
+from semisweep.store.resolved_search import ResolvedSearch
+from semisweep.store.store import Store
+from semisweep.store.study_files import RECORDED, STUDIES, StoredStudy, StudyPlace
+from semisweep.store.trial_folder import TrialFolder
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What would go: places of tables, keys of trials, and those that other tables still want."""
+
+    tables: tuple[StudyPlace, ...]
+    keys: tuple[str, ...]
+    wanted: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = [f"{len(self.tables)} tables"] if self.tables else []
+        parts.append(f"{len(self.keys)} trials with all that is kept of them")
+        text = " and ".join(parts)
+        if self.wanted:
+            text += f"; {len(self.wanted)} of them belong to tables that stay, whose next run "
+            text += "trains them again"
+        return text
+
+
+def plan_removal(store: Store, names: Sequence[str], scale: str | None = None) -> Removal:
+    """Return what removing tables by name, and trials by the start of their key, would remove.
+
+    With a table go those of its trials that no other study wants. Raises `ConfigError` for a name
+    that the store does not have, `StoreError` for a search.
+    """
+    studies = store.study_files.all()
+    tables = [
+        own for own in studies if own.place.name in names and scale in (None, own.place.scale)
+    ]
+    for own in tables:
+        if isinstance(own.study, ResolvedSearch):
+            raise StoreError(
+                "a search cannot be removed, as its suggestions rest on each other, got "
+                f"study={own.place}; remove its trials by their keys"
+            )
+    rest = [own for own in studies if own not in tables]
+    elsewhere = {key for own in rest for key in own.study.keys}
+    named = [_find(store, name, studies) for name in names if not _has(tables, name)]
+    found = [key for own in tables for key in own.study.keys if key not in elsewhere]
+    there = set(store.keys())
+    keys = tuple(key for key in dict.fromkeys([*named, *found]) if key in there)
+    wanted = tuple(key for key in keys if key in elsewhere)
+    return Removal(tuple(own.place for own in tables), keys, wanted)
+
+
+def remove(store: Store, removal: Removal) -> list[str]:
+    """Remove tables and trials; return the keys of trials that are left, as they are in training.
+
+    Whatever ends it early, the same removal can be done again.
+    """
+    left = [key for key in removal.keys if not _remove_trial(store.trial(key))]
+    for folder in (RECORDED, STUDIES):
+        names = [name for name in _names(store, folder) if _is_of(name, removal.tables, folder)]
+        files.remove_all(store.root / folder, names)
+    return left
+
+
+def _has(tables: Iterable[StoredStudy], name: str) -> bool:
+    return any(own.place.name == name for own in tables)
+
+
+def _find(store: Store, name: str, studies: Iterable[StoredStudy]) -> str:
+    """Return the key of a trial that a name begins; raise `ConfigError` where there is none."""
+    try:
+        return store.find(name)
+    except StoreError:
+        known = [own.place.name for own in studies]
+        raise unknown("study or key of this store", name, known) from None
+
+
+def _remove_trial(folder: TrialFolder) -> bool:
+    """Remove a trial's files, its result first, so that what is left never counts as finished."""
+    with folder.try_lock() as held:
+        if not held:
+            return False
+        names = sorted(files.below(folder.path), key=lambda name: name != "result.parquet")
+        _remove_files(folder.path, names)
+    return True
+
+
+def _remove_files(folder: Location, names: Sequence[str]) -> None:
+    if isinstance(folder, Path):
+        with suppress(FileNotFoundError):
+            (folder / "result.parquet").unlink()
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        files.remove_all(folder, names)
+
+
+def _names(store: Store, folder: str) -> Iterator[str]:
+    yield from (entry.name for entry in files.scan(store.root / folder))
+
+
+def _is_of(name: str, tables: Iterable[StudyPlace], folder: str) -> bool:
+    """Return whether a file is of one of some tables; of recorded ones every form is."""
+    stem = name.removesuffix(".json")
+    if folder == STUDIES:
+        return any(stem == place.stem for place in tables)
+    return any(stem.startswith(f"{place._replace(variant='').stem}@") for place in tables)
