@@ -1,4 +1,4 @@
-"""Writes methods.svg of the README from tests/golden/methods_compared.parquet.
+"""Writes studies/methods_compared.svg of the README from tests/golden/methods_compared.parquet.
 
 python tests/benchmarks/readme_picture.py
 """
@@ -15,7 +15,7 @@ from semisweep.study.catalogue import find_study
 from semisweep.study.declaration import Study
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "methods_compared.parquet"
-PICTURE = Path(__file__).parents[2] / "methods.svg"
+PICTURE = Path(__file__).parents[2] / "studies/methods_compared.svg"
 WIDTH, LEFT, RIGHT, TOP, STEP = 640, 110, 20, 52, 22
 LOW, HIGH = -8, 16  # points of mIoU
 STYLE = (
