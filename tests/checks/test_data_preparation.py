@@ -85,10 +85,13 @@ def test_wrong_files_are_told_every_time(root: Path) -> None:
             prepared(root)
 
 
-def test_equal_images_are_told(root: Path) -> None:
+def test_equal_images_of_two_parts_are_told(root: Path) -> None:
     first, second = (root / f"train/images/train00{n}.png" for n in (0, 1))
     second.write_bytes(first.read_bytes())
-    with pytest.raises(DataError, match="must be there once"):
+    prepared(root)  # within a part it is a note
+    val = next((root / "val/images").iterdir())
+    val.write_bytes(first.read_bytes())
+    with pytest.raises(DataError, match="parts must not share images"):
         prepared(root)
 
 

@@ -58,7 +58,7 @@ def test_another_layout_is_refused_with_what_to_do(root: Path) -> None:
         open_dataset("camvid", root)
 
 
-def test_a_manifest_says_what_a_folder_is_whatever_its_name(root: Path) -> None:
+def test_a_copy_of_another_layout_may_have_a_manifest(root: Path) -> None:
     (root / "dataset.toml").write_text(
         'classes = ["a", "b"]\n[train]\nimages = "train"\nmasks = "trainannot"\n'
         '[val]\nimages = "val"\nmasks = "valannot"\n'

@@ -28,12 +28,12 @@ REMEDIES = {"shapes": "make it: semisweep data make shapes --root {root}"}
 def open_dataset(name: str, root: Path) -> DataSet:
     """Return the data set of that name in the folder `root`.
 
-    A folder with a manifest is what that says, whatever its name; other names than those of
-    `DATA_SETS` must have one. Raises `ConfigError` for an unknown name and `DataError` where the
-    folder is missing or has another layout.
+    Other names than those of `DATA_SETS` are the user's own: a folder with a manifest, as CamVid's
+    may be too, of which there are many layouts. Raises `ConfigError` for an unknown name and
+    `DataError` where the folder is missing or has another layout.
     """
     root = Path(root)
-    if (root / MANIFEST).is_file():
+    if (name not in DATA_SETS or name == "camvid") and (root / MANIFEST).is_file():
         return FolderData(name, root)
     if name not in DATA_SETS:
         error = unknown("data set", name, DATA_SETS)

@@ -47,10 +47,10 @@ def run(names: Sequence[Named], request: Request, say: Say = lambda text: None) 
     with Connection(request.resources) as connection:
         if is_plain(request) and not all(has_all_results(name, request, store) for name in names):
             connection.connect()
-        found = {name: find_study(name) for name in names}
-        for name, study in found.items():
+        found = [find_study(name) for name in names]
+        for name, study in zip(names, found, strict=True):
             note_origin(store.root, study.name, origin_of(name))
-        studies = [to_run(study, request) for study in found.values()]
+        studies = [to_run(study, request) for study in found]
         adaptive = [study for study in studies if request.race or isinstance(study, Search)]
         splits = Splits(request.roots, store.keys())
         tables = []

@@ -97,11 +97,12 @@ def default_scale(names: Sequence[Named], store: Store | None = None) -> str:
     Of names that are not shipped, a file's study says which scales it has, and a store of a plain
     name. Raises `ConfigError` where studies of one command differ.
     """
-    found = {short(name): _default_scale(name, store) for name in names}
-    if len(set(found.values())) > 1:
-        told = ", ".join(f"{name}: {scale}" for name, scale in found.items())
+    found = [_default_scale(name, store) for name in names]
+    if len(set(found)) > 1:
+        pairs = zip(map(short, names), found, strict=True)
+        told = ", ".join(f"{name}: {scale}" for name, scale in pairs)
         raise ConfigError(f"studies of one command must have one scale, got {told}; give --scale")
-    return next(iter(found.values()), MINI)
+    return next(iter(found), MINI)
 
 
 def _default_scale(name: Named, store: Store | None) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from semisweep.core.errors import ConfigError, unknown
 from semisweep.store.store import Store, locate
-from semisweep.study.catalogue import default_scale
+from semisweep.study.catalogue import default_scale, is_listed, study_names
 
 if TYPE_CHECKING:
     from semisweep.study.catalogue import Named
@@ -150,7 +150,9 @@ def make_request(
     locate(store)
     given: dict[str, object] = {**options}
     if given.get("scale") is None:
-        given["scale"] = default_scale(names, Store.open(store) if Store.exists(store) else None)
+        asks = any(is_listed(name) and name not in study_names() for name in names)
+        known = Store.open(store) if asks and Store.exists(store) else None
+        given["scale"] = default_scale(names, known)
     for name, value in given.items():
         _check(name, value)
     roots = roots_of(options.get("data", {}))

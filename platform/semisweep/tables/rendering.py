@@ -24,7 +24,7 @@ from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store, locate
 from semisweep.store.study_choice import Choice, choose
 from semisweep.store.study_files import StudyPlace, variant_of
-from semisweep.study.catalogue import stored_name
+from semisweep.study.catalogue import is_listed, stored_name
 from semisweep.study.request import Request, Roots
 from semisweep.tables.compact_table import compact_text
 from semisweep.tables.data_marks import changed_data
@@ -125,7 +125,7 @@ def write(name: Named, request: Request, text: str) -> Location:
     """Write the rendered table of a study into its store and return the file's path."""
     variant = variant_of(request.changes)
     ending = f"@{variant}.md" if variant else ".md"
-    own = stored_name(name, opened(request))
+    own = name if is_listed(name) else stored_name(name, opened(request))
     path = locate(request.store) / "tables" / f"{own}@{request.stored_scale}{ending}"
     with replacing(path) as file:
         file.write(text.encode())
