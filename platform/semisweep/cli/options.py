@@ -174,12 +174,9 @@ scale_option = click.option(
 
 def chosen_scale(scale: str | None, names: Sequence[str], store: str | None = None) -> str:
     """Return the scale that was given, or else that of some studies, the same in all commands."""
-    if scale is not None:
-        return scale
-    from semisweep.store.store import Store
-    from semisweep.study.catalogue import default_scale
+    from semisweep.study.request import scale_of
 
-    return default_scale(names, Store.open(store) if store and Store.exists(store) else None)
+    return scale_of(names, store) if scale is None else scale
 
 
 def shared(command: Command) -> Command:

@@ -8,20 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from semisweep.cli.options import Assignment
+from semisweep.cli.options import data_option, roots_of
 from semisweep.core.errors import DataError
 
 if TYPE_CHECKING:
     from semisweep.data.base import DataSet
     from semisweep.data.split_lists import Opener
-
-data_option = click.option(
-    "--data",
-    type=Assignment(),
-    multiple=True,
-    metavar="NAME=PATH",
-    help="Where a data set lies; without it $SEMISWEEP_DATA/NAME or semisweep-data/NAME.",
-)
 
 
 @click.group(invoke_without_command=True)
@@ -89,17 +81,14 @@ def opener(data: Sequence[tuple[str, str]]) -> tuple[Opener, list[str]]:
     It gives None for one that is not here. Those of one's own have a dataset.toml, at the place
     that is given or in the folder of all data sets. Raises `ConfigError` for any other name.
     """
-    import os
     from functools import cache
 
     from semisweep.core.errors import unknown
     from semisweep.data.folder_data import MANIFEST
     from semisweep.data.registry import DATA_SETS, open_dataset
-    from semisweep.study.request import Roots
 
-    default = Path(os.environ.get("SEMISWEEP_DATA", "semisweep-data"))
-    roots = Roots(default, {name: Path(path) for name, path in data})
-    own = sorted(path.parent.name for path in default.glob(f"*/{MANIFEST}"))
+    roots = roots_of(data)
+    own = sorted(path.parent.name for path in roots.default.glob(f"*/{MANIFEST}"))
     for name in roots.named:
         if name not in DATA_SETS and not (roots.of(name) / MANIFEST).is_file():
             error = unknown("data set", name, DATA_SETS)

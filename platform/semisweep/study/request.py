@@ -150,9 +150,7 @@ def make_request(
     locate(store)
     given: dict[str, object] = {**options}
     if given.get("scale") is None:
-        asks = any(is_listed(name) and name not in study_names() for name in names)
-        known = Store.open(store) if asks and Store.exists(store) else None
-        given["scale"] = default_scale(names, known)
+        given["scale"] = scale_of(names, store)
     for name, value in given.items():
         _check(name, value)
     roots = roots_of(options.get("data", {}))
@@ -166,6 +164,16 @@ def make_request(
         resources=Resources(**{name: given[name] for name in machine}),  # type: ignore[arg-type]
         **{name: given[name] for name in others},  # type: ignore[arg-type]
     )
+
+
+def scale_of(names: Sequence[Named], store: str | None = None) -> str:
+    """Return the scale that is meant of some studies where none is given.
+
+    A store is opened only for names that it alone can know.
+    """
+    asks = any(is_listed(name) and name not in study_names() for name in names)
+    known = Store.open(store) if store and asks and Store.exists(store) else None
+    return default_scale(names, known)
 
 
 def roots_of(data: Mapping[str, str | Path]) -> Roots:
