@@ -25,7 +25,7 @@ pytestmark = [
 SECONDS = 3.0  # until a result is on the page, of most; the sweep itself wants the machine too
 LATEST_SECONDS = 10.0
 MOST_SECONDS = 200.0
-STUDY = "crash_studies:handful"
+STUDY, CODE = "crash_studies:handful", "crash_studies"
 SHOWN = "[...document.querySelectorAll('.state.finished')].map((own) => own.parentElement.querySelector('input').value)"  # fmt: skip  # noqa: E501
 
 
@@ -40,7 +40,7 @@ def test_every_result_appears_without_reloading(
     environment = driving.environment(crash, tmp_path / "ledger", OMP_NUM_THREADS="1")
     monkeypatch.setenv("PYTHONPATH", environment["PYTHONPATH"])  # for pictures, of the method
     with (
-        serving(root, "--data", f"shapes={data}") as address,
+        serving(root, "--data", f"shapes={data}", "--code", CODE) as address,
         browser(tmp_path / "browser") as page,
         open(tmp_path / "said", "w") as said,
         subprocess.Popen(
