@@ -158,7 +158,10 @@ def test_an_error_is_shown_by_its_last_line_and_only_a_few_are() -> None:
     made = one({f"arm{n}": ["ValueError: no"] for n in range(7)}, base="")
     markdown = to_markdown(made, further=True)
 
-    assert "Failed: 7 trials; `semisweep run --retry-failed` tries again." in to_markdown(made)
+    assert (
+        "Failed: 7 trials; `semisweep run components --retry-failed` tries again."
+        in to_markdown(made)
+    )
     assert "- Failed: arm0, 1/16 (92), 0/0 (arm0-0-0): ValueError: no\n" in markdown
     assert markdown.count("- Failed:") == 6
     assert "- Failed: 2 more\n" in markdown

@@ -51,21 +51,21 @@ def _changed(name: str, state: str, roots: Roots) -> bool:
         return True
 
 
-def data_notes(table: Table, study: str) -> Iterator[str]:
-    """Yield what a reader must know of the data of a table; `study` is how commands name it."""
+def data_notes(table: Table) -> Iterator[str]:
+    """Yield what a reader must know of the data of a table."""
     for name in table.changed_data:
         yield (
             f"Data changed: images or masks of `{name}` are others now than when this table was "
-            f"run last; its numbers are of those. `semisweep plan {study}` says what must run "
-            "again, `run` does it and keeps both."
+            f"run last; its numbers are of those. `semisweep plan {table.asked}` says what "
+            "must run again, `run` does it and keeps both."
         )
     count = sum(cell.unknown_data for cell in table.cells.values())
     if count:
         yield (
             f"{MARK} Data unknown: {count} trial{'s' if count > 1 else ''} of an earlier "
             "semisweep, which did not record what was in images and masks; whether they are those "
-            f"that are here now cannot be told. `semisweep run {study} --retrain ROW` trains a row "
-            "anew."
+            f"that are here now cannot be told. `semisweep run {table.asked} --retrain ROW` trains "
+            "a row anew."
         )
 
 
@@ -73,7 +73,7 @@ def data_warnings(table: Table) -> Iterator[str]:
     """Yield in short what `data_notes` say in full."""
     if table.changed_data:
         names = ", ".join(f"`{name}`" for name in table.changed_data)
-        yield f"Data changed since the last run: {names}; `semisweep plan` says more."
+        yield f"Data changed since the last run: {names}; `semisweep plan {table.asked}` says more."
     count = sum(cell.unknown_data for cell in table.cells.values())
     if count:
         yield f"{MARK} Data unknown: {count} trial{'s' if count > 1 else ''}."

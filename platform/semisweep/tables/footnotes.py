@@ -29,7 +29,7 @@ def notes(table: Table) -> Iterator[str]:
     judged = "; ".join(verdict_texts.how(table))
     if judged:
         yield f"{judged[0].upper()}{judged[1:]}."
-    yield " ".join([*_warnings(table), f"More: `semisweep table {_named(table)} --notes`."])
+    yield " ".join([*_warnings(table), f"More: `semisweep table {table.asked} --notes`."])
 
 
 def further_notes(table: Table) -> Iterator[str]:
@@ -47,8 +47,8 @@ def further_notes(table: Table) -> Iterator[str]:
     yield from (f"Failed: {error}" for error in table.errors[:ERRORS_SHOWN])
     if len(table.errors) > ERRORS_SHOWN:
         yield f"Failed: {len(table.errors) - ERRORS_SHOWN} more"
-    yield from code_notes(table.code, _named(table))
-    yield from data_notes(table, _named(table))
+    yield from code_notes(table.code, table.asked)
+    yield from data_notes(table)
     yield from mixture_notes(table)
     yield from image_notes(table)
     yield from _elsewhere(table)
@@ -57,7 +57,7 @@ def further_notes(table: Table) -> Iterator[str]:
         yield f"Published: {_origin(table)}."
     yield from (note for note in table.notes if not note.startswith(SERIOUS))
     if any(cell.wanted for cell in table.cells.values()):
-        command = f"semisweep table {_named(table)} --keys"
+        command = f"semisweep table {table.asked} --keys"
         yield f"Trials: `{command}` lists those of every cell, and how to repeat each."
 
 
@@ -120,10 +120,10 @@ def _warnings(table: Table) -> Iterator[str]:
     lacking = [cell for cell in cells if not cell.complete]
     if lacking:
         part = f"{len(lacking)} of {len(cells)} cells lack trials"
-        yield f"Incomplete: {part}; `semisweep run` adds them."
+        yield f"Incomplete: {part}; `semisweep run {table.asked}` adds them."
     if table.errors:
         part = f"{len(table.errors)} trial{'s' if len(table.errors) > 1 else ''}"
-        yield f"Failed: {part}; `semisweep run --retry-failed` tries again."
+        yield f"Failed: {part}; `semisweep run {table.asked} --retry-failed` tries again."
     yield from code_warnings(table.code)
     yield from data_warnings(table)
     mixed = [column.label for column in table.columns if column.name in table.mixed]
@@ -161,11 +161,6 @@ def _place(table: Table, row: str, column: str) -> str:
     rows = {label.name: label.label for label in table.rows}
     columns = {label.name: label.label for label in table.columns}
     return rows[row] + (f", {columns[column]}" if len(columns) > 1 else "")
-
-
-def _named(table: Table) -> str:
-    """Return how a command names a table: with its scale, where that is not the usual one."""
-    return table.name + (f" --scale {table.scale}" if table.scale not in ("", "mini") else "")
 
 
 def _metrics(table: Table) -> str:

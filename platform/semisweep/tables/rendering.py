@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -25,7 +24,8 @@ from semisweep.store.store import Store, locate
 from semisweep.store.study_choice import Choice, choose
 from semisweep.store.study_files import StudyPlace, variant_of
 from semisweep.study.catalogue import is_listed, stored_name
-from semisweep.study.request import Request, Roots
+from semisweep.study.request import Request
+from semisweep.tables.command_words import store_words, study_words
 from semisweep.tables.compact_table import compact_text
 from semisweep.tables.data_marks import changed_data
 from semisweep.tables.html_table import fragment, to_html
@@ -106,7 +106,10 @@ class Reading:
         return to_markdown(self._tabulated(study), further=further)
 
     def _tabulated(self, study: ResolvedStudy) -> Table:
-        return tabulate(study, self.stored, self.request.roots)
+        (name,) = (
+            own for own, found in zip(self.names, self.studies, strict=True) if found is study
+        )
+        return tabulate(study, self.stored, self.request, name)
 
 
 def render(
@@ -148,11 +151,6 @@ def _failure(key: str, error: str, request: Request) -> str:
     asked = " ".join(["semisweep logs", key[:8], *store_words(request)])
     more = f"; {asked} has the traceback" if "\n" in error.strip() else ""
     return printable(f"{key}: {' | '.join(last_lines(error))}{more}")
-
-
-def store_words(request: Request) -> list[str]:
-    """Return the words with which a command asks the store of a request, none for the usual one."""
-    return [] if request.store == Request.store else ["--store", shlex.quote(str(request.store))]
 
 
 def resolved_study(name: Named, request: Request, store: Store | None) -> StudyOrSearch:
@@ -204,17 +202,25 @@ def _resolved_now(name: Named, request: Request, store: Store | None) -> StudyOr
 
 def make_table(study: ResolvedStudy, request: Request) -> Table:
     """Return the table of a resolved study from what the store has."""
-    return tabulate(study, Snapshot(opened(request), study.keys), request.roots)
+    return tabulate(study, Snapshot(opened(request), study.keys), request)
 
 
-def tabulate(study: ResolvedStudy, stored: Snapshot, roots: Roots | None = None) -> Table:
+def tabulate(
+    study: ResolvedStudy,
+    stored: Snapshot,
+    request: Request | None = None,
+    name: Named | None = None,
+) -> Table:
     """Return the table of a resolved study from what was read of the store.
 
-    With `roots`, data that are on this machine are compared with those of its last run.
+    With a request, data that are on this machine are compared with those of the study's last run,
+    and hints name commands that ask for the same, of a study that this one called by `name`.
     """
-    store = stored.store
+    store, asked = stored.store, ""
+    if request is not None:
+        asked = study_words(name or study.name, study.scale, study.changes, request, store)
     if store is None:
-        return build(study, {}, {})
+        return build(study, {}, {}, Outside(asked=asked))
     keys = study.keys
     rows = {key: stored.results[key] for key in keys if key in stored.results}
     errors = {key: stored.errors[key] for key in keys if key in stored.errors}
@@ -224,7 +230,8 @@ def tabulate(study: ResolvedStudy, stored: Snapshot, roots: Roots | None = None)
         imported=summaries(read_imported(store, study.name, study.scale)),
         images=image_tests(study, store, stored.results),
         current=training_code,
-        changed_data=changed_data(study, roots) if roots and study.data else (),
+        changed_data=changed_data(study, request.roots) if request and study.data else (),
+        asked=asked,
     )
     return build(study, rows, errors, outside)
 

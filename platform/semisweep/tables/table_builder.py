@@ -22,6 +22,7 @@ from semisweep.statistics.verdicts import Numbers
 from semisweep.store.resolved_study import Place, ResolvedCell, ResolvedStudy
 from semisweep.store.trial_records import Result
 from semisweep.tables.code_marks import compare
+from semisweep.tables.command_words import scale_words
 from semisweep.tables.data_marks import count_unknown
 from semisweep.tables.labelled_images import differing_cells, mixed
 from semisweep.tables.row_comparisons import Values, compare_rows, levels_of
@@ -38,6 +39,7 @@ class Outside:
     images: Mapping[Place, ImageTest] = field(default_factory=dict)
     current: Callable[[str], str | None] | None = None  # the digest of a method's code, if here
     changed_data: tuple[str, ...] = ()  # data sets that are others than at the study's last run
+    asked: str = ""  # what commands that hints name ask for, as `study_words` has it
 
 
 def build(
@@ -75,6 +77,7 @@ def build(
         name=study.name,
         title=study.title,
         scale=study.scale,
+        asked=outside.asked or " ".join([study.name, *scale_words(study.scale)]),
         paper=study.paper,
         table=study.table,
         base=base,

@@ -71,6 +71,7 @@ class Table:
     name: str
     title: str
     scale: str
+    asked: str  # the words that follow `semisweep table` or `semisweep run` for it
     paper: str
     table: str
     base: str
