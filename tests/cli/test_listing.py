@@ -62,7 +62,7 @@ def test_a_removed_table_takes_the_trials_that_nobody_else_wants(call: Call, sto
 def test_a_removed_trial_that_a_table_wants_is_said(call: Call, store: Store) -> None:
     said = call("rm", "bbbb", "--yes", "--store", store.root)
 
-    assert "1 of them belong to tables that stay" in said.out
+    assert "1 of them belong to studies that stay" in said.out
     assert store.keys() == ["aaaa"]
 
 

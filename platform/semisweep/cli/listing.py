@@ -41,12 +41,12 @@ def show_trial(key: str, store: str) -> None:
 @click.command()
 @click.argument("names", metavar="STUDY|KEY...", nargs=-1, required=True)
 @store_option
-@click.option("--scale", help="Only tables of this scale.")
+@click.option("--scale", help="Only studies of this scale.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def rm(names: Sequence[str], store: str, scale: str | None, yes: bool) -> None:
-    """Remove tables, with trials that no other study wants, and single trials by their keys.
+    """Remove studies, with trials that no other one wants, and single trials by their keys.
 
-    Asks first. Looks at a table stay known: run again, it is looked at again.
+    Asks first. Looks at a table stay known: run again, it is looked at again. A search begins anew.
     """
     from semisweep.store.compaction import compact_after_sweep
     from semisweep.store.removal import plan_removal, remove

@@ -164,6 +164,11 @@ def is_held(folder: Location) -> bool:
     return bool(number) and not _ended(folder, number, Clock())
 
 
+def is_lease(name: str) -> bool:
+    """Return whether a file is a lease by its name."""
+    return _NAME.fullmatch(name) is not None
+
+
 def lease_seconds() -> float:
     """Return the time to live of new leases; raise `ConfigError` unless it is a positive number."""
     text = os.environ.get(SECONDS, str(DEFAULT_SECONDS))

@@ -1,13 +1,14 @@
-"""Removing trials and tables from a store for good.
+"""Removing trials, tables and searches from a store for good.
 
-What the looks at a table were is kept: a table that is run again is looked at again. A trial that
-some process trains is left alone.
+What the looks at a table were is kept: a table that is run again is looked at again. A search goes
+with all that it has suggested: run again, it begins anew. A trial that some process trains is left
+alone.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,64 +16,69 @@ from pathlib import Path
 from semisweep.core.errors import StoreError, unknown
 from semisweep.store import files
 from semisweep.store.files import Location
+from semisweep.store.lease import is_lease
 from semisweep.store.resolved_search import ResolvedSearch
 from semisweep.store.store import Store
 from semisweep.store.study_files import RECORDED, STUDIES, StoredStudy, StudyPlace
+from semisweep.store.suggestion_log import identity_of, remove_log
 from semisweep.store.trial_folder import TrialFolder
+
+TABLES = "tables"  # as they were printed last
 
 
 @dataclass(frozen=True)
 class Removal:
-    """What would go: places of tables, keys of trials, and those that other tables still want."""
+    """What would go: places of studies, keys of trials, and those that other studies still want."""
 
     tables: tuple[StudyPlace, ...]
+    searches: Mapping[StudyPlace, str]  # and the identity of each
     keys: tuple[str, ...]
     wanted: tuple[str, ...]
 
     def __str__(self) -> str:
         parts = [f"{len(self.tables)} tables"] if self.tables else []
+        parts += [f"{len(self.searches)} searches"] if self.searches else []
         parts.append(f"{len(self.keys)} trials with all that is kept of them")
-        text = " and ".join(parts)
+        text = ", ".join([*parts[:-2], " and ".join(parts[-2:])])
         if self.wanted:
-            text += f"; {len(self.wanted)} of them belong to tables that stay, whose next run "
+            text += f"; {len(self.wanted)} of them belong to studies that stay, whose next run "
             text += "trains them again"
         return text
 
 
 def plan_removal(store: Store, names: Sequence[str], scale: str | None = None) -> Removal:
-    """Return what removing tables by name, and trials by the start of their key, would remove.
+    """Return what removing studies by name, and trials by the start of their key, would remove.
 
-    With a table go those of its trials that no other study wants. Raises `ConfigError` for a name
-    that the store does not have, `StoreError` for a search.
+    With a study go those of its trials that no other one wants. Raises `ConfigError` for a name
+    that the store does not have.
     """
     studies = store.study_files.all()
-    tables = [
-        own for own in studies if own.place.name in names and scale in (None, own.place.scale)
-    ]
-    for own in tables:
-        if isinstance(own.study, ResolvedSearch):
-            raise StoreError(
-                "a search cannot be removed, as its suggestions rest on each other, got "
-                f"study={own.place}; remove its trials by their keys"
-            )
-    rest = [own for own in studies if own not in tables]
+    gone = [own for own in studies if own.place.name in names and scale in (None, own.place.scale)]
+    rest = [own for own in studies if own not in gone]
     elsewhere = {key for own in rest for key in own.study.keys}
-    named = [_find(store, name, studies) for name in names if not _has(tables, name)]
-    found = [key for own in tables for key in own.study.keys if key not in elsewhere]
+    named = [_find(store, name, studies) for name in names if not _has(gone, name)]
+    found = [key for own in gone for key in own.study.keys if key not in elsewhere]
     there = set(store.keys())
     keys = tuple(key for key in dict.fromkeys([*named, *found]) if key in there)
     wanted = tuple(key for key in keys if key in elsewhere)
-    return Removal(tuple(own.place for own in tables), keys, wanted)
+    searches = {
+        own.place: identity_of(own.study) for own in gone if isinstance(own.study, ResolvedSearch)
+    }
+    tables = tuple(own.place for own in gone if own.place not in searches)
+    return Removal(tables, searches, keys, wanted)
 
 
 def remove(store: Store, removal: Removal) -> list[str]:
-    """Remove tables and trials; return the keys of trials that are left, as they are in training.
+    """Remove studies and trials; return the keys of trials that are left, as they are in training.
 
     Whatever ends it early, the same removal can be done again.
     """
     left = [key for key in removal.keys if not _remove_trial(store.trial(key))]
-    for folder in (RECORDED, STUDIES):
-        names = [name for name in _names(store, folder) if _is_of(name, removal.tables, folder)]
+    for identity in removal.searches.values():
+        remove_log(store.root, identity)
+    places = (*removal.tables, *removal.searches)
+    for folder in (RECORDED, TABLES, STUDIES):
+        names = [name for name in _names(store, folder) if _is_of(name, places, folder)]
         files.remove_all(store.root / folder, names)
     return left
 
@@ -97,6 +103,9 @@ def _remove_trial(folder: TrialFolder) -> bool:
             return False
         names = sorted(files.below(folder.path), key=lambda name: name != "result.parquet")
         _remove_files(folder.path, names)
+    rest = list(files.below(folder.path))  # where a lease is held, its end was written since
+    if all(map(is_lease, rest)):
+        _remove_files(folder.path, rest)
     return True
 
 
@@ -114,7 +123,9 @@ def _names(store: Store, folder: str) -> Iterator[str]:
 
 
 def _is_of(name: str, tables: Iterable[StudyPlace], folder: str) -> bool:
-    """Return whether a file is of one of some tables; of recorded ones every form is."""
+    """Return whether a file is of one of some studies; of recorded ones every form is."""
+    if folder == TABLES:
+        return any(name == f"{place}.md" for place in tables)
     stem = name.removesuffix(".json")
     if folder == STUDIES:
         return any(stem == place.stem for place in tables)

@@ -14,6 +14,8 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 from semisweep.core.errors import StoreError
 from semisweep.store import files
@@ -104,6 +106,15 @@ def read_all(root: Location) -> Iterator[ResolvedSearch]:
         found = read(root, entry.name) if entry.is_dir() else None
         if found is not None:
             yield found
+
+
+def remove_log(root: Location, identity: str) -> None:
+    """Remove all that a search has suggested and confirmed."""
+    folder = _folder(root, identity)
+    files.remove_all(folder, sorted(files.below(folder), key=lambda name: name == BEGINNING))
+    if isinstance(folder, Path):
+        with suppress(OSError):  # not empty, as somebody has put something there
+            folder.rmdir()
 
 
 def _beginning(folder: Location) -> ResolvedSearch | None:

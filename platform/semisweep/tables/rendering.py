@@ -17,6 +17,7 @@ from semisweep.core.training_code import training_code
 from semisweep.evaluation.pseudo_label_results import label_row, measured_keys
 from semisweep.store.compaction import compact_after_sweep
 from semisweep.store.files import Location, replacing
+from semisweep.store.removal import TABLES
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
 from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.snapshot import Snapshot
@@ -129,7 +130,7 @@ def write(name: Named, request: Request, text: str) -> Location:
     variant = variant_of(request.changes)
     ending = f"@{variant}.md" if variant else ".md"
     own = name if is_listed(name) else stored_name(name, opened(request))
-    path = locate(request.store) / "tables" / f"{own}@{request.stored_scale}{ending}"
+    path = locate(request.store) / TABLES / f"{own}@{request.stored_scale}{ending}"
     with replacing(path) as file:
         file.write(text.encode())
     return path
