@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import sys
 import tomllib
 from pathlib import Path
@@ -12,25 +11,11 @@ from xml.etree import ElementTree
 import click
 import pandas as pd
 import pytest
+from guide_lines import PAGES, ROOT, lines
 
 from semisweep.cli.commands import cli
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("*/README.md"))]
-BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-
-
-def lines() -> list[list[str]]:
-    """Return the words of every call of semisweep that stands on a line of its own in a guide."""
-    found = []
-    for page in PAGES:
-        for language, body in BLOCK.findall(page.read_text()):
-            for line in body.splitlines() if language in ("", "sh", "bash") else ():
-                words = shlex.split(line, comments=True)
-                if words and words[0].endswith("semisweep"):
-                    found.append(words[1:])
-    return found
 
 
 @pytest.mark.parametrize("words", lines(), ids=" ".join)

@@ -63,7 +63,7 @@ def test_a_part_that_is_not_there_stands_in_the_draft(
     text = (tmp_path / "mine/dataset.toml").read_text()
 
     assert '[train]\nimages = "images"\nmasks = "masks"' in text
-    assert '[val]\nimages = ""  # not found: a folder' in text
+    assert '[val]\nimages = ""  # not found: a folder; or init --val COUNT draws them' in text
     assert '# list = "val.txt"  # or the folders of [train], and a list of names' in text
 
 
@@ -100,3 +100,41 @@ def test_lists_of_own_data_are_imported(call: Callable[..., Any], tmp_path: Path
     refused = call("data", "splits", "import", lists, "--data", f"other={tmp_path}")
     assert refused.code == 2
     assert "One of your own must have file=" in refused.error
+
+
+def test_parts_of_one_folder_are_drawn(call: Callable[..., Any], tmp_path: Path) -> None:
+    for seed in range(5):  # fifteen images
+        fill(tmp_path / "mine", "images", "masks", "_m", (0, 1), seed)
+    (tmp_path / "mine/masks/00_m.png").unlink()  # without a mask an image can only be trained on
+
+    said = call("data", "init", tmp_path / "mine", "--val", 4, "--test", 6)
+    assert said.code == 0, said.error
+    dataset = open_dataset("mine", tmp_path / "mine")
+    parts = {name: set(dataset.part(name)) for name in ("train", "val", "test")}
+    assert {name: len(ids) for name, ids in parts.items()} == {"train": 5, "val": 4, "test": 6}
+    assert len(set.union(*parts.values())) == 15
+    assert "00" in parts["train"]
+    assert call("data", "check", "mine", "--root", tmp_path / "mine").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--val", 3), "images must be left to train on, got val=3 of 3"),
+        (("--val", 2, "--test", 1), "got val=2, test=1 of 3"),
+    ],
+)
+def test_too_many_are_refused_and_nothing_is_written(
+    call: Callable[..., Any], refused: Callable[..., None], tmp_path: Path, options: Any, told: str
+) -> None:
+    fill(tmp_path / "mine", "images", "masks", "", (0, 1), 0)
+    refused(call("data", "init", tmp_path / "mine", *options), told)
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["images", "masks"]
+
+
+def test_a_part_with_a_folder_is_not_drawn(
+    call: Callable[..., Any], refused: Callable[..., None], tmp_path: Path
+) -> None:
+    for seed, part in enumerate(("train", "val")):
+        fill(tmp_path / "mine", f"{part}/images", f"{part}/masks", "", (0, 1), seed)
+    refused(call("data", "init", tmp_path / "mine", "--val", 1), "with folders of train, val")

@@ -38,19 +38,29 @@ def make_data(name: str, root: Path, seed: int) -> None:
 
 @data.command("init")
 @click.argument("root", metavar="DIR", type=click.Path(path_type=Path))
-def init_data(root: Path) -> None:
-    """Look at a folder of images and masks and write a first dataset.toml there."""
+@click.option("--val", type=click.IntRange(1), help="Draw so many images to validate on.")
+@click.option("--test", type=click.IntRange(1), help="Draw so many images to test on.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+def init_data(root: Path, val: int | None, test: int | None, seed: int) -> None:
+    """Look at a folder of images and masks and write a first dataset.toml there.
+
+    Where all images are in one folder, --val and --test draw some of them, in lists beside it.
+    """
     from semisweep.data.folder_data import MANIFEST
     from semisweep.data.manifest_draft import draft
 
-    path = root / MANIFEST
-    text = draft(root)
-    try:
-        with path.open("x", encoding="utf-8") as file:
+    asked = {part: count for part, count in (("val", val), ("test", test)) if count is not None}
+    found = draft(root, asked, seed)
+    lists = {name: "".join(f"{own}\n" for own in names) for name, names in found.lists.items()}
+    written = {**lists, MANIFEST: found.text}
+    there = [str(root / name) for name in written if (root / name).exists()]
+    if there:
+        raise DataError(f"a new file must not be there yet, got file={there[0]}; remove it")
+    for name, text in written.items():
+        with (root / name).open("x", encoding="utf-8") as file:
             file.write(text)
-    except FileExistsError:
-        raise DataError(f"a manifest must not be there yet, got file={path}; remove it") from None
-    click.echo(text)
+    path = root / MANIFEST
+    click.echo(found.text)
     click.echo(f"{path}: read it, correct it, then: semisweep data check {root.name} --root {root}")
 
 

@@ -1,7 +1,8 @@
 """A first dataset.toml for a folder of images and masks, from what lies there and what masks hold.
 
 Folders are told apart by their names and by their files: masks are named like images. A part that
-is not found stands in the draft with empty folders, to be filled in.
+is not found stands in the draft with empty folders, to be filled in, or is drawn from the images of
+the only one that is there.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from os.path import commonpath
 from pathlib import Path
 
@@ -37,8 +39,19 @@ class Pair:
     end: str
 
 
-def draft(root: Path) -> str:
-    """Return the text of a manifest for a folder; raise `DataError` where nothing fits."""
+@dataclass(frozen=True)
+class Draft:
+    """The text of a manifest, and the lists that it names: file name -> names of images."""
+
+    text: str
+    lists: Mapping[str, Sequence[str]]
+
+
+def draft(root: Path, drawn: Mapping[str, int] | None = None, seed: int = 0) -> Draft:
+    """Return a manifest for a folder; raise `DataError` where nothing fits.
+
+    `drawn` are parts that have no folders, of so many images with masks of those of "train".
+    """
     if not root.is_dir():
         raise DataError(f"the folder of a data set must exist, got root={root}")
     pairs = find_pairs(root)
@@ -47,7 +60,8 @@ def draft(root: Path) -> str:
             "a folder of images must have one of masks beside it with the same file names (or "
             f"names and an end, such as cat_mask.png), found none beneath root={root}"
         )
-    return "\n".join(_lines(root, pairs)) + "\n"
+    lists = _drawn(root, pairs, drawn, seed) if drawn else {}
+    return Draft("\n".join(_lines(root, pairs, lists)) + "\n", lists)
 
 
 def find_pairs(root: Path) -> dict[str, Pair]:
@@ -69,6 +83,31 @@ def find_pairs(root: Path) -> dict[str, Pair]:
             part, Pair(part, images.relative_to(root), own.relative_to(root), end or "")
         )
     return found
+
+
+def _drawn(
+    root: Path, pairs: Mapping[str, Pair], drawn: Mapping[str, int], seed: int
+) -> dict[str, list[str]]:
+    """Return the lists of all parts, of which some are drawn from the images of "train"."""
+    given = ", ".join(f"{part}={count}" for part, count in drawn.items())
+    there = [part for part in drawn if part in pairs]
+    if there or "train" not in pairs:
+        raise DataError(
+            "a part can be drawn where it has no folder of its own and train has one, got "
+            f"{given}, with folders of {', '.join(pairs)}; leave it out"
+        )
+    own = pairs["train"]
+    images, masks = _pictures(root / own.images), _pictures(root / own.masks)
+    masked = [name for name in images if name + own.end in masks]
+    if sum(drawn.values()) >= len(masked):
+        raise DataError(
+            f"images must be left to train on, got {given} of {len(masked)} with masks; draw fewer"
+        )
+    order = iter(np.random.default_rng(seed).permutation(masked).tolist())
+    chosen = {part: sorted(islice(order, count)) for part, count in drawn.items()}
+    taken = {name for names in chosen.values() for name in names}
+    parts = {"train": [name for name in images if name not in taken], **chosen}
+    return {f"{part}.txt": [images[name].name for name in names] for part, names in parts.items()}
 
 
 def _folders(root: Path) -> Iterator[Path]:
@@ -120,7 +159,9 @@ def _part_of(folder: Path) -> str:
     return "train"
 
 
-def _lines(root: Path, pairs: Mapping[str, Pair]) -> Iterator[str]:
+def _lines(
+    root: Path, pairs: Mapping[str, Pair], lists: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
     values = _values(root, pairs.values())
     classes = [value for value in values if value != IGNORE or len(values) == 2]
     yield f"# {root.name}: what its files mean. Correct what is guessed; then"
@@ -136,7 +177,10 @@ def _lines(root: Path, pairs: Mapping[str, Pair]) -> Iterator[str]:
     yield "# colours = [[0, 0, 0], ...]  # one a class, for pictures of masks"
     for part in ("train", "val", "test"):
         yield ""
-        yield from _part_lines(part, pairs.get(part))
+        listed = f"{part}.txt" in lists
+        yield from _part_lines(part, pairs["train"] if listed else pairs.get(part))
+        if listed:
+            yield f'list = "{part}.txt"'
 
 
 def _part_lines(part: str, pair: Pair | None) -> Iterator[str]:
@@ -144,7 +188,7 @@ def _part_lines(part: str, pair: Pair | None) -> Iterator[str]:
         hint = " # optional" if part == "test" else ""
         beginning = "# " if part == "test" else ""
         yield f"{beginning}[{part}]{hint}"
-        yield f'{beginning}images = ""  # not found: a folder'
+        yield f'{beginning}images = ""  # not found: a folder; or init --{part} COUNT draws them'
         yield f'{beginning}masks = ""'
         yield f'{beginning}# list = "{part}.txt"  # or the folders of [train], and a list of names'
         return
