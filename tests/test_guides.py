@@ -31,21 +31,24 @@ SMALL = [
     *("--set", "training.crop_pixels=32"),
 ]
 TRAINS = [*SMALL, "--no-check"]
+EVALUATED = ["--set", "training.steps=10", "--set", "training.evaluations=5"]  # for its rungs
+BEFORE = {"table gps_updates": ["run", "gps_updates", *TRAINS]}  # what a line takes for granted
 MORE = {  # what a test adds: trainings of four steps, and what a terminal would be asked
-    "run css_search": [*TRAINS, "--trials", "3"],
-    "run rankmatch_agents": [*TRAINS, "--draws", "2"],
+    "run css_search": [*TRAINS, *EVALUATED, "--trials", "3"],
+    "export-optuna": [],
+    "run rankmatch_agents": [*TRAINS, "--draws", "6"],
     "run rankmatch_weight": [*TRAINS, "--set", "training.steps=5", "--draws", "2"],
     "run": TRAINS,
     "debug": [*SMALL, "--store", "another-store"],
     "plan rankmatch_components": SMALL,
     "table rankmatch_components": SMALL,
-    "export-optuna": [],
+    "table gps_updates": SMALL,
     "report": ["--output", "page.html"],
     "rm": ["--yes"],
 }
 OWN_WORDS = {"LISTS": "lists", "DIR": "mine", "IMAGE": "image.jpg"}
 SHOWN = {  # the beginning of a line -> what it must print
-    "studies": "rankmatch_components",
+    "studies all": "rankmatch_lucchi,RankMatch",
     "status": "rankmatch_components",
     "list": "css_search",
     "table rankmatch_components --keys": "semisweep debug rankmatch_components",
@@ -121,6 +124,8 @@ def test_every_line_of_the_guides_does_what_it_says(folder: Path) -> None:
     removed = [line for line in own if line.startswith("rm ")]  # at last
     failed = []
     for line in [*(line for line in own if line not in removed), *removed]:
+        for words in (words for start, words in BEFORE.items() if line.startswith(start)):
+            assert typed(folder, words).returncode == 0
         done = typed(folder, filled_in(folder, own[line]))
         wanted = [text for start, text in SHOWN.items() if line.startswith(start)]
         print(f"{line}\n{done.stdout[-600:]}\n{done.stderr[-600:]}")

@@ -36,12 +36,6 @@ def serve(store: Store, request: Request, port: int | None, told: Callable[[str]
     token = secrets.token_urlsafe(24)
     app, pages = make_app(store, request, token)
     listening = listening_on(port)
-    own = listening.getsockname()[1]
-    told(f"http://{LOOPBACK}:{own}/?token={token}")
-    told(
-        f"shows {request.store}, read-only; from another machine: ssh -L {own}:{LOOPBACK}:{own} "
-        "to this one, then this address; Ctrl-C ends it"
-    )
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS
     )
@@ -54,6 +48,12 @@ def serve(store: Store, request: Request, port: int | None, told: Callable[[str]
             super().handle_exit(sig, frame)
 
     with listening, suppress(KeyboardInterrupt):  # which ends it as it should
+        own = listening.getsockname()[1]
+        told(f"http://{LOOPBACK}:{own}/?token={token}")
+        told(
+            f"shows {request.store}, read-only; from another machine: ssh -L "
+            f"{own}:{LOOPBACK}:{own} to this one, then this address; Ctrl-C ends it"
+        )
         Server(config).run(sockets=[listening])
 
 
