@@ -15,9 +15,10 @@ from report_store import fill_search, fill_table
 from resolved import cell, search, table
 from starlette.testclient import TestClient
 
-from semisweep import Store
+from semisweep import Halving, Store
 from semisweep.dashboard.app import make_app
 from semisweep.dashboard.serving import listening_on, require_packages
+from semisweep.store import stopped_trial
 from semisweep.store.resolved_search import RungDecision
 from semisweep.study.request import Request, Roots
 
@@ -136,14 +137,15 @@ def test_a_search_has_its_history_importance_and_parallel_coordinates(root: Path
 
 def test_a_trial_that_a_search_stopped_is_called_so(tmp_path: Path) -> None:
     stop = RungDecision(step=10, rung=0.3, value=0.1, stop=True, against={"k1": 0.5})
-    found = search(["k0", "k1"])
-    trials = (replace(found.trials[0], rungs=(stop,)), found.trials[1])
+    found = search(["k0", "k1", "k2"], halving=Halving())
+    trials = (replace(found.trials[0], rungs=(stop,)), *found.trials[1:])
     store = Store.open(tmp_path, create=True)
+    stopped_trial.stop(store.trial("k2"), 10, {"val.miou": 0.2})  # of a search that still runs
     store.write_study("looked", "mini", replace(found, name="looked", scale="mini", trials=trials))
 
     text = client(tmp_path).get("/study?of=looked@mini").text
 
-    assert text.count('<td class="left state stopped">stopped</td>') == 1
+    assert text.count('<td class="left state stopped">stopped</td>') == 2
     assert text.count('<td class="left state waiting">waiting</td>') == 1
 
 

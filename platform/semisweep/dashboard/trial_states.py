@@ -11,6 +11,7 @@ from semisweep.dashboard.store_watch import StoreWatch
 from semisweep.report.search_figures import shown
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
 from semisweep.store.snapshot import Snapshot
+from semisweep.store.stopped_trial import stopped_path
 from semisweep.store.study_files import StoredStudy
 from semisweep.study.plan import trial_names
 from semisweep.tables.status import Running, duration, running_trial, shown_name
@@ -92,7 +93,7 @@ def failed_trials(watch: StoreWatch, names: Mapping[str, str]) -> list[FailedTri
 
 def trial_lines(watch: StoreWatch, study: StudyOrSearch, stored: Snapshot) -> Iterator[TrialLine]:
     """Yield every trial of a study in its order."""
-    names, stopped = trial_names(study), _stopped(study)
+    names, stopped = trial_names(study), _stopped(study, watch)
     for key in study.keys:
         state = state_of(watch, key)
         row = stored.results.get(key)
@@ -107,7 +108,10 @@ def trial_lines(watch: StoreWatch, study: StudyOrSearch, stored: Snapshot) -> It
         )
 
 
-def _stopped(study: StudyOrSearch) -> set[str]:
-    """Return the trials that a search has stopped at a rung."""
-    trials = study.trials if isinstance(study, ResolvedSearch) else ()
-    return {entry.key for entry in trials if entry.was_stopped}
+def _stopped(study: StudyOrSearch, watch: StoreWatch) -> set[str]:
+    """Return the trials that a search has stopped at a rung, one that still runs too."""
+    if not isinstance(study, ResolvedSearch) or study.halving is None:
+        return set()
+    ended = {entry.key for entry in study.trials if entry.was_stopped}
+    waiting = (key for key in study.keys if state_of(watch, key) == "waiting")
+    return ended | {key for key in waiting if stopped_path(watch.store.trial(key)) is not None}

@@ -157,12 +157,19 @@ def over_training(
     for name in names:
         for column in table.columns:
             curves = {
-                row.label: list(trials.get((row.name, column.name), {}).values())
+                _told(table, row, column): list(trials.get((row.name, column.name), {}).values())
                 for row in table.rows
             }
             figure = _learning_figure(name, column.label, curves, stored)
             if figure:
                 yield figure
+
+
+def _told(table: Table, row: Label, column: Label) -> str:
+    """Return what a row is called in a legend, with whether a race has stopped it."""
+    cell = table.cells.get((row.name, column.name))
+    stopped = cell is not None and cell.decision is not None and cell.decision.verdict == "stopped"
+    return f"{row.label} (stopped)" if stopped else row.label
 
 
 def _learning_figure(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -58,14 +58,11 @@ def strip(
             mask = dataset.mask(image_id)
             score = 100 * mean_iou(confusion(seen, mask, len(dataset.classes)))
             told = f"{arm.label}: mIoU {score:.1f} in this image"
-            pictures.append(_cell(coloured(seen, dataset.palette), told, f"{score:.0f}"))
+            pictures.append(cell(coloured(seen, dataset.palette), arm.label, told, f"{score:.0f}"))
         columns.append((arm.label, pictures))
-    head = Markup("").join(Markup("<th scope='col'>{}</th>").format(name) for name, _ in columns)
-    lines = zip(*(pictures for _, pictures in columns), strict=True)
-    body = Markup("").join(
-        Markup("<tr>{}</tr>").format(Markup("").join(pictures)) for pictures in lines
+    table = picture_table(
+        [name for name, _ in columns], zip(*(own for _, own in columns), strict=True)
     )
-    table = Markup("<div class='strip'><table><tr>{}</tr>{}</table></div>").format(head, body)
     caption = f"{place}: what each arm sees, and its mIoU in the image. {CHOICE}"
     return Figure(
         caption=caption, svg=table, legend=class_legend(found[0], store, roots), wide=True
@@ -77,13 +74,13 @@ def _given(dataset: DataSet, ids: Sequence[str]) -> Iterator[tuple[str, list[Mar
 
     from semisweep.evaluation.prediction import coloured
 
-    images = [_cell(Image.fromarray(dataset.image(i)), f"image {i}", i) for i in ids]
+    images = [cell(Image.fromarray(dataset.image(i)), "image", f"image {i}", i) for i in ids]
     yield "image", images
     masks: list[Pixels] = [dataset.mask(image_id) for image_id in ids]
     yield (
         "truth",
         [
-            _cell(coloured(mask, dataset.palette), f"truth of {i}", "")
+            cell(coloured(mask, dataset.palette), "truth", f"truth of {i}", "")
             for i, mask in zip(ids, masks, strict=True)
         ],
     )
@@ -106,8 +103,23 @@ def colour_text(colour: Sequence[int]) -> str:
     return "#" + "".join(f"{part:02x}" for part in colour)
 
 
-def _cell(picture: Picture, told: str, below: str) -> Markup:
-    """Return a picture, no larger than it is shown, as a table's cell that needs no other file."""
+def picture_table(names: Sequence[str], lines: Iterable[Sequence[Markup]]) -> Markup:
+    """Return a table of pictures: the names of its columns, and lines of cells.
+
+    Where it is too wide for a screen, the pictures of a line stand in several rows.
+    """
+    head = Markup("").join(Markup("<th scope='col'>{}</th>").format(name) for name in names)
+    body = Markup("").join(Markup("<tr>{}</tr>").format(Markup("").join(cells)) for cells in lines)
+    return Markup(
+        "<div class='strip'><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
+    ).format(head, body)
+
+
+def cell(picture: Picture, name: str, told: str, below: str) -> Markup:
+    """Return a picture, no larger than it is shown, as a table's cell that needs no other file.
+
+    `name`: that of its column, which narrow screens show with the picture.
+    """
     from PIL import Image
 
     exact = picture.mode == "P"
@@ -123,5 +135,7 @@ def _cell(picture: Picture, told: str, below: str) -> Markup:
         picture.save(sink, "WEBP", quality=82)
     text = base64.b64encode(sink.getvalue()).decode()
     address = f"data:image/{'png' if exact else 'webp'};base64,{text}"
-    image = Markup('<td><img src="{}" alt="{}" title="{}" class="{}"><small>{}</small></td>')
-    return image.format(address, told, told, "exact" if exact else "photo", below)
+    image = Markup(
+        '<td data-label="{}"><img src="{}" alt="{}" title="{}" class="{}"><small>{}</small></td>'
+    )
+    return image.format(name, address, told, told, "exact" if exact else "photo", below)
