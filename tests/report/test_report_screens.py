@@ -42,6 +42,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, tiny_shapes: Path) -> Path:
     """A store of a table, one of tiny losses and long names, and a search that stopped trials."""
     root = tmp_path_factory.mktemp("screens") / "store"
     fill_table(root, STUDY, tiny_shapes.parent)
+    fill_table(root, "segkc_efficiency", tiny_shapes.parent)
     store = Store.open(root)
     store.write_study("wide", "mini", table(cell(["w0"]), name="wide"))
     store.trial("w0").append_history(

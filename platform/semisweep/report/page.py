@@ -89,9 +89,11 @@ def _seen(
     if isinstance(study, ResolvedSearch):
         return
     if images:
+        from semisweep.report.label_maps import label_maps, measures_labels
         from semisweep.report.picture_strips import strips
 
-        found = list(strips(study, store, request.roots, images, device))
+        drawn = label_maps if measures_labels(study) else strips
+        found = list(drawn(study, store, request.roots, images, device))
         if found:
             yield FigureGroup(title="Pictures", figures=found)
     if features:

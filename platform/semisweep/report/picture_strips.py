@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from semisweep.data.reading import Pixels
     from semisweep.study.request import Roots
 
+MOST_COLUMNS = 8  # of pictures beside each other
 MOST_PIXELS = 224  # of the longer side of a picture
 CHOICE = "The images stand evenly spaced in their part's list; none was chosen by a result."
 
@@ -51,7 +52,7 @@ def strip(
         method, dataset = opened(arm, store, roots, device)
         ids = shown_images(dataset, count)
         if not columns:
-            columns += _given(dataset, ids)
+            columns += given_pictures(dataset, ids)
         pictures = []
         for image_id in ids:
             seen = predict(method, dataset.image(image_id), Protocol(), device)
@@ -69,7 +70,8 @@ def strip(
     )
 
 
-def _given(dataset: DataSet, ids: Sequence[str]) -> Iterator[tuple[str, list[Markup]]]:
+def given_pictures(dataset: DataSet, ids: Sequence[str]) -> Iterator[tuple[str, list[Markup]]]:
+    """Yield the names and cells of two columns: some images, and their masks."""
     from PIL import Image
 
     from semisweep.evaluation.prediction import coloured
@@ -110,9 +112,10 @@ def picture_table(names: Sequence[str], lines: Iterable[Sequence[Markup]]) -> Ma
     """
     head = Markup("").join(Markup("<th scope='col'>{}</th>").format(name) for name in names)
     body = Markup("").join(Markup("<tr>{}</tr>").format(Markup("").join(cells)) for cells in lines)
+    kind = "strip many" if len(names) > MOST_COLUMNS else "strip"
     return Markup(
-        "<div class='strip'><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
-    ).format(head, body)
+        "<div class='{}'><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
+    ).format(kind, head, body)
 
 
 def cell(picture: Picture, name: str, told: str, below: str) -> Markup:

@@ -11,7 +11,7 @@ from functools import partial
 
 from markupsafe import Markup, escape
 
-from semisweep.report import curve_plots, search_figures
+from semisweep.report import column_figures, curve_plots, search_figures
 from semisweep.report.axes import Axis, number, round_ticks, value_axis
 from semisweep.report.curve_plots import PUBLISHED
 from semisweep.report.figure import Entry, Figure
@@ -135,8 +135,10 @@ def _parts(
     own = list(curve_plots.over_training(table, stored, trials, curves))
     losses = [figure for figure in over_training if "mIoU" not in figure.caption]
     scores = [figure for figure in over_training if figure not in losses]
-    figures = [*curve_plots.responses(table), *own, *scores]
-    figures += curve_plots.class_bars(table, stored)
+    figures = [*curve_plots.responses(table), *column_figures.scores_by_count(table), *own]
+    figures += scores
+    of_columns = list(column_figures.column_bars(table))
+    figures += of_columns or curve_plots.class_bars(table, stored)
     if figures:
         yield FigureGroup(title="Figures", figures=figures)
     if losses:

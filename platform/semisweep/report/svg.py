@@ -28,6 +28,7 @@ WIDE, NARROW, WIDEST = (
     11.0,
 )  # pixels of a digit or letter and of others, in the page's font
 NARROW_SIGNS, WIDEST_SIGNS = ".,:;|'il ", "MWmw%@"
+LINE = 11.5  # pixels between the lines of names beside points
 NAME_SIGNS = 22  # of the name of a group of bars, at most
 INTERVAL, INTERVAL_SIDE = 150, 14  # pixels: the width of a cell's picture, and free at each side
 
@@ -97,6 +98,27 @@ class Plot:
         if all(map(math.isfinite, point)):
             across, down = self.place(point, shift)
             self.parts.append(mark(across, down, series, text, hollow=hollow))
+
+    def names(self, named: Iterable[tuple[Point, str]]) -> None:
+        """Write names beside points; where they would lie over each other, a line leads to them."""
+        taken: list[tuple[float, float, float]] = []  # left, right and baseline of what is written
+        placed = sorted((self.place(point), clipped(name, NAME_SIGNS)) for point, name in named)
+        for (across, down), name in sorted(placed, key=lambda own: own[0][1]):
+            wide, anchor, side = text_width(name), "start", 8
+            if across + side + wide > self.width - RIGHT:
+                anchor, side = "end", -8
+            left = across + side - (wide if anchor == "end" else 0)
+            base = down + 3.5
+            for own_left, own_right, other in sorted(taken, key=lambda own: own[2]):
+                if left < own_right and own_left < left + wide and abs(base - other) < LINE:
+                    base = other + LINE
+            taken.append((left, left + wide, base))
+            if base > down + 4:
+                end = across + side + (-2 if side > 0 else 2)
+                self.parts.append(
+                    f'<path class="axis" d="M{across:.1f} {down:.1f}L{end:.1f} {base - 3.5:.1f}"/>'
+                )
+            self.parts.append(label(across + side, base, name, anchor))
 
     def dot(self, point: Point, colour: str, text: str = "") -> None:
         """Draw a small dot of a colour that the page does not choose, such as a class's."""
