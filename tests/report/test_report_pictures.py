@@ -179,13 +179,14 @@ def test_without_the_libraries_of_t_sne_the_page_says_so_in_place_of_the_map(
     assert "t-SNE of the features of" not in text
 
 
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
 def test_maps_show_pseudo_labels_and_their_confidence_beside_the_truth(
-    tmp_path: Path, tiny_shapes: Path
+    tmp_path: Path, tiny_shapes: Path, threshold: float
 ) -> None:
     request = Request(roots=Roots(tiny_shapes.parent), store=str(tmp_path / "store"), keep="all")
     store, splits = Store.open(request.store, create=True), Splits(request.roots)
     column = Column(name="weak", set={"mini": {}}, metric={"mini": "labels.weak.miou"})
-    preset = replace(STUDY.presets["mini"], config={"network": NETWORK, "threshold": 0.18})
+    preset = replace(STUDY.presets["mini"], config={"network": NETWORK, "threshold": threshold})
     labels = replace(STUDY, base="unimatch", rows=[STUDY.rows[1]], columns=[column],
                      presets={"mini": preset})  # fmt: skip
     resolved = resolve(labels, "mini", splits)
@@ -207,7 +208,7 @@ def test_maps_show_pseudo_labels_and_their_confidence_beside_the_truth(
     with torch.inference_mode():
         label, selected = (part[0].numpy() for part in method.pseudo_labels(image)["weak"])
         sure = method.label_confidence(image)["weak"][0].numpy()
-    assert 0 < selected.mean() < 1
+    assert selected.mean() == 1 - threshold  # at 1 no pixel is sure enough: white
     palette = np.asarray([*dataset.palette, (255, 255, 255)], dtype=np.uint8)
     shown = np.where(selected, label, len(dataset.palette))
     assert (pixels_of(addresses[2][1]) == palette[shown]).all()
