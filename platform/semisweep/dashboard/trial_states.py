@@ -91,20 +91,31 @@ def failed_trials(watch: StoreWatch, names: Mapping[str, str]) -> list[FailedTri
     ]
 
 
-def trial_lines(watch: StoreWatch, study: StudyOrSearch, stored: Snapshot) -> Iterator[TrialLine]:
-    """Yield every trial of a study in its order."""
+def finished_lines(study: StudyOrSearch, stored: Snapshot) -> dict[str, TrialLine]:
+    """Return the finished trials of a study, by key."""
+    names, found = trial_names(study), {}
+    for key, row in stored.results.items():
+        score, seconds = row.number(study.metric), row.seconds
+        found[key] = TrialLine(
+            key=key,
+            name=names[key],
+            state="finished",
+            score="" if score is None else f"{shown(study.metric, score):.2f}",
+            took="" if seconds is None else duration(seconds),
+        )
+    return found
+
+
+def trial_lines(
+    watch: StoreWatch, study: StudyOrSearch, finished: Mapping[str, TrialLine]
+) -> Iterator[TrialLine]:
+    """Yield every trial of a study in its order, of which some are known to have finished."""
     names, stopped = trial_names(study), _stopped(study, watch)
     for key in study.keys:
         state = state_of(watch, key)
-        row = stored.results.get(key)
-        score = None if row is None else row.number(study.metric)
-        seconds = None if row is None else row.seconds
-        yield TrialLine(
-            key=key,
-            name=names[key],
-            state="stopped" if state == "waiting" and key in stopped else state,
-            score="" if score is None else f"{shown(study.metric, score):.2f}",
-            took="" if seconds is None else duration(seconds),
+        state = "stopped" if state == "waiting" and key in stopped else state
+        yield finished.get(key) or TrialLine(
+            key=key, name=names[key], state=state, score="", took=""
         )
 
 
