@@ -32,10 +32,12 @@ from semisweep.dashboard.access import TokenGate
 from semisweep.dashboard.comparison import Pictures, comparison, labels_of
 from semisweep.dashboard.overview import overview
 from semisweep.dashboard.store_watch import StoreWatch
-from semisweep.dashboard.study_view import StudyViews
+from semisweep.dashboard.study_view import SEEN, StudyViews
 from semisweep.dashboard.trial_view import trial_view
 from semisweep.report.page import environment
+from semisweep.store.resolved_search import ResolvedSearch
 from semisweep.store.store import Store
+from semisweep.store.study_files import StoredStudy
 
 if TYPE_CHECKING:
     from semisweep.study.request import Request as Wanted
@@ -80,9 +82,10 @@ class Dashboard:
         stored = self.watch.study(place)
         if stored is None:
             raise HTTPException(404, f"a study must be one of this store, got of={place}")
-        found = partial(self.studies.of, stored)
+        kinds = [kind for kind in SEEN if kind in request.query_params]
         return self._page(
-            request, "study.html", f"study={place}", found=found, place=place,
+            request, "study.html", f"study={place}", place=place, more=_more(stored, kinds),
+            found=partial(self.studies.with_seen, stored, kinds),
             curves=RUNNING_CURVES, figures=RUNNING_FIGURES,
         )  # fmt: skip
 
@@ -202,6 +205,18 @@ def _static(request: Request) -> Response:
     if name not in OWN_FILES:
         raise HTTPException(404, f"a file must be one of the pages', got name={name}")
     return FileResponse(HERE / name)
+
+
+def _more(stored: StoredStudy, kinds: Collection[str]) -> list[tuple[str, str]]:
+    """Return texts and addresses of a study's page that also shows what arms see."""
+    if isinstance(stored.study, ResolvedSearch):
+        return []
+    place = ("of", str(stored.place))
+    return [
+        (text, urlencode([place, *((kind, "yes") for kind in (*kinds, own))]))
+        for own, text in SEEN.items()
+        if own not in kinds
+    ]
 
 
 def curves_address(keys: Collection[str], most: int = curves.MOST) -> str:

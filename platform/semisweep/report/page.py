@@ -74,18 +74,22 @@ def sections_for(
         own.anchor += "-again" * sum(own.anchor == other.anchor for other in made[:number])
     if stored.store is not None:
         for study, own in zip(studies, made, strict=True):
-            own.parts += _seen(study, stored.store, request, images, features, device)
+            own.parts += seen_figures(study, stored.store, request, images, features, device)
     return made
 
 
-def _seen(
+def seen_figures(
     study: StudyOrSearch,
     store: Store,
     request: Request,
     images: int,
     features: bool,
-    device: str,
+    device: str = "cpu",
 ) -> Iterator[FigureGroup]:
+    """Yield what each arm of a table sees in so many images, and maps of features if asked for.
+
+    Imports torch. Raises `SemisweepError` where images, weights or methods are not there.
+    """
     if isinstance(study, ResolvedSearch):
         return
     if images:
