@@ -34,7 +34,7 @@ from semisweep.dashboard.overview import overview
 from semisweep.dashboard.store_watch import StoreWatch
 from semisweep.dashboard.study_view import SEEN, StudyViews
 from semisweep.dashboard.trial_view import trial_view
-from semisweep.report.page import environment
+from semisweep.report.page import environment, rendered
 from semisweep.store.resolved_search import ResolvedSearch
 from semisweep.store.store import Store
 from semisweep.store.study_files import StoredStudy
@@ -152,7 +152,9 @@ class Dashboard:
         version = self.watch.look()
         found = values.pop("found")()
         values.setdefault("place", "")  # of the study that the page is of
-        text = self.templates.get_template(template).render(
+        text = rendered(
+            self.templates,
+            template,
             found=found,
             watched=watched,
             since=version,
@@ -167,10 +169,17 @@ class Dashboard:
         """Return a page with one line for what cannot be shown."""
         code = error.status_code if isinstance(error, HTTPException) else 400
         line = error.detail if isinstance(error, HTTPException) else str(error)
-        text = self.templates.get_template("refused.html").render(
-            line=line, watched="", since=0, studies=self.watch.studies, sections=[], place="",
+        text = rendered(
+            self.templates,
+            "refused.html",
+            line=line,
+            watched="",
+            since=0,
+            studies=self.watch.studies,
+            sections=[],
+            place="",
             finished=self.watch.finished,
-        )  # fmt: skip
+        )
         return HTMLResponse(text, status_code=code)
 
 

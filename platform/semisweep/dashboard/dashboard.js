@@ -20,10 +20,15 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+// A text as Plotly shows it: without this, "<b>" or a link in a name would be obeyed.
+function plain(text) {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
 function layoutOf(title) {
   const axis = { gridcolor: colour("--rule"), linecolor: colour("--axis"), zeroline: false, automargin: true };
   return {
-    title: { text: title, font: { size: 13 }, x: 0, xanchor: "left", y: 0.98, yanchor: "top" },
+    title: { text: plain(title), font: { size: 13 }, x: 0, xanchor: "left", y: 0.98, yanchor: "top" },
     xaxis: { ...axis, title: { text: "training step", font: { size: 11 }, standoff: 8 }, rangemode: "tozero" },
     yaxis: axis,
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
@@ -52,7 +57,7 @@ async function draw(charts) {
     chart.setAttribute("role", "img");
     chart.setAttribute("aria-label", `${figure.title} over training`);
     const traces = figure.traces.map(({ place, ...trace }) => ({
-      ...trace, type: "scatter", showlegend: figure.traces.length > 1,
+      ...trace, name: plain(trace.name), type: "scatter", showlegend: figure.traces.length > 1,
       line: { color: colour(`--c${place % 8}`), width: 1.8 }, marker: { size: 5 },
     }));
     await Plotly.react(chart, traces, layoutOf(figure.title), { responsive: true, displayModeBar: false });

@@ -7,8 +7,9 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from semisweep.core.safe_text import without_controls
 from semisweep.report.sections import FigureGroup, Section, section
 from semisweep.store.files import replacing
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
@@ -114,15 +115,13 @@ def seen_figures(
 def page(sections: Sequence[Section], store: str, made: datetime.datetime | None = None) -> str:
     """Return the report as HTML; all text in it is escaped by the template."""
     when = made or datetime.datetime.now(datetime.UTC)
-    return (
-        environment()
-        .get_template("page.html")
-        .render(
-            sections=sections,
-            store=store,
-            made=when.strftime("%Y-%m-%d %H:%M UTC"),
-        )
-    )
+    made_at = when.strftime("%Y-%m-%d %H:%M UTC")
+    return rendered(environment(), "page.html", sections=sections, store=store, made=made_at)
+
+
+def rendered(templates: Environment, name: str, **values: Any) -> str:
+    """Return a template with values, without characters that steer what shows it."""
+    return without_controls(templates.get_template(name).render(**values))
 
 
 def environment(*folders: Path) -> Environment:
