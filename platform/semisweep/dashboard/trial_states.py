@@ -10,6 +10,7 @@ from semisweep.core.safe_text import printable
 from semisweep.dashboard.store_watch import StoreWatch
 from semisweep.report.search_figures import shown
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.stopped_trial import stopped_path
 from semisweep.store.study_files import StoredStudy
@@ -41,7 +42,7 @@ class FailedTrial:
 class TrialLine:
     """A trial of a study in a list of all."""
 
-    key: str
+    key: str  # "" of trials that a race did not begin
     name: str
     state: str
     score: str  # of the study's metric
@@ -117,6 +118,12 @@ def trial_lines(
         yield finished.get(key) or TrialLine(
             key=key, name=names[key], state=state, score="", took=""
         )
+    if isinstance(study, ResolvedStudy) and study.race is not None:
+        labels = {own.name: own.label for own in (*study.rows, *study.columns)}
+        for row in study.race.stopped:
+            name = f"{labels.get(row.row, row.row)}, {labels.get(row.column, row.column)}"
+            name += f": {row.planned - row.replicates} further of {row.planned}, by the race"
+            yield TrialLine(key="", name=name, state="stopped", score="", took="")
 
 
 def _stopped(study: StudyOrSearch, watch: StoreWatch) -> set[str]:
