@@ -34,8 +34,9 @@ from semisweep.dashboard.overview import overview
 from semisweep.dashboard.store_watch import StoreWatch
 from semisweep.dashboard.study_view import SEEN, StudyViews
 from semisweep.dashboard.trial_view import trial_view
-from semisweep.report.page import environment, rendered
+from semisweep.report.page import environment, rendered, sections_for
 from semisweep.store.resolved_search import ResolvedSearch
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.store import Store
 from semisweep.store.study_files import StoredStudy
 
@@ -46,6 +47,7 @@ HERE = Path(__file__).parent
 OWN_FILES = ("dashboard.js", "dashboard.css")
 RUNNING_CURVES = 8  # running trials whose curves a study's page shows
 RUNNING_FIGURES = 4
+NO_STUDY = ResolvedStudy(name="none", metric="miou", rows=(), columns=(), cells=())
 ASKED_SECONDS = 0.2  # between two times that a stream asks for changes; looks have their own pace
 QUIET = 75  # such times without a change after which a page hears that the server is there
 
@@ -70,10 +72,14 @@ class Dashboard:
 
     def _prepare(self) -> None:
         """Make the page of the first study, for what that loads: it takes a second or two."""
-        if not self.prepared and self.watch.studies:
-            self.prepared = True
-            with suppress(SemisweepError):  # whoever asks for that page sees why
+        if self.prepared:
+            return
+        self.prepared = True
+        with suppress(SemisweepError):  # whoever asks for that page sees why
+            if self.watch.studies:
                 self.studies.of(self.watch.studies[0])
+            else:  # a sweep is about to begin
+                sections_for([NO_STUDY], self.request, self.store)
 
     def study(self, request: Request) -> Response:
         """Return the page of a study, which the address names as NAME@SCALE or with a variant."""
