@@ -36,7 +36,7 @@ from semisweep.dashboard.study_view import SEEN, StudyViews
 from semisweep.dashboard.trial_view import trial_view
 from semisweep.report.page import environment, rendered, sections_for
 from semisweep.store.resolved_search import ResolvedSearch
-from semisweep.store.resolved_study import ResolvedStudy
+from semisweep.store.resolved_study import Label, ResolvedCell, ResolvedStudy
 from semisweep.store.store import Store
 from semisweep.store.study_files import StoredStudy
 
@@ -47,7 +47,15 @@ HERE = Path(__file__).parent
 OWN_FILES = ("dashboard.js", "dashboard.css")
 RUNNING_CURVES = 8  # running trials whose curves a study's page shows
 RUNNING_FIGURES = 4
-NO_STUDY = ResolvedStudy(name="none", metric="miou", rows=(), columns=(), cells=())
+# A table of nothing, which loads what the first results of any other need.
+NO_STUDY = ResolvedStudy(
+    name="none",
+    metric="miou",
+    base="a",
+    rows=(Label("a", "a"), Label("b", "b")),
+    columns=(Label("c", "c"),),
+    cells=(ResolvedCell(row="a", column="c"), ResolvedCell(row="b", column="c")),
+)
 ASKED_SECONDS = 0.2  # between two times that a stream asks for changes; looks have their own pace
 QUIET = 75  # such times without a change after which a page hears that the server is there
 
