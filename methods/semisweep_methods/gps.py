@@ -269,6 +269,16 @@ class GPS(CPS):
             "feedback": everywhere(common_label(opinions)),
         }
 
+    def label_confidence(self, image: Tensor) -> Mapping[str, Tensor]:
+        """Return the teacher's, a student's, and the mean of the students' probabilities."""
+        opinions = [student(image).logits for student in self.peers]
+        mean = torch.stack([full_precision(one).softmax(dim=1) for one in opinions]).mean(dim=0)
+        return {
+            "guide": pseudo_label(self.teacher(image).logits)[1],
+            "exchange": pseudo_label(opinions[0])[1],
+            "feedback": mean.amax(dim=1),
+        }
+
 
 def teacher_steps(share: float, total_steps: int) -> int:
     """Return how many of a trial's iterations the teacher is alone for; the students get one."""

@@ -225,3 +225,7 @@ class UniMatch(Method):
         """Return the labels of the weak view, used where they are confident."""
         label, confidence = pseudo_label(self.predict(image))
         return {"weak": PseudoLabel(label, confidence >= self.config.threshold)}
+
+    def label_confidence(self, image: Tensor) -> Mapping[str, Tensor]:
+        """Return the probability that the threshold is compared with."""
+        return {"weak": pseudo_label(self.predict(image))[1]}

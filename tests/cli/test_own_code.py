@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from html import unescape
+from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
+from urllib.request import HTTPCookieProcessor, build_opener
 
 import pytest
+from dashboard_server import serving
 
 from semisweep import Store
 from semisweep.store.study_origin import study_origin
@@ -177,6 +181,31 @@ def test_code_that_only_the_store_names_does_not_run(
 
     refused(unnamed, "must be named", "my_study:Doubled", f"--code {lab}/lab/my_study.py")
     assert trusted.code == 0, trusted.error
+
+
+@pytest.mark.parametrize("named", ["", "--code", "--trust"])
+def test_the_dashboard_shows_pictures_of_own_code_where_it_is_named(
+    lab: Path, trained: Store, named: str
+) -> None:
+    keys = "&".join(f"key={key_of(trained, row)}" for row in ("once", "twice"))
+    options = [named, *([lab / "lab/my_study.py"] if named == "--code" else [])] if named else []
+    data = f"shapes={lab}/elsewhere/semisweep-data/shapes"
+    opener = build_opener(HTTPCookieProcessor(CookieJar()))
+
+    with serving(Path(str(trained.root)), "--data", data, *map(str, options)) as address:
+        opener.open(address).close()
+        base = address.partition("/?")[0]
+        texts = [
+            unescape(opener.open(f"{base}/{path}&pictures=yes").read().decode())
+            for path in (f"compare?{keys}", "study?of=doubled@large")
+        ]
+
+    for text in texts:
+        remedy = f"add --code {lab}/lab/my_study.py, or --trust"
+        assert (remedy in text) == (not named)
+        assert text.count("data:image/png") == (
+            12 if named else 0
+        )  # truth and two arms, four times
 
 
 def test_a_shipped_method_needs_no_name(trained: Store, ask: Call) -> None:

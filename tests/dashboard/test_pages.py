@@ -15,10 +15,12 @@ from report_store import fill_search, fill_table
 from resolved import cell, search, table
 from starlette.testclient import TestClient
 
-from semisweep import Store
+from semisweep import Halving, Store
 from semisweep.dashboard.app import make_app
 from semisweep.dashboard.serving import listening_on, require_packages
+from semisweep.store import stopped_trial
 from semisweep.store.resolved_search import RungDecision
+from semisweep.store.resolved_study import RaceRecord, StoppedRow
 from semisweep.study.request import Request, Roots
 
 TOKEN = "a-token"
@@ -136,15 +138,36 @@ def test_a_search_has_its_history_importance_and_parallel_coordinates(root: Path
 
 def test_a_trial_that_a_search_stopped_is_called_so(tmp_path: Path) -> None:
     stop = RungDecision(step=10, rung=0.3, value=0.1, stop=True, against={"k1": 0.5})
-    found = search(["k0", "k1"])
-    trials = (replace(found.trials[0], rungs=(stop,)), found.trials[1])
+    found = search(["k0", "k1", "k2"], halving=Halving())
+    trials = (replace(found.trials[0], rungs=(stop,)), *found.trials[1:])
     store = Store.open(tmp_path, create=True)
+    stopped_trial.stop(store.trial("k2"), 10, {"val.miou": 0.2})  # of a search that still runs
     store.write_study("looked", "mini", replace(found, name="looked", scale="mini", trials=trials))
 
     text = client(tmp_path).get("/study?of=looked@mini").text
 
-    assert text.count('<td class="left state stopped">stopped</td>') == 1
+    assert text.count('<td class="left state stopped">stopped</td>') == 2
     assert text.count('<td class="left state waiting">waiting</td>') == 1
+
+
+def test_rows_that_a_race_stopped_are_in_the_list_and_the_curves(tmp_path: Path) -> None:
+    stopped = StoppedRow(column="one", replicates=2, planned=5, level=0.01, row="slow", best="fast",
+                         delta=-9.0, p=0.001, n=2)  # fmt: skip
+    race = RaceRecord(alpha=0.005, spending="", looks=1, comparisons=1, stopped=(stopped,))
+    keys = {"fast": [f"f{seed}" for seed in range(5)], "slow": ["s0", "s1"]}
+    cells = [cell(own, row=row) for row, own in keys.items()]
+    store = Store.open(tmp_path, create=True)
+    store.write_study("raced", "mini", table(*cells, name="raced", base="fast", race=race))
+    for key in (*keys["fast"], *keys["slow"]):
+        store.trial(key).append_history([{"step": step, "val.miou": 0.5} for step in (1, 2)])
+        store.trial(key).complete({"last.test.miou": 0.5 + int(key[1]) / 100})
+
+    text = client(tmp_path).get("/study?of=raced@mini").text
+
+    assert "slow, one: 3 further of 5, by the race" in text
+    assert text.count('<td class="left state stopped">stopped</td>') == 1
+    assert "<span>slow (stopped)</span>" in text
+    assert text.count('name="key"') == 7
 
 
 def test_a_trial_has_its_curves_configuration_and_scores(root: Path) -> None:

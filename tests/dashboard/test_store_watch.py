@@ -52,16 +52,18 @@ def test_a_trial_is_seen_from_its_first_step_to_its_result(store: Store, watch: 
         folder.start_attempt()
         versions.append(watch.look())
         assert watch.active == {"k1"}
+        before_end = watch.ended_version_of(KEYS)
         for step in (1, 2):
             folder.append_history([{"step": step, "val.miou": 0.1}])
             versions.append(watch.look())
+        assert watch.ended_version_of(KEYS) == before_end
         folder.complete({"last.test.miou": 0.6})
         versions.append(watch.look())
 
     assert versions == sorted(set(versions))
     assert watch.finished == {"k0", "k1"}
     assert not watch.active
-    assert watch.version_of(["k1"]) == versions[-1]
+    assert watch.version_of(["k1"]) == watch.ended_version_of(KEYS) == versions[-1]
     assert watch.version_of(["k2"]) < versions[1]
 
 
@@ -69,10 +71,12 @@ def test_a_failure_is_seen_and_forgotten(store: Store, watch: StoreWatch) -> Non
     store.trial("k2").fail({"error": "it broke", "attempts": 3, "trial": {}})
     watch.look()
     assert watch.failures["k2"].error == "it broke"
+    failed = watch.ended_version_of(["k2"])
 
     store.trial("k2").forget_failure()
     watch.look()
     assert not watch.failures
+    assert watch.ended_version_of(["k2"]) > failed
 
 
 def test_a_new_study_changes_every_page(store: Store, watch: StoreWatch) -> None:

@@ -521,3 +521,8 @@ def test_predictions_and_pseudo_labels_come_from_the_networks_they_name():
     assert torch.equal(found["guide"].label, method.teacher(image).logits.argmax(1))
     assert torch.equal(found["exchange"].label, method.predict(image).argmax(1))
     assert found["feedback"].selected.all()
+    sure = method.label_confidence(image)
+    assert torch.allclose(sure["guide"], method.teacher(image).logits.softmax(1).amax(1))
+    assert torch.allclose(sure["exchange"], method.predict(image).softmax(1).amax(1))
+    mean = sum(student(image).logits.softmax(1) for student in method.peers) / 2
+    assert torch.allclose(sure["feedback"], mean.amax(1))

@@ -7,10 +7,12 @@ import io
 import re
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from semisweep import (
@@ -25,10 +27,13 @@ from semisweep import (
     TrainingConfig,
 )
 from semisweep.cluster.trial_execution import execute
+from semisweep.data.augmentation import normalise
+from semisweep.data.splits import make_split
 from semisweep.evaluation.prediction import predict
 from semisweep.report import page
 from semisweep.report.arms import Arm, arms, opened, shown_images
 from semisweep.report.feature_map import features, flat, pixels
+from semisweep.report.label_maps import label_maps
 from semisweep.report.picture_strips import strips
 from semisweep.running.job_sources import job_for
 from semisweep.study.request import Request, Roots
@@ -99,8 +104,7 @@ def test_strips_show_what_kept_weights_see(request_: Request) -> None:
     assert [kind for kind, _ in addresses] == ["webp", "png", "png", "png"] * 2
     method, dataset = opened(found[1], store, request_.roots)
     image_id = shown_images(dataset, 2)[0]
-    with Image.open(io.BytesIO(base64.b64decode(addresses[3][1]))) as shown:
-        colours = np.asarray(shown.convert("RGB"))
+    colours = pixels_of(addresses[3][1])
     expected = predict(method, dataset.image(image_id), Protocol())
     assert (colours == np.asarray(dataset.palette, dtype=np.uint8)[expected]).all()
     assert [name for _, name in figure.legend] == list(dataset.classes)
@@ -173,6 +177,48 @@ def test_without_the_libraries_of_t_sne_the_page_says_so_in_place_of_the_map(
     assert [part.title for part in section.parts][-2:] == ["Pictures", "Features"]
     assert "The map of features is left out: it needs t-SNE, pip install" in text
     assert "t-SNE of the features of" not in text
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_maps_show_pseudo_labels_and_their_confidence_beside_the_truth(
+    tmp_path: Path, tiny_shapes: Path, threshold: float
+) -> None:
+    request = Request(roots=Roots(tiny_shapes.parent), store=str(tmp_path / "store"), keep="all")
+    store, splits = Store.open(request.store, create=True), Splits(request.roots)
+    column = Column(name="weak", set={"mini": {}}, metric={"mini": "labels.weak.miou"})
+    preset = replace(STUDY.presets["mini"], config={"network": NETWORK, "threshold": threshold})
+    labels = replace(STUDY, base="unimatch", rows=[STUDY.rows[1]], columns=[column],
+                     presets={"mini": preset})  # fmt: skip
+    resolved = resolve(labels, "mini", splits)
+    store.write_study("labels", "mini", resolved.table)
+    assert list(label_maps(resolved.table, store, request.roots, 2)) == []
+    for key, trial in resolved.trials.items():
+        execute(job_for(key, trial, store, splits, request), lambda _: None, raise_errors=True)
+
+    (figure,) = label_maps(resolved.table, store, request.roots, 2)
+
+    text = str(figure.svg)
+    assert re.findall(r"<th scope='col'>([^<]*)", text) == ["image", "truth", "weak", "weak: confidence"]  # fmt: skip  # noqa: E501
+    addresses = re.findall(r'src="data:image/(png|webp);base64,([^"]+)"', text)
+    assert [kind for kind, _ in addresses] == ["webp", "png", "png", "webp"] * 2
+    method, dataset = opened(Arm("", key, "last"), store, request.roots, whole=True)
+    image_id = re.findall(r'title="image ([^"]+)"', text)[0]
+    assert image_id in make_split(dataset, trial.data).unlabelled
+    image = torch.as_tensor(normalise(dataset.image(image_id))).unsqueeze(0)
+    with torch.inference_mode():
+        label, selected = (part[0].numpy() for part in method.pseudo_labels(image)["weak"])
+        sure = method.label_confidence(image)["weak"][0].numpy()
+    assert selected.mean() == 1 - threshold  # at 1 no pixel is sure enough: white
+    palette = np.asarray([*dataset.palette, (255, 255, 255)], dtype=np.uint8)
+    shown = np.where(selected, label, len(dataset.palette))
+    assert (pixels_of(addresses[2][1]) == palette[shown]).all()
+    assert np.abs(pixels_of(addresses[3][1])[:, :, 0] / 255 - sure).max() < 0.1  # WebP is lossy
+
+
+def pixels_of(text: str) -> np.ndarray:
+    """Return the pixels [H, W, 3] of a picture in an address."""
+    with Image.open(io.BytesIO(base64.b64decode(text))) as shown:
+        return np.asarray(shown.convert("RGB"))
 
 
 def test_arms_without_weights_are_left_out(request_: Request, tmp_path: Path) -> None:

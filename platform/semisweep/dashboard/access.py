@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HOSTS = ("127.0.0.1", "localhost")  # as an address may name this machine
+HOST = re.compile(r"(127\.0\.0\.1|localhost)(:\d{1,5})?")  # as an address may name this machine
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -53,7 +54,7 @@ class TokenGate:
 
     def _answer(self, request: Request) -> Response | None:
         """Return a refusal or a redirection, None for what may pass."""
-        if request.url.hostname not in HOSTS:  # a stranger's name that leads here
+        if not HOST.fullmatch(request.headers.get("host", "")):  # a stranger's name that leads here
             return PlainTextResponse("a page must be of this machine\n", status_code=400)
         given = request.query_params.get("token")
         if given is not None and self._is_token(given):

@@ -32,10 +32,13 @@ from semisweep.dashboard.access import TokenGate
 from semisweep.dashboard.comparison import Pictures, comparison, labels_of
 from semisweep.dashboard.overview import overview
 from semisweep.dashboard.store_watch import StoreWatch
-from semisweep.dashboard.study_view import StudyViews
+from semisweep.dashboard.study_view import SEEN, StudyViews
 from semisweep.dashboard.trial_view import trial_view
-from semisweep.report.page import environment
+from semisweep.report.page import environment, rendered, sections_for
+from semisweep.store.resolved_search import ResolvedSearch
+from semisweep.store.resolved_study import Label, ResolvedCell, ResolvedStudy
 from semisweep.store.store import Store
+from semisweep.store.study_files import StoredStudy
 
 if TYPE_CHECKING:
     from semisweep.study.request import Request as Wanted
@@ -44,6 +47,15 @@ HERE = Path(__file__).parent
 OWN_FILES = ("dashboard.js", "dashboard.css")
 RUNNING_CURVES = 8  # running trials whose curves a study's page shows
 RUNNING_FIGURES = 4
+# A table of nothing, which loads what the first results of any other need.
+NO_STUDY = ResolvedStudy(
+    name="none",
+    metric="miou",
+    base="a",
+    rows=(Label("a", "a"), Label("b", "b")),
+    columns=(Label("c", "c"),),
+    cells=(ResolvedCell(row="a", column="c"), ResolvedCell(row="b", column="c")),
+)
 ASKED_SECONDS = 0.2  # between two times that a stream asks for changes; looks have their own pace
 QUIET = 75  # such times without a change after which a page hears that the server is there
 
@@ -68,10 +80,14 @@ class Dashboard:
 
     def _prepare(self) -> None:
         """Make the page of the first study, for what that loads: it takes a second or two."""
-        if not self.prepared and self.watch.studies:
-            self.prepared = True
-            with suppress(SemisweepError):  # whoever asks for that page sees why
+        if self.prepared:
+            return
+        self.prepared = True
+        with suppress(SemisweepError):  # whoever asks for that page sees why
+            if self.watch.studies:
                 self.studies.of(self.watch.studies[0])
+            else:  # a sweep is about to begin
+                sections_for([NO_STUDY], self.request, self.store)
 
     def study(self, request: Request) -> Response:
         """Return the page of a study, which the address names as NAME@SCALE or with a variant."""
@@ -80,9 +96,10 @@ class Dashboard:
         stored = self.watch.study(place)
         if stored is None:
             raise HTTPException(404, f"a study must be one of this store, got of={place}")
-        found = partial(self.studies.of, stored)
+        kinds = [kind for kind in SEEN if kind in request.query_params]
         return self._page(
-            request, "study.html", f"study={place}", found=found, place=place,
+            request, "study.html", f"study={place}", place=place, more=_more(stored, kinds),
+            found=partial(self.studies.with_seen, stored, kinds),
             curves=RUNNING_CURVES, figures=RUNNING_FIGURES,
         )  # fmt: skip
 
@@ -149,7 +166,9 @@ class Dashboard:
         version = self.watch.look()
         found = values.pop("found")()
         values.setdefault("place", "")  # of the study that the page is of
-        text = self.templates.get_template(template).render(
+        text = rendered(
+            self.templates,
+            template,
             found=found,
             watched=watched,
             since=version,
@@ -164,10 +183,17 @@ class Dashboard:
         """Return a page with one line for what cannot be shown."""
         code = error.status_code if isinstance(error, HTTPException) else 400
         line = error.detail if isinstance(error, HTTPException) else str(error)
-        text = self.templates.get_template("refused.html").render(
-            line=line, watched="", since=0, studies=self.watch.studies, sections=[], place="",
+        text = rendered(
+            self.templates,
+            "refused.html",
+            line=line,
+            watched="",
+            since=0,
+            studies=self.watch.studies,
+            sections=[],
+            place="",
             finished=self.watch.finished,
-        )  # fmt: skip
+        )
         return HTMLResponse(text, status_code=code)
 
 
@@ -202,6 +228,18 @@ def _static(request: Request) -> Response:
     if name not in OWN_FILES:
         raise HTTPException(404, f"a file must be one of the pages', got name={name}")
     return FileResponse(HERE / name)
+
+
+def _more(stored: StoredStudy, kinds: Collection[str]) -> list[tuple[str, str]]:
+    """Return texts and addresses of a study's page that also shows what arms see."""
+    if isinstance(stored.study, ResolvedSearch):
+        return []
+    place = ("of", str(stored.place))
+    return [
+        (text, urlencode([place, *((kind, "yes") for kind in (*kinds, own))]))
+        for own, text in SEEN.items()
+        if own not in kinds
+    ]
 
 
 def curves_address(keys: Collection[str], most: int = curves.MOST) -> str:

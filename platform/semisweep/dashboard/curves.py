@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from semisweep.core.safe_text import printable
 from semisweep.report.curve_plots import averaged
 from semisweep.store.store import Store
 from semisweep.store.trial_records import Evaluation
@@ -33,7 +34,7 @@ def figures(store: Store, trials: Mapping[str, str], most: int = MOST) -> list[d
         if name not in NO_CURVES and isinstance(value, int | float)
     )
     return [
-        {"title": _title(name), "traces": _traces(name, rows, trials)}
+        {"title": printable(_title(name)), "traces": _traces(name, rows, trials)}
         for name in sorted(names, key=_order)[:most]
     ]
 
@@ -60,7 +61,7 @@ def _traces(
         steps, values = _curve(rows[key], name)
         if len(steps):
             mode = "lines+markers" if len(steps) <= MARKED else "lines"
-            own = {"name": label, "place": place, "mode": mode}
+            own = {"name": printable(label), "place": place, "mode": mode}
             found.append(own | {"x": steps.tolist(), "y": values.tolist()})
     return found
 

@@ -1,7 +1,7 @@
 // Keeps a page as its store is: hears of changes, asks for the page again, and puts in what differs.
 "use strict";
 
-const SHORTEST = 300; // ms between two times that the page is asked for: as long as it took, within
+const SHORTEST = 200; // ms between two times that the page is asked for: half as long as it took, within
 const LONGEST = 10000;
 const main = document.getElementById("main");
 const live = document.getElementById("live");
@@ -10,6 +10,8 @@ const parts = () => [...document.querySelectorAll("#studies, #main > section[id]
 const sources = new Map(parts().map((part) => [part.id, part.outerHTML])); // before charts are in
 let asking = false;
 let asked = false;
+let drawing = false;
+let redrawAgain = false;
 
 function tell(text, lost = false) {
   live.textContent = text;
@@ -20,10 +22,15 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+// A text as Plotly shows it: without this, "<b>" or a link in a name would be obeyed.
+function plain(text) {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
 function layoutOf(title) {
   const axis = { gridcolor: colour("--rule"), linecolor: colour("--axis"), zeroline: false, automargin: true };
   return {
-    title: { text: title, font: { size: 13 }, x: 0, xanchor: "left", y: 0.98, yanchor: "top" },
+    title: { text: plain(title), font: { size: 13 }, x: 0, xanchor: "left", y: 0.98, yanchor: "top" },
     xaxis: { ...axis, title: { text: "training step", font: { size: 11 }, standoff: 8 }, rangemode: "tozero" },
     yaxis: axis,
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
@@ -52,7 +59,7 @@ async function draw(charts) {
     chart.setAttribute("role", "img");
     chart.setAttribute("aria-label", `${figure.title} over training`);
     const traces = figure.traces.map(({ place, ...trace }) => ({
-      ...trace, type: "scatter", showlegend: figure.traces.length > 1,
+      ...trace, name: plain(trace.name), type: "scatter", showlegend: figure.traces.length > 1,
       line: { color: colour(`--c${place % 8}`), width: 1.8 }, marker: { size: 5 },
     }));
     await Plotly.react(chart, traces, layoutOf(figure.title), { responsive: true, displayModeBar: false });
@@ -61,6 +68,22 @@ async function draw(charts) {
 }
 
 const drawAll = () => Promise.all([...document.querySelectorAll(".charts")].map(draw));
+
+// Draws the charts; what changes meanwhile is drawn after. Nothing waits for it: a chart is slow.
+async function redraw() {
+  redrawAgain = drawing;
+  if (drawing) return;
+  drawing = true;
+  try {
+    do {
+      redrawAgain = false;
+      await drawAll();
+    } while (redrawAgain);
+  } catch (error) {
+    tell(`Not live: ${error.message}.`, true);
+  }
+  drawing = false;
+}
 
 // Takes over from a section what its reader has done to it.
 function keep(old, fresh) {
@@ -135,9 +158,9 @@ async function update() {
     if (answer.status === 403) throw new Error("the server has another token now: open its new address");
     if (!answer.ok) throw new Error(`the server answers with ${answer.status}`);
     put(new DOMParser().parseFromString(await answer.text(), "text/html"));
-    await drawAll();
+    redraw();
     tell(`Live; changed last at ${new Date().toLocaleTimeString()}.`);
-    wait = Math.min(LONGEST, Math.max(SHORTEST, performance.now() - started));
+    wait = Math.min(LONGEST, Math.max(SHORTEST, (performance.now() - started) / 2));
   } catch (error) {
     tell(`Not live: ${error.message}.`, true);
   }
@@ -159,6 +182,6 @@ function listen() {
 }
 
 for (const log of document.querySelectorAll("pre.end")) log.scrollTop = log.scrollHeight;
-dark.addEventListener("change", drawAll);
+dark.addEventListener("change", redraw);
 if (main.dataset.watched) listen();
-drawAll();
+redraw();

@@ -23,7 +23,7 @@ from semisweep.store.trial_folder import TrialFolder
 from semisweep.store.trial_records import Failure
 from semisweep.tables.status import Standing
 
-SECONDS = 1.0  # between two looks
+SECONDS = 0.4  # between two looks
 SHARE = 0.1  # of the time that looks may take, where they are slow
 STUDY_FOLDERS = ("studies", "searches", "looks", "imported", "faults")
 
@@ -53,6 +53,7 @@ class StoreWatch:
         self._stamps: dict[str, Stamp] = {}
         self._study_stamps: Mapping[str, Stamp] = {}
         self._changed: dict[str, int] = {}  # trial -> version
+        self._ended: dict[str, int] = {}  # trial -> version at which it came to an end
         self._studies_changed = self.version
         self._next = 0.0
         self._guard = threading.Lock()
@@ -75,6 +76,10 @@ class StoreWatch:
         """Return the version at which any of some trials, or any study, changed last."""
         return max(self._studies_changed, *(self._changed.get(key, 0) for key in keys), 0)
 
+    def ended_version_of(self, keys: Iterable[str]) -> int:
+        """Return the version at which any of some trials ended last, or any study changed."""
+        return max(self._studies_changed, *(self._ended.get(key, 0) for key in keys), 0)
+
     def standing(self) -> Standing:
         """Return what is known of the trials."""
         return Standing(self.store, Ends(frozenset(self.finished), self.failures), self.active)
@@ -94,14 +99,19 @@ class StoreWatch:
         gone = self._stamps.keys() - trials.keys()
         for key in gone:
             self._forget(key)
+        other: list[str] = []  # that have a result or a failure, or have lost it
         for key in changed:
+            before = key in self.finished, self.failures.get(key)
             self._stamps[key] = trials[key].stamp
             self._ask(key, trials[key])
+            if trials[key].finished or before != (False, self.failures.get(key)):
+                other.append(key)
         ended = [key for key in self.active if not self.store.trial(key).in_training]
         self.active.difference_update(ended)
         if studies_changed or gone or changed or ended:
             self.version += 1
             self._changed.update(dict.fromkeys([*changed, *ended], self.version))
+            self._ended.update(dict.fromkeys([*other, *ended], self.version))
             if studies_changed or gone:
                 self._studies_changed = self.version
 
@@ -130,6 +140,7 @@ class StoreWatch:
 
     def _forget(self, key: str) -> None:
         del self._stamps[key]
+        self._ended.pop(key, None)
         self.finished.discard(key)
         self.active.discard(key)
         self.failures.pop(key, None)

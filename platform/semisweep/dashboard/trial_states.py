@@ -10,7 +10,9 @@ from semisweep.core.safe_text import printable
 from semisweep.dashboard.store_watch import StoreWatch
 from semisweep.report.search_figures import shown
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.snapshot import Snapshot
+from semisweep.store.stopped_trial import stopped_path
 from semisweep.store.study_files import StoredStudy
 from semisweep.study.plan import trial_names
 from semisweep.tables.status import Running, duration, running_trial, shown_name
@@ -40,7 +42,7 @@ class FailedTrial:
 class TrialLine:
     """A trial of a study in a list of all."""
 
-    key: str
+    key: str  # "" of trials that a race did not begin
     name: str
     state: str
     score: str  # of the study's metric
@@ -90,24 +92,44 @@ def failed_trials(watch: StoreWatch, names: Mapping[str, str]) -> list[FailedTri
     ]
 
 
-def trial_lines(watch: StoreWatch, study: StudyOrSearch, stored: Snapshot) -> Iterator[TrialLine]:
-    """Yield every trial of a study in its order."""
-    names, stopped = trial_names(study), _stopped(study)
-    for key in study.keys:
-        state = state_of(watch, key)
-        row = stored.results.get(key)
-        score = None if row is None else row.number(study.metric)
-        seconds = None if row is None else row.seconds
-        yield TrialLine(
+def finished_lines(study: StudyOrSearch, stored: Snapshot) -> dict[str, TrialLine]:
+    """Return the finished trials of a study, by key."""
+    names, found = trial_names(study), {}
+    for key, row in stored.results.items():
+        score, seconds = row.number(study.metric), row.seconds
+        found[key] = TrialLine(
             key=key,
             name=names[key],
-            state="stopped" if state == "waiting" and key in stopped else state,
+            state="finished",
             score="" if score is None else f"{shown(study.metric, score):.2f}",
             took="" if seconds is None else duration(seconds),
         )
+    return found
 
 
-def _stopped(study: StudyOrSearch) -> set[str]:
-    """Return the trials that a search has stopped at a rung."""
-    trials = study.trials if isinstance(study, ResolvedSearch) else ()
-    return {entry.key for entry in trials if entry.was_stopped}
+def trial_lines(
+    watch: StoreWatch, study: StudyOrSearch, finished: Mapping[str, TrialLine]
+) -> Iterator[TrialLine]:
+    """Yield every trial of a study in its order, of which some are known to have finished."""
+    names, stopped = trial_names(study), _stopped(study, watch)
+    for key in study.keys:
+        state = state_of(watch, key)
+        state = "stopped" if state == "waiting" and key in stopped else state
+        yield finished.get(key) or TrialLine(
+            key=key, name=names[key], state=state, score="", took=""
+        )
+    if isinstance(study, ResolvedStudy) and study.race is not None:
+        labels = {own.name: own.label for own in (*study.rows, *study.columns)}
+        for row in study.race.stopped:
+            name = f"{labels.get(row.row, row.row)}, {labels.get(row.column, row.column)}"
+            name += f": {row.planned - row.replicates} further of {row.planned}, by the race"
+            yield TrialLine(key="", name=name, state="stopped", score="", took="")
+
+
+def _stopped(study: StudyOrSearch, watch: StoreWatch) -> set[str]:
+    """Return the trials that a search has stopped at a rung, one that still runs too."""
+    if not isinstance(study, ResolvedSearch) or study.halving is None:
+        return set()
+    ended = {entry.key for entry in study.trials if entry.was_stopped}
+    waiting = (key for key in study.keys if state_of(watch, key) == "waiting")
+    return ended | {key for key in waiting if stopped_path(watch.store.trial(key)) is not None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from semisweep.core.errors import ConfigError, StoreError
@@ -36,12 +36,14 @@ def arms(study: ResolvedStudy, column: str, store: Store) -> list[Arm]:
     return [arm for arm in found if arm is not None]
 
 
-def arm_of(label: str, trials: Mapping[str, str], store: Store) -> Arm | None:
+def arm_of(
+    label: str, trials: Mapping[str, str], store: Store, weights: Sequence[str] = WEIGHTS
+) -> Arm | None:
     """Return an arm with the first of some trials, by replicate, that has kept weights."""
     from semisweep.evaluation.kept_weights import weights_file
 
     for key in trials.values():
-        for name in WEIGHTS:
+        for name in weights:
             try:
                 weights_file(store.trial(key), name)
             except StoreError:
@@ -70,7 +72,11 @@ def shown_images(dataset: DataSet, count: int) -> list[str]:
     part = next((name for name in PARTS if name in dataset.parts), None)
     if part is None:
         raise ConfigError(f"a data set must have a part to show, got parts={dataset.parts}")
-    ids = [image for image in dataset.part(part) if dataset.has_mask(image)]
+    return evenly([image for image in dataset.part(part) if dataset.has_mask(image)], count)
+
+
+def evenly(ids: list[str], count: int) -> list[str]:
+    """Return so many of some ids, evenly spaced in their list."""
     if count >= len(ids):
         return ids
     return [ids[(2 * index + 1) * len(ids) // (2 * count)] for index in range(count)]

@@ -32,8 +32,18 @@ class Axis:
         return 0.0 if share < 0 else 1.0 if share > 1 else share
 
 
-def value_axis(label: str, values: Iterable[float], *, count: int = 5, zero: bool = False) -> Axis:
-    """Return an axis of round ticks around some values; those that are not finite do not count."""
+def value_axis(
+    label: str,
+    values: Iterable[float],
+    *,
+    count: int = 5,
+    zero: bool = False,
+    whole: bool = False,
+) -> Axis:
+    """Return an axis of round ticks around some values; those that are not finite do not count.
+
+    `zero`: it reaches to 0; `whole`: ticks stand at whole numbers alone.
+    """
     found = [value for value in values if math.isfinite(value)]
     low, high = (min(found), max(found)) if found else (0.0, 1.0)
     if zero:
@@ -42,7 +52,7 @@ def value_axis(label: str, values: Iterable[float], *, count: int = 5, zero: boo
         low, high = low - 0.5, high + 0.5
     room = MARGIN * (high - low)
     low, high = low - (0 if zero and low == 0 else room), high + room
-    return Axis(label=label, low=low, high=high, ticks=round_ticks(low, high, count))
+    return Axis(label=label, low=low, high=high, ticks=round_ticks(low, high, count, whole=whole))
 
 
 def setting_axis(label: str, values: Iterable[float]) -> Axis:
@@ -78,12 +88,14 @@ def log_axis(label: str, values: Iterable[float]) -> Axis:
     return Axis(label=label, low=whole.low, high=whole.high, log=True, ticks=ticks)
 
 
-def round_ticks(low: float, high: float, count: int) -> tuple[Tick, ...]:
-    """Return about so many ticks at round numbers from `low` to `high`."""
+def round_ticks(low: float, high: float, count: int, *, whole: bool = False) -> tuple[Tick, ...]:
+    """Return about so many ticks at round numbers, or at `whole` ones, from `low` to `high`."""
     raw = (high - low) / max(1, count)
+    raw = max(1.0, raw) if whole else raw
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
-    digits = max(0, -math.floor(math.log10(step) + 1e-9)) + (step / power == 2.5)
+    factors = (1, 2, 5, 10) if whole else (1, 2, 2.5, 5, 10)
+    step = next(factor * power for factor in factors if factor * power >= raw * 0.999)
+    digits = max(0, (step / power == 2.5) - math.floor(math.log10(step) + 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return tuple(
         (index * step, tick_text(index * step, int(digits))) for index in range(first, last + 1)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from semisweep.core.config import flatten
 from semisweep.report.axes import setting_axis, value_axis
 from semisweep.report.figure import Figure, legend
 from semisweep.report.svg import Plot, bars, swatch
@@ -153,24 +154,38 @@ def over_training(
     trials: Mapping[Place, Mapping[str, str]],
     names: Iterable[str],
 ) -> Iterator[Figure]:
-    """Yield columns of the history over training, one figure a column of the table."""
+    """Yield columns of the history over training, one figure a column of the table.
+
+    Columns of the same trials, which are scored in several ways, have one figure together.
+    """
+    places: dict[tuple[tuple[str, ...], ...], list[Label]] = {}
+    for column in table.columns:
+        own = (tuple(trials.get((row.name, column.name), {}).values()) for row in table.rows)
+        places.setdefault(tuple(own), []).append(column)
     for name in names:
-        for column in table.columns:
-            curves = {
-                row.label: list(trials.get((row.name, column.name), {}).values())
-                for row in table.rows
-            }
-            figure = _learning_figure(name, column.label, curves, stored)
+        for keys, (column, *others) in places.items():
+            told = (_told(table, row, column) for row in table.rows)
+            curves = dict(zip(told, keys, strict=True))
+            more = f" and {len(others)} more" if others else ""
+            figure = _learning_figure(name, f"{column.label}{more}", curves, stored)
             if figure:
                 yield figure
+
+
+def _told(table: Table, row: Label, column: Label) -> str:
+    """Return what a row is called in a legend, with whether a race has stopped it."""
+    cell = table.cells.get((row.name, column.name))
+    stopped = cell is not None and cell.decision is not None and cell.decision.verdict == "stopped"
+    return f"{row.label} (stopped)" if stopped else row.label
 
 
 def _learning_figure(
     name: str, place: str, curves: Mapping[str, Sequence[str]], stored: Snapshot
 ) -> Figure | None:
     scale = 100.0 if name.endswith("miou") else 1.0
+    first = {key: first_step(stored, key) for keys in curves.values() for key in keys}
     found = [
-        (label, summarised([_history(stored, key, name, scale) for key in keys]))
+        (label, summarised([_history(stored, key, name, scale, first[key]) for key in keys]))
         for label, keys in curves.items()
     ]
     drawn = [(label, curve) for label, curve in found if curve is not None]
@@ -179,20 +194,46 @@ def _learning_figure(
     steps = [step for _, curve in drawn for step in curve[0]]
     values = [value for _, curve in drawn for part in curve[1:] for value in part]
     title = "validation mIoU (%)" if name == "val.miou" else name
-    plot = Plot(value_axis("training step", steps, zero=True), value_axis(title, values), f"{title} over training, {place}")  # fmt: skip  # noqa: E501
+    shifted = any(first.values())
+    across = "training step, from where evaluation begins" if shifted else "training step"
+    plot = Plot(value_axis(across, steps, zero=True), value_axis(title, values), f"{title} over training, {place}")  # fmt: skip  # noqa: E501
     for series, (_, (steps, means, lows, highs)) in enumerate(drawn):
         plot.band(steps, lows, highs, series)
         plot.line(zip(steps, means, strict=True), series)
         plot.mark((steps[-1], means[-1]), series, drawn[series][0])
     several = any(len(keys) > 1 for keys in curves.values())
     band = "; bands: from the lowest to the highest trial of a cell" if several else ""
-    caption = f"{title[0].upper()}{title[1:]} over training, {place}{band}."
+    before = ", ".join(f"{step:,}" for step in sorted({*first.values()} - {0}))
+    apart = f"; without the {before} steps before a row is evaluated" if shifted else ""
+    caption = f"{title[0].upper()}{title[1:]} over training, {place}{apart}{band}."
     return Figure(caption=caption, svg=plot.svg(), legend=legend(label for label, _ in drawn))
 
 
-def _history(stored: Snapshot, key: str, name: str, scale: float) -> tuple[Numbers, Numbers]:
-    steps, values = stored.histories.of(key, "step"), scale * stored.histories.of(key, name)
+def _history(
+    stored: Snapshot, key: str, name: str, scale: float, first: int
+) -> tuple[Numbers, Numbers]:
+    steps, values = stored.histories.of(key, "step") - first, scale * stored.histories.of(key, name)
     return (steps, values) if name.endswith("miou") else averaged(steps, values)
+
+
+def first_step(stored: Snapshot, key: str) -> int:
+    """Return the step from which on a trial is evaluated, as after a teacher's own time; 0 mostly.
+
+    Also 0 for a trial without a result whose length is in epochs: its steps are not known yet.
+    """
+    row = stored.results.get(key)
+    share: object
+    steps: object
+    if row is not None:
+        share, stop = row.number("training.evaluate_from"), row.number("training.stop_share")
+        steps = (row.number("total_steps") or 0) / (stop or 1)
+    else:
+        described = stored.store.trial(key).find_description() if stored.store else None
+        fields = flatten(described.trial) if described else {}
+        share, steps = fields.get("training.evaluate_from"), fields.get("training.steps")
+    if not isinstance(share, int | float) or not isinstance(steps, int | float):
+        return 0
+    return round(share * steps)
 
 
 def averaged(steps: Numbers, values: Numbers, most: int = SHAPE_POINTS) -> tuple[Numbers, Numbers]:

@@ -171,7 +171,7 @@ def _figure(
         Axis(label="", low=low - pad, high=high + pad, ticks=())
         for (low, high), pad in zip(bounds, room, strict=True)
     ]
-    plot = Plot(axes[0], axes[1], f"t-SNE of features, {name}", height=330, left=12)
+    plot = Plot(axes[0], axes[1], f"t-SNE of features, {name}", height=330)
     for (image_id, _, _, index), (across, down) in zip(places, points.tolist(), strict=True):
         text = f"{dataset.classes[index]}, image {image_id}"
         plot.dot((across, down), colour_text(dataset.palette[index]), text)

@@ -7,8 +7,9 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from semisweep.core.safe_text import without_controls
 from semisweep.report.sections import FigureGroup, Section, section
 from semisweep.store.files import replacing
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
@@ -74,24 +75,30 @@ def sections_for(
         own.anchor += "-again" * sum(own.anchor == other.anchor for other in made[:number])
     if stored.store is not None:
         for study, own in zip(studies, made, strict=True):
-            own.parts += _seen(study, stored.store, request, images, features, device)
+            own.parts += seen_figures(study, stored.store, request, images, features, device)
     return made
 
 
-def _seen(
+def seen_figures(
     study: StudyOrSearch,
     store: Store,
     request: Request,
     images: int,
     features: bool,
-    device: str,
+    device: str = "cpu",
 ) -> Iterator[FigureGroup]:
+    """Yield what each arm of a table sees in so many images, and maps of features if asked for.
+
+    Imports torch. Raises `SemisweepError` where images, weights or methods are not there.
+    """
     if isinstance(study, ResolvedSearch):
         return
     if images:
+        from semisweep.report.label_maps import label_maps, measures_labels
         from semisweep.report.picture_strips import strips
 
-        found = list(strips(study, store, request.roots, images, device))
+        drawn = label_maps if measures_labels(study) else strips
+        found = list(drawn(study, store, request.roots, images, device))
         if found:
             yield FigureGroup(title="Pictures", figures=found)
     if features:
@@ -108,15 +115,13 @@ def _seen(
 def page(sections: Sequence[Section], store: str, made: datetime.datetime | None = None) -> str:
     """Return the report as HTML; all text in it is escaped by the template."""
     when = made or datetime.datetime.now(datetime.UTC)
-    return (
-        environment()
-        .get_template("page.html")
-        .render(
-            sections=sections,
-            store=store,
-            made=when.strftime("%Y-%m-%d %H:%M UTC"),
-        )
-    )
+    made_at = when.strftime("%Y-%m-%d %H:%M UTC")
+    return rendered(environment(), "page.html", sections=sections, store=store, made=made_at)
+
+
+def rendered(templates: Environment, name: str, **values: Any) -> str:
+    """Return a template with values, without characters that steer what shows it."""
+    return without_controls(templates.get_template(name).render(**values))
 
 
 def environment(*folders: Path) -> Environment:

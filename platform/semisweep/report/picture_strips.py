@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from semisweep.data.reading import Pixels
     from semisweep.study.request import Roots
 
+MOST_COLUMNS = 8  # of pictures beside each other
 MOST_PIXELS = 224  # of the longer side of a picture
 CHOICE = "The images stand evenly spaced in their part's list; none was chosen by a result."
 
@@ -51,39 +52,37 @@ def strip(
         method, dataset = opened(arm, store, roots, device)
         ids = shown_images(dataset, count)
         if not columns:
-            columns += _given(dataset, ids)
+            columns += given_pictures(dataset, ids)
         pictures = []
         for image_id in ids:
             seen = predict(method, dataset.image(image_id), Protocol(), device)
             mask = dataset.mask(image_id)
             score = 100 * mean_iou(confusion(seen, mask, len(dataset.classes)))
             told = f"{arm.label}: mIoU {score:.1f} in this image"
-            pictures.append(_cell(coloured(seen, dataset.palette), told, f"{score:.0f}"))
+            pictures.append(cell(coloured(seen, dataset.palette), arm.label, told, f"{score:.0f}"))
         columns.append((arm.label, pictures))
-    head = Markup("").join(Markup("<th scope='col'>{}</th>").format(name) for name, _ in columns)
-    lines = zip(*(pictures for _, pictures in columns), strict=True)
-    body = Markup("").join(
-        Markup("<tr>{}</tr>").format(Markup("").join(pictures)) for pictures in lines
+    table = picture_table(
+        [name for name, _ in columns], zip(*(own for _, own in columns), strict=True)
     )
-    table = Markup("<div class='strip'><table><tr>{}</tr>{}</table></div>").format(head, body)
     caption = f"{place}: what each arm sees, and its mIoU in the image. {CHOICE}"
     return Figure(
         caption=caption, svg=table, legend=class_legend(found[0], store, roots), wide=True
     )
 
 
-def _given(dataset: DataSet, ids: Sequence[str]) -> Iterator[tuple[str, list[Markup]]]:
+def given_pictures(dataset: DataSet, ids: Sequence[str]) -> Iterator[tuple[str, list[Markup]]]:
+    """Yield the names and cells of two columns: some images, and their masks."""
     from PIL import Image
 
     from semisweep.evaluation.prediction import coloured
 
-    images = [_cell(Image.fromarray(dataset.image(i)), f"image {i}", i) for i in ids]
+    images = [cell(Image.fromarray(dataset.image(i)), "image", f"image {i}", i) for i in ids]
     yield "image", images
     masks: list[Pixels] = [dataset.mask(image_id) for image_id in ids]
     yield (
         "truth",
         [
-            _cell(coloured(mask, dataset.palette), f"truth of {i}", "")
+            cell(coloured(mask, dataset.palette), "truth", f"truth of {i}", "")
             for i, mask in zip(ids, masks, strict=True)
         ],
     )
@@ -106,8 +105,24 @@ def colour_text(colour: Sequence[int]) -> str:
     return "#" + "".join(f"{part:02x}" for part in colour)
 
 
-def _cell(picture: Picture, told: str, below: str) -> Markup:
-    """Return a picture, no larger than it is shown, as a table's cell that needs no other file."""
+def picture_table(names: Sequence[str], lines: Iterable[Sequence[Markup]]) -> Markup:
+    """Return a table of pictures: the names of its columns, and lines of cells.
+
+    Where it is too wide for a screen, the pictures of a line stand in several rows.
+    """
+    head = Markup("").join(Markup("<th scope='col'>{}</th>").format(name) for name in names)
+    body = Markup("").join(Markup("<tr>{}</tr>").format(Markup("").join(cells)) for cells in lines)
+    kind = "strip many" if len(names) > MOST_COLUMNS else "strip"
+    return Markup(
+        "<div class='{}'><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
+    ).format(kind, head, body)
+
+
+def cell(picture: Picture, name: str, told: str, below: str) -> Markup:
+    """Return a picture, no larger than it is shown, as a table's cell that needs no other file.
+
+    `name`: that of its column, which narrow screens show with the picture.
+    """
     from PIL import Image
 
     exact = picture.mode == "P"
@@ -123,5 +138,7 @@ def _cell(picture: Picture, told: str, below: str) -> Markup:
         picture.save(sink, "WEBP", quality=82)
     text = base64.b64encode(sink.getvalue()).decode()
     address = f"data:image/{'png' if exact else 'webp'};base64,{text}"
-    image = Markup('<td><img src="{}" alt="{}" title="{}" class="{}"><small>{}</small></td>')
-    return image.format(address, told, told, "exact" if exact else "photo", below)
+    image = Markup(
+        '<td data-label="{}"><img src="{}" alt="{}" title="{}" class="{}"><small>{}</small></td>'
+    )
+    return image.format(name, address, told, told, "exact" if exact else "photo", below)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,23 +11,26 @@ from functools import partial
 
 from markupsafe import Markup, escape
 
-from semisweep.report import curve_plots, search_figures
-from semisweep.report.axes import Axis, number, value_axis
-from semisweep.report.figure import Figure
+from semisweep.report import column_figures, curve_plots, search_figures
+from semisweep.report.axes import Axis, number, round_ticks, value_axis
+from semisweep.report.curve_plots import PUBLISHED
+from semisweep.report.figure import Entry, Figure
 from semisweep.report.provenance_facts import facts
-from semisweep.report.svg import interval
+from semisweep.report.svg import axis_below, interval, interval_axis, swatch
+from semisweep.search.trial_outcome import outcomes
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch, Value
 from semisweep.store.resolved_study import Label, Place
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.study_choice import options, set_options
 from semisweep.tables.cell_texts import EMPTY, NOTHING, CellText, heading, lines
 from semisweep.tables.confirmation_notes import confirmation_notes, trained_again
-from semisweep.tables.difference_dots import difference_dots, span_of
+from semisweep.tables.difference_dots import WIDTH, difference_dots, span_of
 from semisweep.tables.footnotes import further_notes
 from semisweep.tables.footnotes import notes as table_notes
 from semisweep.tables.rendering import tabulate
+from semisweep.tables.search_summary import in_order, scores_of
 from semisweep.tables.table_values import Cell, Table
-from semisweep.tables.verdict_texts import NO_VERDICT
+from semisweep.tables.verdict_texts import NO_VERDICT, confidence
 
 TRIALS_SHOWN = 60  # of a search
 
@@ -57,6 +61,9 @@ class Grid:
     heading: Sequence[str]
     counts: bool
     lines: Sequence[Line]
+    axis: str = ""  # beneath the pictures of means and intervals
+    dots_axis: str = ""  # beneath those of differences
+    legend: Sequence[Entry] = ()  # of both
 
 
 @dataclass(kw_only=True)
@@ -106,15 +113,7 @@ def section(
     table = tabulate(study, stored)
     made = _begun(study, stored)(
         summary=_summary(table),
-        grids=[
-            Grid(
-                label=column.label,
-                heading=heading(table, column),
-                counts=bool(column.unit),
-                lines=list(_lines(table, column, trials, store_path, data)),
-            )
-            for column in table.columns
-        ],
+        grids=[_grid(table, column, trials, store_path, data) for column in table.columns],
         base=bool(table.base),
         published=any(cell.published is not None for cell in table.cells.values()),
         notes=as_html(table_notes(table)),
@@ -136,8 +135,10 @@ def _parts(
     own = list(curve_plots.over_training(table, stored, trials, curves))
     losses = [figure for figure in over_training if "mIoU" not in figure.caption]
     scores = [figure for figure in over_training if figure not in losses]
-    figures = [*curve_plots.responses(table), *own, *scores]
-    figures += curve_plots.class_bars(table, stored)
+    figures = [*curve_plots.responses(table), *column_figures.scores_by_count(table), *own]
+    figures += scores
+    of_columns = list(column_figures.column_bars(table))
+    figures += of_columns or curve_plots.class_bars(table, stored)
     if figures:
         yield FigureGroup(title="Figures", figures=figures)
     if losses:
@@ -160,17 +161,46 @@ def _begun(study: StudyOrSearch, stored: Snapshot) -> partial[Section]:
     )
 
 
+def _grid(
+    table: Table,
+    column: Label,
+    trials: Mapping[Place, Mapping[str, str]],
+    store_path: str,
+    data: Sequence[str],
+) -> Grid:
+    cells = [cell for cell in table.cells.values() if cell.column == column.name]
+    numbers = [value for cell in cells for value in (cell.mean, cell.low, cell.high)]
+    numbers += [cell.published for cell in cells if cell.published is not None]
+    axis, span = value_axis("", numbers, count=3), span_of(table, column)
+    made = list(_lines(table, column, trials, store_path, data, axis))
+    drawn, legend = any(line.picture for line in made), list[Entry]()
+    if drawn and any(math.isfinite(cell.mean) for cell in cells):
+        legend.append((swatch(0), f"ours, {confidence(table.level)} interval"))
+    if drawn and any(cell.published is not None for cell in cells):
+        legend.append((swatch(PUBLISHED, hollow=True, kind="none"), "published"))
+    ticks = round_ticks(*span, 2) if span else ()
+    if any(line.dots for line in made):
+        legend.append((swatch(0, kind="none"), "Δ of a replicate; upright line: no difference"))
+    return Grid(
+        label=column.label,
+        heading=heading(table, column),
+        counts=bool(column.unit),
+        lines=made,
+        axis=interval_axis(axis) if drawn else "",
+        dots_axis=axis_below([(span.at(at), text) for at, text in ticks], WIDTH) if span else "",
+        legend=legend,
+    )
+
+
 def _lines(
     table: Table,
     column: Label,
     trials: Mapping[Place, Mapping[str, str]],
     store_path: str,
     data: Sequence[str],
+    axis: Axis,
 ) -> Iterator[Line]:
-    cells = [cell for cell in table.cells.values() if cell.column == column.name]
-    numbers = [value for cell in cells for value in (cell.mean, cell.low, cell.high)]
-    numbers += [cell.published for cell in cells if cell.published is not None]
-    axis, span = value_axis("", numbers), span_of(table, column)
+    span = span_of(table, column)
     for line in lines(table, column):
         cell = line.cell
         if cell is None:
@@ -244,30 +274,27 @@ def as_html(notes: Iterable[str]) -> list[Markup]:
 
 def _search(study: ResolvedSearch, stored: Snapshot, store_path: str) -> Section:
     found = search_figures.search_trials(study, stored)
+    known = outcomes(stored.store, study, stored.results) if stored.store else {}
     again = {own.number: own for own in trained_again(study, stored.results, stored.errors)}
-    order, sign = list(again), -1 if study.direction == "maximize" else 1
-
-    def place(trial: search_figures.SearchTrial) -> tuple[int, float]:
-        known = order.index(trial.number) if trial.number in again else len(order)
-        return known, sign * trial.values[0]
-
-    ordered = sorted(found, key=place)
-    names = list(dict.fromkeys(name for trial in ordered for name in trial.params))
+    order = list(again)
+    entries = [entry for entry in in_order(study, known) if entry.key in known]
+    entries.sort(key=lambda own: order.index(own.number) if own.number in again else len(order))
+    names = list(dict.fromkeys(name for trial in found for name in trial.params))
+    names += [name for own in entries for name in own.params if name not in names]
     keys, metrics = study.keys, study.metrics
     heads = [f"{study.metric} again", *(f"{own} as found" for own in metrics)] if again else metrics
     head = ["trial", *(name.rpartition(".")[2] for name in names), *heads, "key"]
     body = [
-        ([f"#{trial.number}", *(_text(trial.params.get(name)) for name in names),
-          *([again[trial.number].text(study.metric) if trial.number in again else NOTHING]
+        ([f"#{own.number}", *(_text(own.params.get(name)) for name in names),
+          *([again[own.number].text(study.metric) if own.number in again else NOTHING]
             if again else []),
-          *(f"{search_figures.shown(metric, value):.2f}"
-            for metric, value in zip(metrics, trial.values, strict=True))], trial.key)
-        for trial in ordered
+          *scores_of(metrics, own, known.get(own.key))], own.key)
+        for own in entries
     ]  # fmt: skip
     mattered, ends = search_figures.importances(study, found), search_figures.ends(found)
     whole = next((own for own in again.values() if own.whole), None)
     best = "no trial has finished"
-    if body:
+    if found:
         best = f"best as found {body[0][0][1 + len(names) + bool(again)]}, not confirmed"
     if whole and not any(own.open for own in again.values()):
         best = f"best {whole.text(study.metric)}, trained again"
@@ -285,7 +312,9 @@ def _search(study: ResolvedSearch, stored: Snapshot, store_path: str) -> Section
         facts=facts([stored.results[key] for key in keys if key in stored.results]),
         run=_run(study, store_path, ()),
     )
-    figures = list(search_figures.figures(study, found, mattered))
+    stopped = search_figures.stopped_trials(study, known)
+    figures = list(search_figures.figures(study, found, mattered, stopped))
+    figures += search_figures.learning(study, stored, found, stopped)
     if figures:
         made.parts.append(FigureGroup(title="The search", figures=figures))
     return made

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from math import isfinite
 
 from markupsafe import Markup, escape
@@ -19,17 +20,27 @@ Point = tuple[float, float]
 COLOURS = 8  # after which the same colours come again, dashed
 SHAPES = ("circle", "square", "triangle", "diamond")
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 42
+TITLE_ROOM = 26  # left of the widest tick label: an axis title and a gap on either side
 MARK = 3.6
+WIDE, NARROW, WIDEST = (
+    7.0,
+    3.6,
+    11.0,
+)  # pixels of a digit or letter and of others, in the page's font
+NARROW_SIGNS, WIDEST_SIGNS = ".,:;|'il ", "MWmw%@"
+LINE = 11.5  # pixels between the lines of names beside points
+NAME_SIGNS = 22  # of the name of a group of bars, at most
+INTERVAL, INTERVAL_SIDE = 150, 14  # pixels: the width of a cell's picture, and free at each side
 
 
 class Plot:
     """A picture under construction; `svg` returns it."""
 
     def __init__(
-        self, x: Axis, y: Axis, title: str, *, width: int = 460, height: int = 270, left: int = LEFT
+        self, x: Axis, y: Axis, title: str, *, width: int = 460, height: int = 270
     ) -> None:
         self.x, self.y, self.title = x, y, title
-        self.width, self.height, self.left = width, height, left
+        self.width, self.height, self.left = width, height, _left_of(y)
         self.parts: list[str] = []
 
     def place(self, point: Point, shift: float = 0.0) -> Point:
@@ -88,6 +99,27 @@ class Plot:
             across, down = self.place(point, shift)
             self.parts.append(mark(across, down, series, text, hollow=hollow))
 
+    def names(self, named: Iterable[tuple[Point, str]]) -> None:
+        """Write names beside points; where they would lie over each other, a line leads to them."""
+        taken: list[tuple[float, float, float]] = []  # left, right and baseline of what is written
+        placed = sorted((self.place(point), clipped(name, NAME_SIGNS)) for point, name in named)
+        for (across, down), name in sorted(placed, key=lambda own: own[0][1]):
+            wide, anchor, side = text_width(name), "start", 8
+            if across + side + wide > self.width - RIGHT:
+                anchor, side = "end", -8
+            left = across + side - (wide if anchor == "end" else 0)
+            base = down + 3.5
+            for own_left, own_right, other in sorted(taken, key=lambda own: own[2]):
+                if left < own_right and own_left < left + wide and abs(base - other) < LINE:
+                    base = other + LINE
+            taken.append((left, left + wide, base))
+            if base > down + 4:
+                end = across + side + (-2 if side > 0 else 2)
+                self.parts.append(
+                    f'<path class="axis" d="M{across:.1f} {down:.1f}L{end:.1f} {base - 3.5:.1f}"/>'
+                )
+            self.parts.append(label(across + side, base, name, anchor))
+
     def dot(self, point: Point, colour: str, text: str = "") -> None:
         """Draw a small dot of a colour that the page does not choose, such as a class's."""
         across, down = self.place(point)
@@ -110,16 +142,31 @@ class Plot:
         for value, text in self.x.ticks:
             across, _ = self.place((value, self.y.low))
             yield f'<path class="axis" d="M{across:.1f} {bottom}v4"/>'
-            half = 3.1 * len(text) + 2
+            half = text_width(text) / 2 + 3
             if across - half > last:
                 yield label(across, bottom + 16, text, "middle")
                 last = across + half
         yield label((self.left + right) / 2, self.height - 6, self.x.label, "middle", "title")
-        middle = (TOP + bottom) / 2
+        middle, room = (TOP + bottom) / 2, int((bottom - TOP) / WIDE)
         yield Markup(
             '<text class="title" text-anchor="middle" transform="translate(11 {:.0f}) rotate(-90)">'
             "{}</text>"
-        ).format(middle, self.y.label)
+        ).format(middle, clipped(self.y.label, room))
+
+
+def _left_of(axis: Axis) -> int:
+    """Return where a plot begins whose axis has its labels and its title to the left."""
+    if not axis.ticks:
+        return RIGHT
+    return max(LEFT, TITLE_ROOM + round(max(text_width(text) for _, text in axis.ticks)))
+
+
+def text_width(text: str) -> float:
+    """Return about how many pixels a text is wide."""
+    return sum(
+        NARROW if sign in NARROW_SIGNS else WIDEST if sign in WIDEST_SIGNS else WIDE
+        for sign in text
+    )
 
 
 def bars(
@@ -131,18 +178,19 @@ def bars(
     thick: int = 8,
 ) -> Markup:
     """Return horizontal bars in named groups: of each its series, value, low, high and text."""
-    left = min(150, 16 + round(6.2 * max((len(name) for name, _ in groups), default=0)))
-    span, gap = width - left - RIGHT, 9
-    height = sum(len(group) * thick + gap for _, group in groups) + 44
+    names = [clipped(name, NAME_SIGNS) for name, _ in groups]
+    left = 14 + round(max(map(text_width, names), default=0))
+    span, gap = width - left - 2 * RIGHT, 9
+    height = sum(len(group) * thick + gap for _, group in groups) + BOTTOM + 8
     parts: list[str] = []
-    bottom = height - 36
+    bottom = height - BOTTOM
     for value, text in axis.ticks:
         across = left + axis.at(value) * span
         parts.append(f'<path class="rule" d="M{across:.1f} 6V{bottom}"/>')
-        parts.append(label(across, bottom + 15, text, "middle"))
+        parts.append(label(across, bottom + 16, text, "middle"))
     top = 8.0
-    for name, group in groups:
-        parts.append(label(left - 7, top + len(group) * thick / 2 + 3.5, clipped(name, 22), "end"))
+    for name, (_, group) in zip(names, groups, strict=True):
+        parts.append(label(left - 7, top + len(group) * thick / 2 + 3.5, name, "end"))
         for series, value, low, high, text in group:
             parts += _bar(left, top, axis.at(value) * span, thick - 1, series, text)
             if math.isfinite(low) and math.isfinite(high):
@@ -152,7 +200,7 @@ def bars(
             top += thick
         top += gap
     parts.append(f'<path class="axis" d="M{left} 6V{bottom}"/>')
-    parts.append(label(left + span / 2, height - 4, axis.label, "middle", "title"))
+    parts.append(label(left + span / 2, height - 6, axis.label, "middle", "title"))
     return picture(width, height, title, parts)
 
 
@@ -168,13 +216,12 @@ def interval(
     axis: Axis, mean: float, low: float, high: float, published: float | None, text: str
 ) -> Markup:
     """Return the picture of a table's cell: ours with its interval, the published number beside."""
-    width, height = 150, 18
-    middle, span = height / 2, width - 12
-
-    def across(value: float) -> float:
-        return 6 + axis.at(value) * span
-
-    parts: list[str] = [f'<path class="rule" d="M6 {middle}H{width - 6}"/>']
+    width, height = INTERVAL, 18
+    middle, across = height / 2, partial(_across, axis)
+    parts: list[str] = [
+        f'<path class="rule" d="M{across(value):.1f} 0V{height}"/>' for value, _ in axis.ticks
+    ]
+    parts.append(f'<path class="rule" d="M{INTERVAL_SIDE} {middle}H{width - INTERVAL_SIDE}"/>')
     if math.isfinite(low) and math.isfinite(high):
         parts.append(
             f'<path class="whisker s0" d="M{across(low):.1f} {middle}H{across(high):.1f}'
@@ -185,6 +232,24 @@ def interval(
     if math.isfinite(mean):
         parts.append(mark(across(mean), middle, 0, text))
     return picture(width, height, text, parts, "interval")
+
+
+def interval_axis(axis: Axis) -> Markup:
+    """Return the axis that stands under the pictures of a table's cells."""
+    return axis_below(((_across(axis, value), text) for value, text in axis.ticks), INTERVAL)
+
+
+def axis_below(ticks: Iterable[tuple[float, str]], width: int) -> Markup:
+    """Return an axis for small pictures of one width above it; ticks are at pixels."""
+    parts = [f'<path class="axis" d="M2 1H{width - 2}"/>']
+    for across, text in ticks:
+        parts.append(f'<path class="axis" d="M{across:.1f} 1v4"/>')
+        parts.append(label(across, 15, text, "middle"))
+    return picture(width, 18, "", parts, "below")
+
+
+def _across(axis: Axis, value: float) -> float:
+    return INTERVAL_SIDE + axis.at(value) * (INTERVAL - 2 * INTERVAL_SIDE)
 
 
 def swatch(series: int, *, hollow: bool = False, kind: str = "line") -> Markup:

@@ -22,7 +22,7 @@ def search_to_markdown(search: ResolvedSearch, stored: Snapshot) -> str:
     Those that were trained again stand first, in the order of their new scores.
     """
     found = outcomes(stored.store, search, stored.results) if stored.store else {}
-    entries = _in_order(search, found)
+    entries = in_order(search, found)
     again = trained_again(search, stored.results, stored.errors)
     confirmed = {own.number: own.text(search.metric) for own in again}
     order = list(confirmed)
@@ -35,7 +35,7 @@ def search_to_markdown(search: ResolvedSearch, stored: Snapshot) -> str:
     for entry in entries:
         values = [_value(entry.params.get(name, NOTHING)) for name in names]
         values += [confirmed.get(entry.number, NOTHING)] if again else []
-        scores = _scores(columns, entry, found.get(entry.key))
+        scores = scores_of(columns, entry, found.get(entry.key))
         lines.append([f"#{entry.number}", *values, *scores, entry.key])
     told = [*confirmation_notes(search, found, again), *_notes(search, entries, found)]
     notes = "".join(f"\n- {note}" for note in told)
@@ -43,7 +43,7 @@ def search_to_markdown(search: ResolvedSearch, stored: Snapshot) -> str:
     return heading + grid(lines) + "\n" + _counts(search, found) + notes + "\n"
 
 
-def _in_order(search: ResolvedSearch, found: Mapping[str, Observation]) -> list[Suggestion]:
+def in_order(search: ResolvedSearch, found: Mapping[str, Observation]) -> list[Suggestion]:
     """Return the suggestions: finished ones by their score, then the furthest of stopped ones."""
     sign = -1 if search.direction == "maximize" else 1
 
@@ -59,7 +59,7 @@ def _in_order(search: ResolvedSearch, found: Mapping[str, Observation]) -> list[
     return sorted(search.trials, key=place)
 
 
-def _scores(
+def scores_of(
     columns: Sequence[str], entry: Suggestion, outcome: Observation | None
 ) -> Iterator[str]:
     """Yield the score of a trial for each objective, or why there is none."""

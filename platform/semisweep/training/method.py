@@ -157,3 +157,10 @@ class Method(nn.Module, ABC):
         Nothing here: a method that wants to be measured says what it has.
         """
         return {}
+
+    def label_confidence(self, image: Tensor) -> Mapping[str, Tensor]:
+        """Return the probability [B, H, W] of the labels of `pseudo_labels`, by the same names.
+
+        For figures. A source whose labels have no probability is left out; nothing here.
+        """
+        return {}
