@@ -22,9 +22,8 @@ class Logged:
     error: str = ""
 
     def curve(self, name: str) -> list[tuple[int, float]]:
-        return [
-            (step, value if value > 1 else round(value, 6)) for step, value in self.curves[name]
-        ]
+        """Return steps and values, to the digits that every tool keeps."""
+        return [(step, round(value, 5)) for step, value in self.curves[name]]
 
 
 def tensorboard_runs(folder: Path) -> dict[str, Logged]:

@@ -20,7 +20,7 @@ from semisweep.store.store import Store
 from semisweep.store.study_files import StoredStudy, StudyPlace
 
 SECONDS = 2.0  # between two looks
-SHARE = 0.1  # of the time that looks may take
+SHARE = 0.5  # of the time that looks may take, most of which is waiting for others
 LONGEST_SECONDS = 60.0  # until what has failed is tried again
 GRACE_SECONDS = 60.0  # without progress, after which the end of a run does not wait
 HURRIED_SECONDS = 10.0  # where the run was interrupted

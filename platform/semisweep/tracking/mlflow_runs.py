@@ -28,10 +28,10 @@ class MlflowLogger:
     """An experiment of MLflow's."""
 
     def __init__(self, folder: Path) -> None:
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
+        for name in ("mlflow", "mlflow.store.db.utils", "alembic"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         folder = folder.absolute()
         uri = os.environ.get("MLFLOW_TRACKING_URI")
         artifacts = None
