@@ -82,8 +82,26 @@ def test_a_trial_appears_when_it_begins_and_ends_as_it_did(store: Store, path: P
     assert first.intermediate_values == {10: 0.1, 20: 0.2}
     assert (first.state.name, first.value) == ("COMPLETE", 0.7)
     assert (ago(first.datetime_start), ago(first.datetime_complete)) == (100, 0)
-    assert second.state.name == "RUNNING"
+    assert (second.state.name, second.datetime_start) == ("WAITING", None)
     assert live.refresh(store, searched(2)) == 0
+
+    begin(store, "k1", 0, 10)
+    live.refresh(store, searched(2))
+    second = trials(path)[1]
+    assert (second.state.name, ago(second.datetime_start)) == ("RUNNING", 0)
+    assert second.intermediate_values == {10: 0.1}
+
+
+def test_a_beginning_that_was_missed_has_its_true_time(store: Store, path: Path) -> None:
+    OptunaStorage(path).refresh(store, searched(2))
+    begin(store, "k0", 300, 10)
+    begin(store, "k1", 200, 10)
+    finish(store, "k1", 0)
+
+    OptunaStorage(path).refresh(store, searched(2))
+    found = trials(path)
+    assert [own.state.name for own in found] == ["RUNNING", "COMPLETE"]
+    assert [ago(own.datetime_start) for own in found] == [300, 200]
 
 
 def test_an_end_that_was_missed_has_its_true_time(store: Store, path: Path) -> None:

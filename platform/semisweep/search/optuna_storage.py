@@ -163,9 +163,13 @@ class _Study:
         """Write what a trial has more than before; None where Optuna does not let it change."""
         if old.state.is_finished():
             return 0 if old.state == new.state else None
-        ended = new.datetime_complete
-        if ended is not None and time.time() - ended.timestamp() > LATE_SECONDS:
-            return None
+        begins = old.datetime_start is None
+        seen_late = (begins and _is_past(new.datetime_start)) or _is_past(new.datetime_complete)
+        if seen_late or (begins and new.state.is_finished()):
+            return None  # Optuna would take the time of now
+        if begins and new.datetime_start is not None:
+            self.storage.set_trial_state_values(old._trial_id, new.state)
+            old.state, old.datetime_start = new.state, new.datetime_start
         values = new.intermediate_values
         more = {
             step: value for step, value in values.items() if step not in old.intermediate_values
@@ -192,9 +196,13 @@ def _describe(
     """Give a trial its intermediate values, of a search with one objective, and its times."""
     if not search.also:
         trial.intermediate_values |= _on_the_way(search, folder)
+    from optuna.trial import TrialState
+
     ended = _ended_at(folder, outcome)
-    started = folder.started_at or ended or time.time()
-    trial.datetime_start = datetime.fromtimestamp(started)
+    started = folder.started_at or ended
+    if started is None:
+        trial.state = TrialState.WAITING
+    trial.datetime_start = None if started is None else datetime.fromtimestamp(started)
     trial.datetime_complete = None if ended is None else datetime.fromtimestamp(ended)
 
 
@@ -218,6 +226,11 @@ def _ended_at(folder: TrialFolder, outcome: Observation) -> float | None:
     row = folder.result(["run.finished_at"]) or stopped_trial.stopped(folder, ["run.finished_at"])
     found = row.finished_at if row is not None else folder.failed_at
     return time.time() if found is None else found
+
+
+def _is_past(moment: datetime | None) -> bool:
+    """Return whether a moment is too long ago to be taken for now."""
+    return moment is not None and time.time() - moment.timestamp() > LATE_SECONDS
 
 
 def _again(store: Store, search: ResolvedSearch) -> Mapping[int, dict[str, Any]]:
