@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from logged import Logged, mlflow_runs, tensorboard_runs, wandb_runs
-from resolved import cell, table
+from resolved import cell, search, table
 
-from semisweep import Store
+from semisweep import Halving, Store
 from semisweep.core.errors import ConfigError
 from semisweep.store import stopped_trial
 from semisweep.store.study_files import StoredStudy, StudyPlace
@@ -53,9 +55,12 @@ def tool(request: pytest.FixtureRequest) -> str:
 class Place:
     """A store with a study of one cell, and what looks at it; `again` is another process's."""
 
-    def __init__(self, folder: Path, tool: str) -> None:
+    def __init__(self, folder: Path, tool: str, database: Path) -> None:
         self.store = Store.open(folder / "store", create=True)
         self.folder, self.tool = folder / "logs" / tool, tool
+        if tool == "mlflow":  # whose tables take seconds to make
+            self.folder.mkdir(parents=True)
+            shutil.copy(database, self.folder)
         found = table(cell({"0/0": "k0", "0/1": "k1"}), name=NAME, scale="mini")
         self.study = StoredStudy(StudyPlace(NAME, "mini"), found)
         self.again()
@@ -80,9 +85,17 @@ class Place:
         return READERS[self.tool](self.folder)
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's file with an experiment and without runs."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    _logger("mlflow", folder)
+    return folder / "mlflow.db"
+
+
 @pytest.fixture
-def place(tmp_path: Path, tool: str) -> Place:
-    return Place(tmp_path, tool)
+def place(tmp_path: Path, tool: str, database: Path) -> Place:
+    return Place(tmp_path, tool, database)
 
 
 def test_a_trial_is_one_run_with_its_curves_settings_and_tags(place: Place) -> None:
@@ -165,8 +178,8 @@ def test_nothing_is_opened_that_is_logged_already(place: Place) -> None:
     assert sorted(path for path in place.folder.rglob("*") if path.is_file()) == files
 
 
-def test_what_fails_is_tried_again_after_the_others(tmp_path: Path) -> None:
-    place = Place(tmp_path, "tensorboard")
+def test_what_fails_is_tried_again_after_the_others(tmp_path: Path, database: Path) -> None:
+    place = Place(tmp_path, "tensorboard", database)
     place.train("k0", 10)
     place.train("k1", 10)
     blocked = place.folder / "quickstart@mini"
@@ -181,12 +194,7 @@ def test_what_fails_is_tried_again_after_the_others(tmp_path: Path) -> None:
     assert len(place.look()) == 2
 
 
-def test_a_stopped_trial_says_so(tmp_path: Path, tool: str) -> None:
-    from resolved import search
-
-    from semisweep import Halving
-
-    place = Place(tmp_path, tool)
+def test_a_stopped_trial_says_so(place: Place) -> None:
     found = dataclasses.replace(search(("k0",)), halving=Halving())
     place.study = StoredStudy(StudyPlace(NAME, "mini"), found)
     place.train("k0", 10)
@@ -202,7 +210,7 @@ def test_a_stopped_trial_says_so(tmp_path: Path, tool: str) -> None:
 def test_a_missing_package_is_said_in_one_line(
     monkeypatch: pytest.MonkeyPatch, name: str, call: Any, refused: Any
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, name, None)
+    monkeypatch.setitem(sys.modules, name, None)
 
     refused(
         call("run", "quickstart", "--logger", name),
