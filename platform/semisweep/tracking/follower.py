@@ -77,20 +77,19 @@ class Follower:
 
     def _run(self) -> None:
         with ExitStack() as locks:
-            tries, until = 0, 0.0
-            while True:
-                is_last, started = self._asked_to_end.is_set(), time.monotonic()
-                self.is_complete = self._looked(locks)
-                tries = 0 if self.is_complete else tries + 1
-                # A process that was killed may have the lease of a study a while longer.
-                until = until or started + (lease_seconds() if self.store.leased else 0.0)
-                if is_last and (started > until or len(self.locks) == len(self.wanted)):
-                    break
-                until = until if is_last else 0.0
+            tries = 0
+            while not self._asked_to_end.is_set():
+                started = time.monotonic()
+                tries = 0 if self._looked(locks) else min(tries + 1, 5)
                 took = time.monotonic() - started
-                wait = min(max(SECONDS * 2**tries, took / SHARE), LONGEST_SECONDS)
-                if not self._asked_to_end.wait(wait) or not is_last:
-                    continue
+                wait = max(SECONDS * 2**tries, took / SHARE)
+                self._asked_to_end.wait(min(wait, LONGEST_SECONDS))
+            # A process that was killed may have the lease of a study a while longer.
+            until = time.monotonic() + (lease_seconds() if self.store.leased else 0.0)
+            while True:
+                self.is_complete = self._looked(locks)
+                if len(self.locks) == len(self.wanted) or time.monotonic() >= until:
+                    break
                 time.sleep(SECONDS)
             with suppress(Exception):
                 self.tracker.leave()
