@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -227,3 +228,25 @@ def test_nobody_is_asked_for_a_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     with pytest.raises(ConfigError, match=r"wandb login, or export WANDB_MODE=offline"):
         check_loggers(["wandb"])
+
+
+def test_stores_of_every_kind_are_followed(any_place: str, tmp_path: Path) -> None:
+    store, events = Store.open(any_place, create=True), tmp_path / "events"
+    found = table(cell([f"k{number}" for number in range(10)]), name=NAME, scale="mini")
+    studies = [StoredStudy(StudyPlace(NAME, "mini"), found)]  # more than are asked one by one
+    tracker = RunTracker(lambda: _logger("tensorboard", events), store, time.time)
+    folder = store.trial("k0")
+    with folder.lock():
+        folder.start_attempt()
+        folder.describe({"format": 1, "trial": TRIAL})
+        folder.append_history([{"step": 10, "loss": 0.1}])
+        tracker.look(studies)
+        folder.append_history([{"step": 20, "loss": 0.05}])
+        tracker.look(studies)
+        folder.complete({**RESULT, "run.finished_at": time.time()})
+    tracker.look(studies)
+
+    (run,) = tensorboard_runs(events).values()
+    assert run.curve("loss") == [(10, 0.1), (20, 0.05)]
+    assert run.state == "finished"
+    assert all(0 <= time.time() - own < 60 for own in run.times)
