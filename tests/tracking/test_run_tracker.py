@@ -109,7 +109,8 @@ def test_a_trial_is_one_run_with_its_curves_settings_and_tags(place: Place) -> N
     assert run.settings["config.threshold"] in (0.9, "0.9")
     assert run.scores["last.test.miou"] == pytest.approx(0.5)
     assert run.state == "finished"
-    expected = {"study": NAME, "scale": "mini", "draw": "0", "replicate": "0", "key": "k0"}
+    expected = {"study": NAME, "scale": "mini", "draw": "0", "replicate": "0", "seed": "3"}
+    assert run.tags["key"] == "k0"
     assert run.tags.items() >= expected.items()
     assert {"row", "column"} <= run.tags.keys()
 

@@ -61,7 +61,7 @@ class MlflowLogger:
 
         place = record.place
         if place.run_id not in self.runs:
-            named = {f"semisweep.{name}": value[:TAG_LENGTH] for name, value in place.tags.items()}
+            named = {f"semisweep.{name}": value[:TAG_LENGTH] for name, value in record.tags.items()}
             self.runs[place.run_id] = self.client.create_run(
                 self.experiment,
                 start_time=_milliseconds(record.started_at or record.ended_at or time.time()),

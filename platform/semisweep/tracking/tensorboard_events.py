@@ -160,7 +160,7 @@ class EventRun:
 
 def _notes(record: TrialRecord) -> str:
     """Return state, tags and error of a trial in Markdown."""
-    lines = {"state": record.state, **record.place.tags}
+    lines = {"state": record.state, **record.tags}
     text = "\n".join(f"* {name}: {value}" for name, value in lines.items())
     return text + (f"\n\n```\n{record.error}\n```" if record.error else "")
 

@@ -63,7 +63,7 @@ class Place:
 
     @property
     def tags(self) -> dict[str, str]:
-        """What a user filters by."""
+        """Names of the place and their values."""
         draw, _, seed = self.replicate.partition("/")
         found = {"study": self.study, "scale": self.scale, "variant": self.variant}
         found |= {"row": self.row, "column": self.column, "draw": draw, "replicate": seed}
@@ -84,6 +84,12 @@ class TrialRecord:
     started_at: float | None = None
     ended_at: float | None = None
     seconds: float | None = None  # of training, over all attempts
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What a user filters by: the place, and the seed."""
+        seed = self.settings.get("seed")
+        return self.place.tags | ({} if seed is None else {"seed": str(seed)})
 
     @property
     def times(self) -> list[float]:

@@ -60,8 +60,8 @@ class WandbLogger:
             id=place.run_id,
             name=place.name,
             group=place.group,
-            tags=sorted({value[:TAG_LENGTH] for value in place.tags.values()}),
-            config={**record.settings, **{f"study.{n}": v for n, v in place.tags.items()}},
+            tags=sorted({value[:TAG_LENGTH] for value in record.tags.values()}),
+            config={**record.settings, **{f"study.{n}": v for n, v in record.tags.items()}},
             resume="allow",
             reinit="create_new",  # several are open at a time
             settings=settings,
