@@ -16,7 +16,8 @@ def check_installed(name: str) -> None:
     """Raise `ConfigError` where the package of a logger is missing."""
     needed = [name, "sqlalchemy"] if name == "mlflow" else [name]
     for package in needed:
-        if find_spec(package) is None:
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:  # a folder, such as the one that W&B makes
             raise ConfigError(
                 f"{TITLES[name]} must be installed to log to it, got no package {package}; "
                 f"pip install 'semisweep[{name}]'"
