@@ -52,7 +52,7 @@ class Sweep:
 def test_no_step_is_logged_twice_after_a_kill(tmp_path: Path) -> None:
     options = [word for tool in ("tensorboard", "wandb", "mlflow") for word in ("--logger", tool)]
     sweep = Sweep(tmp_path, "logged_studies:two", *options)
-    logs = tmp_path / "semisweep-logs"
+    logs, begun = tmp_path / "semisweep-logs", time.time()
     driver = sweep.start()
 
     def is_amid() -> bool:
@@ -80,7 +80,7 @@ def test_no_step_is_logged_twice_after_a_kill(tmp_path: Path) -> None:
             assert [step for step, _ in run.curve("val.miou")] == EVALUATED, tool
             assert run.state == "finished", tool
             assert sorted(run.times) == run.times, tool
-            assert 0 < time.time() - run.times[-1] < 120, tool
+            assert begun < run.times[0] < run.times[-1] < time.time(), tool
             assert "last.test.miou" in run.scores, tool
     losses = [sorted(run.curve(LOSS) for run in runs.values()) for runs in found.values()]
     assert losses[0] == losses[1] == losses[2]
