@@ -21,17 +21,18 @@ from semisweep.cluster.trial_execution import execute
 from semisweep.core.errors import ConfigError, StoreError
 from semisweep.data.shapes import make
 from semisweep.report.sections import section
-from semisweep.report.tensorboard_events import _places
 from semisweep.running.search_run import Suggestions
 from semisweep.search.optuna_export import export_search
 from semisweep.store import suggestion_log
 from semisweep.store.resolved_search import Confirmation
 from semisweep.store.snapshot import Snapshot
+from semisweep.store.study_files import StoredStudy, StudyPlace
 from semisweep.store.trial_records import TrialProgress
 from semisweep.study.plan import plan, trial_names
 from semisweep.study.request import Request, Roots
 from semisweep.study.resolve import Splits
 from semisweep.tables.rendering import render
+from semisweep.tracking.trial_record import places
 from semisweep_methods.supervised import Supervised
 
 AGAIN = varied(confirm=3, confirm_seeds=3)
@@ -378,13 +379,14 @@ def test_exports_know_the_new_trials(place: Place, tmp_path: Path) -> None:
     export_search(place.store, "weights", "mini", tmp_path / "out.db")
     study = optuna.load_study(study_name="weights@mini", storage=f"sqlite:///{tmp_path}/out.db")
     chosen = resolved.confirmations[0].chosen
-    folders = dict(_places(resolved))
+    shown = places(StoredStudy(StudyPlace("weights", "mini"), resolved))
 
     for number, trials in chosen.items():
         rows = {replicate: place.store.trial(key).result() for replicate, key in trials.items()}
         scores = {replicate: (row or {})["last.val.miou"] for replicate, row in rows.items()}
         assert study.user_attrs[f"again #{number}"] == scores
-        assert folders[trials["1/1"]] == f"trial {number:04d} again/replicate 1-1"
+        folder = shown[trials["1/1"]].folder
+        assert str(folder) == f"trial {number:04d} again/replicate 1-1"
     assert len(study.trials) == 12
 
 

@@ -40,6 +40,7 @@ def store(tmp_path: Path) -> Store:
     made.trial("k0").complete({"last.val.miou": 0.5, "parameters": 10})
     made.trial("k1").complete({"last.val.miou": 0.7, "parameters": 20})
     made.trial("k2").fail({"key": "k2", "error": "no"})
+    made.trial("k3").start_attempt()
     suggested = tuple(
         Suggestion(number=number, key=f"k{number}", params=params)
         for number, params in enumerate(PARAMS)

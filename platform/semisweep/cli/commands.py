@@ -33,6 +33,7 @@ from semisweep.cli.report import export_tensorboard, report
 from semisweep.cli.search import export_optuna, run_modes
 from semisweep.cli.store import compact, diff, evaluate, gc, logs, predict, status
 from semisweep.cli.table import import_numbers, show, table
+from semisweep.cli.tracking import live_options
 from semisweep.cli.weights import weights
 from semisweep.core.errors import INTERRUPTED, SemisweepError, SweepError, interruption
 
@@ -144,6 +145,7 @@ for command in (
     help="Train the trials of ROW anew though they have results, which are kept.",
 )
 @run_modes
+@live_options
 @click.option(
     "--check/--no-check",
     default=True,

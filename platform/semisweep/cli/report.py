@@ -80,8 +80,8 @@ def report(
 )
 def export_tensorboard(study: str, store: str, scale: str | None, output: Path) -> None:
     """Write the histories and results of STUDY as event files that TensorBoard opens."""
-    from semisweep.report.tensorboard_events import export
     from semisweep.store.store import Store
+    from semisweep.tracking.tensorboard_events import export
 
     chosen = chosen_scale(scale, [study], store)
     count = export(Store.open(store), study, chosen, output)

@@ -1,1 +1,1 @@
-"""The report as one HTML page, its figures, and event files for TensorBoard."""
+"""The report as one HTML page, and its figures."""

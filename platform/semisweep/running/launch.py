@@ -26,6 +26,7 @@ from semisweep.study.plan import trial_names
 from semisweep.study.request import AUTO, Request
 from semisweep.study.resolve import Splits
 from semisweep.tables.image_tests import image_tests
+from semisweep.tracking.following import Follow, check_logging, check_searches, following
 
 if TYPE_CHECKING:
     from semisweep.study.catalogue import Named
@@ -39,11 +40,18 @@ def run(names: Sequence[Named], request: Request, say: Say = lambda text: None) 
     """
     for name in names:
         check_place(name, request)
+    check_logging(request)
     store = Store.open(request.store, create=True)
     if request.smoke:
         from semisweep.study.smoke import smoke_roots
 
         request = replace(request, roots=smoke_roots(request))
+    with following(request, store, say) as follow:
+        _run(names, request, store, say, follow)
+    return store
+
+
+def _run(names: Sequence[Named], request: Request, store: Store, say: Say, follow: Follow) -> None:
     with Connection(request.resources) as connection:
         if is_plain(request) and not all(has_all_results(name, request, store) for name in names):
             connection.connect()
@@ -51,6 +59,7 @@ def run(names: Sequence[Named], request: Request, say: Say = lambda text: None) 
         for name, study in zip(names, found, strict=True):
             note_origin(store.root, study.name, origin_of(name))
         studies = [to_run(study, request) for study in found]
+        check_searches(studies, request)
         adaptive = [study for study in studies if request.race or isinstance(study, Search)]
         splits = Splits(request.roots, store.keys())
         tables = []
@@ -59,6 +68,7 @@ def run(names: Sequence[Named], request: Request, say: Say = lambda text: None) 
                 check_study(study, request, splits)
                 tables.append(prepare(study, request, splits, store, say))
         connection.pack = packer(request, store, tables, adaptive, say)
+        follow(studies)
         run_tables(tables, request, connection, store)
         measure_finished(tables, request, store, say)
         for study in adaptive:
@@ -69,7 +79,6 @@ def run(names: Sequence[Named], request: Request, say: Say = lambda text: None) 
         with Connection(request.resources) as own:
             own.pack = packer(request, store, [], [study], say)
             run_search_or_race(study, request, own, store, say)
-    return store
 
 
 def packer(
@@ -151,6 +160,7 @@ def is_plain(request: Request) -> bool:
     of_some_studies = (
         request.race or request.trials or request.deterministic or request.continue_stopped
     )
+    of_some_studies = of_some_studies or request.optuna_storage is not None
     return not (request.roots.named or request.top_up or request.retrain or of_some_studies)
 
 

@@ -4,7 +4,7 @@ A search (see `semisweep.running.search_run`) and the outcomes of its trials are
 the sampler is made anew for every suggestion, from a seed that depends on the study, the scale and
 the suggestion's number. Nothing of Optuna's is kept.
 
-Together with `optuna_export` the only file that imports `optuna`.
+Together with `optuna_storage` the only file that imports `optuna`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
     from optuna.samplers import BaseSampler
-    from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
 T = TypeVar("T")
@@ -162,11 +161,8 @@ def as_study(
     outcomes: Outcomes,
     sampler: BaseSampler | None = None,
     sight: int | None = None,
-    *,
-    storage: BaseStorage | None = None,
-    study_name: str | None = None,
 ) -> Study:
-    """Return an Optuna study of a search's trials, in a storage and under a name if they are given.
+    """Return an Optuna study of a search's trials.
 
     Only the first `sight` trials may be seen to have ended.
     """
@@ -174,23 +170,27 @@ def as_study(
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     directions = [objective.direction for objective in search.objectives]
-    study = optuna.create_study(
-        storage=storage, sampler=sampler, study_name=study_name, directions=directions
-    )
-    distributions = {name: found for name, (_, found) in _read(search.space or {}).items()}
+    study = optuna.create_study(sampler=sampler, directions=directions)
+    distributions, running = distributions_of(search), Observation("running")
     seen = search.trials[:sight]
     unseen = search.trials[len(seen) :]
-    study.add_trials([_frozen(entry, distributions, outcomes) for entry in seen])
-    study.add_trials([_frozen(entry, distributions, {}) for entry in unseen])
+    known = [(entry, outcomes.get(entry.key, running)) for entry in seen]
+    study.add_trials([frozen(entry, distributions, outcome) for entry, outcome in known])
+    study.add_trials([frozen(entry, distributions, running) for entry in unseen])
     return study
 
 
-def _frozen(
-    entry: Suggestion, distributions: Mapping[str, BaseDistribution], outcomes: Outcomes
+def distributions_of(search: ResolvedSearch) -> dict[str, BaseDistribution]:
+    """Return Optuna's distribution of each name of a search's space."""
+    return {name: found for name, (_, found) in _read(search.space or {}).items()}
+
+
+def frozen(
+    entry: Suggestion, distributions: Mapping[str, BaseDistribution], outcome: Observation
 ) -> FrozenTrial:
+    """Return a suggestion as a trial of Optuna's that has ended so, or runs."""
     import optuna
 
-    outcome = outcomes.get(entry.key, Observation("running"))
     names = {
         "finished": optuna.trial.TrialState.COMPLETE,
         "stopped": optuna.trial.TrialState.PRUNED,

@@ -5,6 +5,7 @@
 <root>/studies/, <root>/recorded/    resolved studies, see `semisweep.store.study_files`
 <root>/searches/                     what searches suggested, see `semisweep.store.suggestion_log`
 <root>/looks/                        looks at tables, see `semisweep.store.look_log`
+<root>/loggers/                      locks: who logs a study, see `semisweep.tracking.follower`
 <root>/results/, <root>/history/     compacted copies, see `semisweep.store.compacted_parts`
 
 The files under trials/ are the only truth about trials; compacted copies can be made again. In

@@ -135,12 +135,17 @@ class TrialFolder:
     def attempted_at(self) -> float | None:
         """When the newest attempt was started, in seconds since 1970; None without one."""
         number = self.attempts
-        if not number:
-            return None
-        try:
-            return (self.path / f"attempt-{number:04d}").stat().st_mtime_ns / 1e9
-        except FileNotFoundError:
-            return None
+        return _changed_at(self.path / f"attempt-{number:04d}") if number else None
+
+    @property
+    def started_at(self) -> float | None:
+        """When the first attempt was started, in seconds since 1970; None without one."""
+        return _changed_at(self.path / "attempt-0001")
+
+    @property
+    def failed_at(self) -> float | None:
+        """When `fail` was called, in seconds since 1970; None where it was not."""
+        return _changed_at(self._failure)
 
     def append_history(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Add rows to the history, durably. NaN and Inf are kept as null, which reads as NaN."""
@@ -343,6 +348,13 @@ def _superseded(states: Sequence[CheckpointFile], step: int) -> list[CheckpointF
             known = [file for file in own if file.step <= checkpoint.step]
             needed |= {file.path.name for file in known[:1]}
     return [file for file in states if file.path.name not in needed]
+
+
+def _changed_at(path: Location) -> float | None:
+    try:
+        return path.stat().st_mtime_ns / 1e9
+    except FileNotFoundError:
+        return None
 
 
 def _create(path: Path) -> bool:

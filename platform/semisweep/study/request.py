@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 STORE = "semisweep-store"
 AUTO = "auto"
+LOGGERS = ("tensorboard", "wandb", "mlflow")
+LOG_DIR = "semisweep-logs"
 KEEP = (AUTO, "both", "best", "last", "all")  # which weights of a finished trial, and how much
 
 
@@ -83,6 +85,9 @@ class Request:
     any_count: bool = False  # of images, where a paper's scale wants those that are published
     verify_data: bool = False  # read every image and mask again
     retrain: tuple[str, ...] = ()  # rows whose trials are trained anew though they have results
+    logger: tuple[str, ...] = ()  # of LOGGERS: where each trial is a run while it trains
+    log_dir: str = LOG_DIR  # their files, where the variables of their tools do not say
+    optuna_storage: str | None = None  # a file that Optuna opens while a search runs
     any_scale: bool = False  # show a study that lacks the scale at the one it has
 
     @property
@@ -124,6 +129,9 @@ class RunOptions(TypedDict, total=False):
     any_count: bool
     verify_data: bool
     retrain: Sequence[str]
+    logger: str | Sequence[str]
+    log_dir: str | Path
+    optuna_storage: str | Path | None
 
 
 LEAST = {
@@ -131,6 +139,7 @@ LEAST = {
     **dict.fromkeys(("data_workers", "gpus", "hung_minutes"), 0),
 }
 
+LIVE = ("logger", "log_dir", "optuna_storage")
 DEFAULTS = {own.name: own.default for own in (*fields(Request), *fields(Resources))}
 
 
@@ -155,12 +164,16 @@ def make_request(
         _check(name, value)
     roots = roots_of(options.get("data", {}))
     machine = {own.name for own in fields(Resources)} & given.keys()
-    others = given.keys() - machine - {"data", "set", "retrain"}
+    others = given.keys() - machine - {"data", "set", "retrain", *LIVE}
+    logger, storage = options.get("logger", ()), options.get("optuna_storage")
     return Request(
         roots=roots,
         store=store,
         changes=dict(options.get("set", {})),
         retrain=tuple(options.get("retrain", ())),
+        logger=(logger,) if isinstance(logger, str) else tuple(logger),
+        log_dir=str(options.get("log_dir", LOG_DIR)),
+        optuna_storage=None if storage is None else str(storage),
         resources=Resources(**{name: given[name] for name in machine}),  # type: ignore[arg-type]
         **{name: given[name] for name in others},  # type: ignore[arg-type]
     )
@@ -201,5 +214,15 @@ def _check(name: str, value: object) -> None:
         raise ConfigError(f"an option must be a list of rows, got {name}={value!r}")
     if isinstance(DEFAULTS.get(name), bool) and not isinstance(value, bool):
         raise ConfigError(f"an option must be True or False, got {name}={value!r}")
+    if name == "logger":
+        for own in (value,) if isinstance(value, str) else _listed(name, value):
+            if own not in LOGGERS:
+                raise unknown("logger", str(own), LOGGERS)
     if name == "keep" and value not in KEEP:
         raise unknown("weights to keep", str(value), KEEP)
+
+
+def _listed(name: str, value: object) -> Sequence[object]:
+    if not isinstance(value, (list, tuple)):
+        raise ConfigError(f"an option must be a name or a list of names, got {name}={value!r}")
+    return value

@@ -13,7 +13,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from semisweep import Store, history, load
 from semisweep.core.errors import ConfigError, StoreError
-from semisweep.report.tensorboard_events import export
+from semisweep.tracking.tensorboard_events import export
 
 
 @pytest.fixture
