@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -40,14 +41,29 @@ class Place(NamedTuple):
         return environment(HERE, self.ledger, **more, **{PATIENCE_OF_RAY: "10"})
 
     def start(
-        self, address: str | None = None, *, alone: bool = False, terminal: int | None = None
+        self,
+        address: str | None = None,
+        *,
+        before: Sequence[str] = (),
+        store: str = "",
+        alone: bool = False,
+        terminal: int | None = None,
+        **more: str,
     ) -> Driver:
-        """Start a sweep of three trials, one at a time: see `Driver`."""
+        """Start a sweep of three trials, one at a time: see `Driver`.
+
+        `before` is a command that starts it, `more` are further variables.
+        """
         arguments = ["run", "cluster_studies:three", "--slots", "1", "--gpus", "0"]
-        arguments += ["--data", f"shapes={self.root}/shapes", "--store", str(self.root / "store")]
+        arguments += ["--data", f"shapes={self.root}/shapes"]
+        arguments += ["--store", store or str(self.root / "store")]
         arguments += ["--address", address] if address else []
         return Driver(
-            command(*arguments), self.root, self.variables(), alone=alone, terminal=terminal
+            [*before, *command(*arguments)],
+            self.root,
+            {**self.variables(), **more},
+            alone=alone,
+            terminal=terminal,
         )
 
     def finished(self) -> int:
