@@ -72,7 +72,13 @@ def execute(
 
     `interrupted` is asked after every step whether to write a checkpoint and end so.
     """
-    return _Execution(job, report, raise_errors, interrupted).outcome()
+    try:
+        own = _Execution(job, report, raise_errors, interrupted)
+    except StoreError as error:  # it was there when the sweep began
+        if raise_errors:
+            raise
+        return Outcome(job.key, "unwritable", str(error), unexpected=distributed.world()[1] > 1)
+    return own.outcome()
 
 
 class _Execution:
