@@ -59,8 +59,9 @@ smoke: $(VENV)/installed
 	folder=$$(mktemp -d) && SEMISWEEP_DATA=$$folder $(ONE_THREAD) \
 		$(BIN)/semisweep run all --smoke --store $$folder/store && rm -r $$folder
 
-# Each of Ray's own processes killed in mid-sweep, and every point of a worker's life x {raises,
-# killed, hangs} x {one worker, two}; an hour.
+# Each of Ray's own processes killed in mid-sweep; processes that are stopped, a clock that jumps,
+# stores that move or refuse; and every point of a worker's life x {raises, killed, hangs} x {one
+# worker, two}; an hour.
 test-faults: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python -m pytest -m faults
 	$(ONE_THREAD) $(BIN)/python tests/crash/fault_matrix.py

@@ -1,15 +1,18 @@
 """Trials that wait in mid-training, some checkpoints written, for something to happen to a machine.
 
-While the file "hold" is in the folder of steps, they go no further than step 9.
+While the file "hold" is in the folder of steps, they go no further than step 9. The file "stop" is
+for one of them to stop its process in the next checkpoint that it makes.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from crash_studies import Brief, make
 
@@ -30,6 +33,14 @@ class Steady(Brief):
         with (folder / f"{progress.seed}").open("a") as trace:
             trace.write(f"{progress.step} ")
         yield from super().step(batch, progress)
+
+    def state_dict(self, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Return what a checkpoint has of it."""
+        stop = Path(os.environ["STEPS"], "stop")
+        if stop.exists():
+            stop.rename(stop.with_name(f"stopped-{os.getpid()}"))
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return dict(super().state_dict(*arguments, **options))
 
 
 def of(name: str, seeds: int) -> Study:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import os
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -58,7 +61,10 @@ def environment(path: Path, ledger: Path, **more: str) -> dict[str, str]:
 
 
 class Driver:
-    """A running `semisweep run`, if so `alone` with its processes in a group of them."""
+    """A running `semisweep run`, if so `alone` with its processes in a group of them.
+
+    Of a `terminal` it is what the user has started there.
+    """
 
     def __init__(
         self,
@@ -67,16 +73,21 @@ class Driver:
         environment: Mapping[str, str],
         *,
         alone: bool = False,
+        terminal: int | None = None,
     ) -> None:
         self.started = time.time()
+        streams = subprocess.PIPE if terminal is None else terminal
         self.process = subprocess.Popen(
             command,
             cwd=folder,
             env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdin=terminal,
+            stdout=streams,
+            stderr=streams,
             text=True,
             process_group=0 if alone else None,
+            start_new_session=terminal is not None,
+            preexec_fn=None if terminal is None else partial(fcntl.ioctl, 0, termios.TIOCSCTTY, 0),
         )
         self.family: list[psutil.Process] = []
         self.output = self.errors = ""
@@ -115,7 +126,8 @@ class Driver:
     def wait(self, seconds: float = 240) -> int:
         """Wait for the end of the driver, and return its exit code."""
         try:
-            self.output, self.errors = self.process.communicate(timeout=seconds)
+            said = self.process.communicate(timeout=seconds)
+            self.output, self.errors = (text or "" for text in said)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise

@@ -2,7 +2,7 @@
 
 `python s3_server.py` prints its port. PUT /faults?rate=0.3&seed=1 makes that share of the requests
 after it late, refused, or carried out without an answer; rate=0 ends it, &kinds=refused makes all
-of one kind. PUT /careless?on=1 makes
+of one kind, of which "expired" refuses the credentials. PUT /careless?on=1 makes
 it overlook If-None-Match, as some storage does. GET /requests tells how many there were.
 """
 
@@ -51,6 +51,10 @@ class Server:
         fault = self.draw()
         if fault == "late":
             time.sleep(self.random.uniform(0, 0.2))
+        if fault == "expired":
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            start("403 Forbidden", [("Content-Type", "application/xml")])
+            return [b"<Error><Code>ExpiredToken</Code><Message>It has expired.</Message></Error>"]
         if fault == "refused":
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start("503 Slow Down", [("Content-Length", "0")])

@@ -12,18 +12,18 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from semisweep.cluster import address as addresses
-from semisweep.cluster import head_watch, ray_internals
+from semisweep.cluster import head_watch, own_ray, ray_internals
 from semisweep.cluster.head_watch import HeadWatch
 from semisweep.cluster.nodes import Node, living_nodes
 from semisweep.cluster.shipped_code import copy_code
-from semisweep.cluster.signals import Signals
+from semisweep.cluster.signals import Signals, unheard
 from semisweep.cluster.worker_groups import WorkerGroups
 from semisweep.core import own_code
 from semisweep.core.errors import ClusterError, ConfigError, SemisweepError, SweepError
@@ -48,7 +48,7 @@ LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 SLOT_CPU = 0.001  # what a slot's Tune actor takes; its workers leave room for it
 WORKER_CPU = 0.99  # leaves room for the slots' Tune actors
 MOST_DATA_WORKERS = 16  # of a worker, unless it is told otherwise
-STOP_SECONDS = 20.0  # for running trials to write their checkpoints
+STOP_SECONDS = 15.0  # for running trials to write their checkpoints; all ends within 20
 
 
 class Connection:
@@ -73,6 +73,7 @@ class Connection:
         self._address: str | None = None  # host:port of a cluster that was there before
         self._mode_before: str | None = None
         self._printing: Any = None  # Ray's own way to print
+        self._sockets = ExitStack()  # ends with a short name of Ray's folder
 
     def __enter__(self) -> Connection:
         self._signals.__enter__()
@@ -98,7 +99,11 @@ class Connection:
             ray_internals.replace_printing(self._printing)
         if self.groups is not None:
             self._show(self.groups.close(*([0.0] if self._hurried else [])))
-        self.ray.shutdown()
+        started = own_ray.processes()
+        with ray_internals.killing_at_once():  # they would hear nothing else
+            self.ray.shutdown()
+        own_ray.kill(started)
+        self._sockets.close()
         self.ray = self.groups = self._head_watch = self._address = None
         _set_mode(self._mode_before)  # of another cluster it may be another one
 
@@ -133,7 +138,8 @@ class Connection:
                 imported = beside.submit(_import_heavy)
                 # In this thread: Ray's processes end with the thread that started them.
                 self.ray = ray  # from here on there is something to shut down
-                ray.init(**self._options(), **shipped)
+                with unheard():
+                    ray.init(**self._options(), **shipped)
                 imported.result()
         except ConfigError:
             raise
@@ -146,11 +152,14 @@ class Connection:
 
     def _refused(self, error: Exception) -> SemisweepError:
         """Return why Ray is not connected, in one line."""
-        said = str(error).strip() or type(error).__name__
+        said = " ".join(str(error).split()) or type(error).__name__
         if self._address is None:
+            mend = "when the machine is less busy"
+            if isinstance(error, OSError):
+                mend = f"with RAY_TMPDIR at a folder with room, not {own_ray.folder()}"
             return SweepError(
                 f"Ray must start on this machine, got {said}; nothing finished is lost, run the "
-                "same command again, when the machine is less busy"
+                f"same command again, {mend}"
             )
         rule = "have the driver's versions" if "Version mismatch" in said else "answer"
         return ClusterError(f"a Ray cluster must {rule}, got address={self._address}: {said}")
@@ -174,7 +183,9 @@ class Connection:
         ours = [head_watch.own("gcs_server", head), head_watch.own("raylet", raylet)]
         return HeadWatch(
             theirs if self._address else ours,
-            end=head_watch.end_quietly if self._address else partial(_end_all, _below()),
+            end=head_watch.end_quietly
+            if self._address
+            else partial(own_ray.end_all, own_ray.below()),
             is_here=lambda: here() is not None,
             is_interrupted=self._signals.has_come,
         )
@@ -223,6 +234,7 @@ class Connection:
         cores = os.cpu_count() or 1
         wanted = (self.resources.slots or 1) * self.resources.workers
         local = {"address": "local", "include_dashboard": False}  # not one that runs here already
+        local |= self._sockets.enter_context(own_ray.short_folder())
         return options | local | {"num_cpus": max(cores, wanted)}
 
 
@@ -269,27 +281,6 @@ def _set_mode(mode: str | None) -> None:
     else:
         os.environ[addresses.AUTH_MODE] = mode
     ray_internals.read_settings_again()
-
-
-def _end_all(started: Sequence[Any], code: int) -> None:
-    """End this process and those below: of a cluster of our own, some wait for others in vain.
-
-    Of the `started` some may be below no longer: a raylet's agents outlive it for up to minutes.
-    """
-    import psutil  # type: ignore[import-untyped]  # Ray brings it
-
-    head_watch.silence()
-    for process in {*started, *_below()}:
-        with suppress(psutil.Error):
-            process.kill()  # which is not done to another one with its number
-    os._exit(code)
-
-
-def _below() -> list[Any]:
-    """Return the processes below this one."""
-    import psutil
-
-    return list(psutil.Process().children(recursive=True))
 
 
 def _import_heavy() -> None:

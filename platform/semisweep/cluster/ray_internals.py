@@ -35,6 +35,10 @@ SIGTERM = "ray._private.utils:set_sigterm_handler"  # seen in 2.60.0
 LAST_HEAD = "ray._private.services:find_bootstrap_address"  # seen in 2.60.0
 HEADS = "ray._private.services:find_gcs_addresses.cache_clear"  # seen in 2.60.0
 DRAINING = "ray._private.state:GlobalState.get_draining_nodes"  # seen in 2.60.0
+NODE = "ray._private.worker:_global_node"  # seen in 2.60.0
+NODE_PROCESSES = "ray._private.node:Node.live_processes"  # seen in 2.60.0
+NODE_END = "ray._private.node:Node.kill_all_processes"  # seen in 2.60.0
+TUNE_VARIABLES = "ray.tune.execution.class_cache:ENV_VARS_TO_PROPAGATE"  # seen in 2.60.0
 
 # What `slot_trainer` imports from here, and where it is in Ray Train.
 TRAIN = {
@@ -79,6 +83,7 @@ PARTS = (
 
 EVERY = (
     *(LOOPBACK, SETTINGS, TOKENS, PRINTING, SIGTERM, LAST_HEAD, HEADS, DRAINING),
+    *(NODE, NODE_PROCESSES, NODE_END, TUNE_VARIABLES),
     *(f"{module}:{name}" for name, module in TRAIN.items()),
     *PARTS,
 )
@@ -169,6 +174,36 @@ def without_sigterm_handler() -> Iterator[None]:
         yield
     finally:
         setattr(*_holder(SIGTERM), before)
+
+
+def propagate_no_credentials() -> None:
+    """Let Tune give its actors no variables but Ray's own.
+
+    It would give them the keys of AWS, in a runtime environment, which Ray writes to its logs.
+    """
+    names = {name for name in _found(TUNE_VARIABLES) if name.startswith(("RAY_", "TUNE_"))}
+    setattr(*_holder(TUNE_VARIABLES), names)
+
+
+def node_processes() -> list[int]:
+    """Return the process ids of the raylet and of all else that Ray has started for this one."""
+    node = _found(NODE)
+    return [process.pid for _, process in node.live_processes()] if node else []
+
+
+@contextmanager
+def killing_at_once() -> Iterator[None]:
+    """Let Ray end its processes by SIGKILL in the body, and not wait for what SIGTERM does."""
+    before = _found(NODE_END)
+
+    def end(node: Any, check_alive: bool = True, wait: bool = False, **_: object) -> None:
+        before(node, check_alive=check_alive, allow_graceful=False, wait=wait)
+
+    setattr(*_holder(NODE_END), end)
+    try:
+        yield
+    finally:
+        setattr(*_holder(NODE_END), before)
 
 
 def last_head() -> str | None:

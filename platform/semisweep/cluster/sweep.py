@@ -15,6 +15,7 @@ import time
 import traceback
 from typing import Any
 
+from semisweep.cluster import ray_internals
 from semisweep.cluster.connection import SLOT_CPU, Connection
 from semisweep.cluster.elastic_slots import Room, names_wanted
 from semisweep.cluster.job import Job, Outcome
@@ -133,6 +134,7 @@ def _tune(
 
     # It shows tracebacks of actors that were lost, which the queue replaces or tells of.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    ray_internals.propagate_no_credentials()
     tuner = tune.Tuner(
         tune.with_resources(
             _slot_class(dispatcher, slots), tune.PlacementGroupFactory([{"CPU": SLOT_CPU}])

@@ -72,7 +72,13 @@ def execute(
 
     `interrupted` is asked after every step whether to write a checkpoint and end so.
     """
-    return _Execution(job, report, raise_errors, interrupted).outcome()
+    try:
+        own = _Execution(job, report, raise_errors, interrupted)
+    except StoreError as error:  # it was there when the sweep began
+        if raise_errors:
+            raise
+        return Outcome(job.key, "unwritable", str(error), unexpected=distributed.world()[1] > 1)
+    return own.outcome()
 
 
 class _Execution:
@@ -211,21 +217,21 @@ class _Execution:
             )
         )
         self._note("training")
-        started = time.time()
+        started = time.monotonic()
         metrics = self._fit(training)
         row = _row(job, trial, split, training, metrics) | {
             "run.attempts": self.attempt,
             "run.seconds": training.seconds,
             "run.device_seconds": training.seconds * training.world,
             "run.finished_at": time.time(),
-            "run.final_attempt_seconds": time.time() - started,
+            "run.final_attempt_seconds": time.monotonic() - started,
         }
         return row, training.step if training.step < training.total_steps else None
 
     def _scored_again(self, trial: Trial, dataset: DataSet) -> dict[str, object] | None:
         """Return the row of a trial whose weights another one has; None where they are gone."""
         job, source = self.job, self.store.trial(self.job.scored_from)
-        started = time.time()
+        started = time.monotonic()
         kept = self._share(lambda: kept_of(source, job.read_weights))
         if kept is None:
             return None
@@ -234,8 +240,8 @@ class _Execution:
             take_over(source, self.folder, kept)
             for name, counts in confusions.items():
                 self.folder.write_confusion(name, counts)
-        now = time.time()
-        times = {"run.finished_at": now, "run.final_attempt_seconds": now - started}
+        seconds = time.monotonic() - started
+        times = {"run.finished_at": time.time(), "run.final_attempt_seconds": seconds}
         return row | times | {"data.test_digest": job.test, "run.attempts": self.attempt}
 
     def _resume(self, training: Training) -> None:

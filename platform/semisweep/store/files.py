@@ -13,6 +13,7 @@ import io
 import json
 import math
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,6 +26,9 @@ from semisweep.store.object_storage import ObjectEntry, ObjectPath
 Location = Path | ObjectPath
 
 TEMPORARY = ".tmp"
+_KEY = re.compile(
+    r"[0-9a-f]{20}-[0-9a-f]{8}"
+)  # of a trial, as `semisweep.training.trial` makes them
 
 _REMEDIES = {
     errno.ENOSPC: "free some space and run again, nothing finished is lost",
@@ -125,9 +129,18 @@ def temporary_beside(path: Path) -> Iterator[Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, so that they outlive a loss of power."""
+    """Make a folder and its parents, so that they outlive a loss of power.
+
+    Raises `StoreError` for a trial's in a store that has been moved away: it would make another.
+    """
     if folder.is_dir():
         return
+    root = folder.parent.parent
+    if folder.parent.name == "trials" and _KEY.fullmatch(folder.name) and not root.is_dir():
+        raise StoreError(
+            f"a store must stay where it is while a sweep runs, got no store={root}; name it so "
+            "again, or give the same command its new place"
+        ) from FileNotFoundError(str(root))
     make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     sync_folder(folder.parent)

@@ -24,6 +24,7 @@ _REMEDIES = {
     "NoSuchBucket": "make the bucket, or mend its name",
     "AccessDenied": "give these credentials the right to list, read, write and delete there",
     "InvalidAccessKeyId": "mend AWS_ACCESS_KEY_ID",
+    "ExpiredToken": "renew AWS_SESSION_TOKEN and the keys that belong to it",
     "SignatureDoesNotMatch": "mend AWS_SECRET_ACCESS_KEY",
     "RequestTimeTooSkewed": "set this machine's clock",
 }
