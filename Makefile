@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: quickstart wheel test test-ray test-statistics test-gpu test-cluster test-crash test-faults test-once test-slurm smoke lint format benchmark encoder clean
+.PHONY: quickstart wheel test test-ray test-statistics test-gpu test-cluster test-crash test-faults test-once test-fuzz test-slurm smoke lint format benchmark encoder clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/semisweep run quickstart
@@ -49,6 +49,13 @@ test-crash: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python tests/crash/crashing.py
 	$(ONE_THREAD) SEMISWEEP_LEASES=1 SEMISWEEP_LEASE_SECONDS=1 $(BIN)/python \
 		tests/crash/crashing.py --workers 39 --drivers 7 --raylets 4 --chosen 0 --compactions 0
+
+# 500 values for each option of each command, and every field of every file of a store with every
+# other type; hours.
+test-fuzz: $(VENV)/installed
+	folder=$$(mktemp -d) && export PYTHONPATH=tests/shared && \
+		$(ONE_THREAD) $(BIN)/python tests/fuzz/command_line.py $$folder/calls --calls 500 --each && \
+		$(ONE_THREAD) $(BIN)/python tests/fuzz/store_files.py $$folder/files --all && rm -r $$folder
 
 # Twenty times nine sweeps at once that want the same 64 trials; half an hour.
 test-once: $(VENV)/installed

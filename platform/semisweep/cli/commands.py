@@ -36,6 +36,7 @@ from semisweep.cli.table import import_numbers, show, table
 from semisweep.cli.tracking import live_options
 from semisweep.cli.weights import weights
 from semisweep.core.errors import INTERRUPTED, SemisweepError, SweepError, interruption
+from semisweep.core.safe_text import printable
 
 if TYPE_CHECKING:
     from semisweep.store.store import Store
@@ -67,6 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(str(error), CUT_OFF)
     except SemisweepError as error:
         _fail(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        path = f"{error.filename!s:.200}"
+        _fail(f"a file or folder must be usable, got path={path}: {error.strerror}")
     except ValueError as error:
         pydantic = sys.modules.get("pydantic")
         if pydantic is None or not isinstance(error, pydantic.ValidationError):
@@ -84,7 +90,7 @@ def _help_hint(error: click.ClickException) -> str:
 
 
 def _fail(message: str, code: int = BAD_INPUT) -> None:
-    click.echo("error: " + " ".join(message.split()), err=True)
+    click.echo("error: " + printable(" ".join(message.split())), err=True)
     sys.exit(code)
 
 
@@ -294,8 +300,8 @@ def methods(name: str | None) -> None:
 @click.argument("row", shell_complete=rows)
 @shared
 @click.option("--column", shell_complete=columns, help="Which column; the study's first.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--draw", type=click.IntRange(0), help="Of the labelled images; the study's.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option("--draw", type=click.IntRange(0, 2**31), help="Of the labelled images; the study's.")
 @any_count_option
 @data_workers_option
 @compile_option

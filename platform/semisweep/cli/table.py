@@ -139,6 +139,7 @@ def import_numbers(file: Path, store: str) -> None:
     numbers = imported_numbers.read_csv(file)
     tables = {}
     for study, scale in dict.fromkeys((number.study, number.scale) for number in numbers):
+        imported_numbers.check_study(study, opened(_request(store, scale)))
         request = _request(store, scale)
         tables[study, scale] = _table_of(resolved_study(study, request, opened(request)), study)
     imported_numbers.check_places(numbers, tables)

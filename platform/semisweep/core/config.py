@@ -45,8 +45,10 @@ D = TypeVar("D", bound="DataclassInstance")
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-NonNegativeCount = Annotated[int, Field(ge=0)]
+LARGEST = 2**63 - 1  # what a column of whole numbers holds
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
+NonNegativeCount = Annotated[int, Field(ge=0, le=LARGEST)]
+LONGEST = 120  # characters of a value that an error shows
 
 # What takes a configuration, or a value, of a class that nobody knows here.
 Predicate = Callable[[Any], bool]
@@ -211,9 +213,25 @@ def parse_value(text: str) -> object:
     if text.lower() in words:
         return words[text.lower()]
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
+    return found if _is_plain(found) else text
+
+
+def _is_plain(value: object) -> bool:
+    """Return whether a value is what JSON and TOML have, with tuples for lists."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, Mapping):
+        return all(isinstance(name, str) and _is_plain(own) for name, own in value.items())
+    return isinstance(value, bool | int | float | str | None)
+
+
+def shortened(value: object) -> str:
+    """Return what a value looks like in an error, the middle of a long one left out."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 20]} ... {text[-15:]}"
 
 
 def explain(error: pydantic.ValidationError, prefix: str = "") -> str:
@@ -227,7 +245,7 @@ def explain(error: pydantic.ValidationError, prefix: str = "") -> str:
     rule = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "value_error":
         return rule
-    return f"{rule[0].lower()}{rule[1:]}, got {name}={first['input']!r}"
+    return f"{rule[0].lower()}{rule[1:]}, got {name}={shortened(first['input'])}"
 
 
 def identity(value: DataclassInstance) -> dict[str, object]:

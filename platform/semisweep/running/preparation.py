@@ -150,7 +150,7 @@ def chosen_units(
     if goes_on(looks, kept, missing):
         return looks.kept_units(planned, shown_units(stored))
     room = draws_of(study, request, splits)
-    found = topped_up(stored, tabulate(stored, Snapshot(store, stored.keys)), room)
+    found = topped_up(stored, tabulate(stored, Snapshot(store, stored.keys, strict=True)), room)
     fixed = [name for name in room if room[name] < FEWEST and _has_grown(stored, found, name)]
     if fixed:
         say(

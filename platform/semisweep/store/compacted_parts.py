@@ -18,6 +18,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -141,12 +142,12 @@ def collect(
     columns: Sequence[str] | None = None,
     where: Mapping[str, Sequence[Any]] | None = None,
 ) -> list[Sheet]:
-    """Return the rows of the trials `keys` that satisfy `where`.
+    """Return the rows of the trials `keys` that satisfy `where`; damaged ones are left out.
 
     `columns` always has "key".
     """
     needed = None if columns is None else [*columns, *(where or ())]
-    sheets, trials = collect_apart(store, kind, keys, columns, where, needed)
+    sheets, trials = collect_apart(store, kind, keys, columns, where, needed, strict=False)
     if trials:
         loose = make_sheet(trials)
         sheets.append(loose.only(loose.matching(where or {}), columns))
@@ -160,11 +161,14 @@ def collect_apart(
     columns: Sequence[str] | None = None,
     where: Mapping[str, Sequence[Any]] | None = None,
     needed: Sequence[str] | None = None,
+    *,
+    strict: bool = True,
 ) -> tuple[list[Sheet], list[TrialRows]]:
     """Return the rows of `keys` from parts, and apart from them those read from trials' own files.
 
     Of the latter only the columns `needed` are read, unfiltered. Damaged parts are named in a
-    warning and not used. Imports no pandas.
+    warning and not used; so are trials with damaged files of their own, unless `strict`, when that
+    raises `StoreError`. Imports no pandas.
     """
     left = kind.stamps(store, keys)
     sheets = []
@@ -178,8 +182,15 @@ def collect_apart(
                 continue
             for key in live:
                 del left[key]
-    loose = (_read_loose(store, kind, key, needed) for key in left)
-    return sheets, [trial for trial in loose if trial[2]]
+    trials = []
+    for key in left:
+        try:
+            trials.append(_read_loose(store, kind, key, needed))
+        except StoreError as error:
+            if strict:
+                raise
+            _warn_once(f"left out: {key}: {error}")
+    return sheets, [trial for trial in trials if trial[2]]
 
 
 def open_parts(
@@ -296,6 +307,11 @@ def _warn(error: StoreError) -> None:
     logger.warning(
         "%s; the trials' own files are read instead, semisweep compact makes it anew", error
     )
+
+
+@cache
+def _warn_once(text: str) -> None:
+    logger.warning("%s", text)
 
 
 def _digest(data: bytes) -> str:

@@ -215,12 +215,15 @@ def plain(value: Any) -> Any:
 
 
 def scan(folder: Location) -> list[os.DirEntry[str]] | list[ObjectEntry]:
-    """Return the entries of a folder, none where it does not exist; raise `StoreError`."""
+    """Return the entries of a folder, none where it does not exist; raise `StoreError`.
+
+    Links are none of them: what they lead to may lie outside the store.
+    """
     if isinstance(folder, ObjectPath):
         return folder.children()
     try:
         with os.scandir(folder) as entries:
-            return list(entries)
+            return [entry for entry in entries if not entry.is_symlink()]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:

@@ -158,7 +158,7 @@ class ResolvedStudy:
 
 def decode_study(fields: Fields) -> ResolvedStudy:
     """Return the study that a file holds; raise `StoreError` for one of another shape."""
-    return ResolvedStudy(
+    found = ResolvedStudy(
         **_texts(fields),
         metric=fields.text("metric"),
         notes=fields.texts("notes", ()),
@@ -176,6 +176,18 @@ def decode_study(fields: Fields) -> ResolvedStudy:
         data=fields.texts_by_name("data") if "data" in fields.values else {},
         race=_race(fields) if fields.values.get("race") is not None else None,
     )
+    _check_places(found, fields)
+    return found
+
+
+def _check_places(study: ResolvedStudy, fields: Fields) -> None:
+    """Raise `StoreError` for a cell, or a base row, that is of no row or column of the study."""
+    rows, columns = ({own.name for own in labels} for labels in (study.rows, study.columns))
+    for cell in study.cells:
+        if cell.row not in rows or cell.column not in columns:
+            raise fields.wrong("cells", "of rows and columns of the study")
+    if study.base and study.base not in rows:
+        raise fields.wrong("base", "a row of the study")
 
 
 def check_format(fields: Fields) -> None:

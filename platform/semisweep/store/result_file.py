@@ -58,6 +58,12 @@ def read_row(path: Location, columns: Sequence[str] | None = None) -> dict[str, 
             f"a result must be one row, got {count} rows, path={path}; "
             f"remove that file to train the trial again"
         )
+    for name, value in rows[0].items():
+        if not isinstance(value, bool | int | float | str | None):
+            raise StoreError(
+                f"a result must hold numbers and text, got {name}={type(value).__name__}, "
+                f"path={path}; remove that file to train the trial again"
+            )
     return rows[0]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from semisweep.store.arrow_table import Sheet, column_names, series
+from semisweep.store.arrow_table import Sheet, TrialRows, column_names, series
 from semisweep.store.compacted_parts import (
     HISTORY,
     RESULT,
@@ -80,14 +80,18 @@ class LazySheet:
 class Snapshot:
     """The results, errors of failures and histories of some trials, by key.
 
-    `loose` of them were read one by one, as no part of a compacted store has them.
+    `loose` of them were read one by one, as no part of a compacted store has them. A trial whose
+    files are damaged is named in a warning and left out, unless `strict`: then `StoreError`.
     """
 
-    def __init__(self, store: Store | None, keys: Iterable[str]) -> None:
+    def __init__(self, store: Store | None, keys: Iterable[str], *, strict: bool = False) -> None:
         self.store, self.keys = store, sorted(set(keys))
         self.results: dict[str, Result] = {}
         self.errors: dict[str, str] = {}
-        sheets, trials = collect_apart(store, RESULTS, self.keys) if store else ([], [])
+        sheets: list[Sheet] = []
+        trials: list[TrialRows] = []
+        if store is not None:
+            sheets, trials = collect_apart(store, RESULTS, self.keys, strict=strict)
         self.loose = len(trials)
         for key, stamp, rows in trials:
             self._keep(stamp.source, key, rows[0])

@@ -221,6 +221,10 @@ def _nothing_lost() -> None:
 def locate(url: str | Path) -> Location:
     """Return the place that a store's URL names; raise `StoreError` where it names none."""
     text = os.fspath(url)
+    if not text.strip():
+        raise StoreError(
+            f"a store must be named, got store={text!r}; leave --store out for the usual one"
+        )
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}", text)  # a Path has made :// of it :/
     if scheme and scheme[1].lower() == SCHEME:
         return ObjectPath.parse(f"{SCHEME}://{text[scheme.end() :]}")

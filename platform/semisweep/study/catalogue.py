@@ -136,7 +136,12 @@ def find_method(name: str) -> type[Method]:
     names = method_names()
     if ":" not in name and name.lower() not in names:
         raise unknown("method", name, names)
-    return _resolve(names.get(name.lower(), name), "method")  # type: ignore[return-value]
+    from semisweep.training.method import Method
+
+    found = _resolve(names.get(name.lower(), name), "method")
+    if not isinstance(found, type) or not issubclass(found, Method):
+        raise ConfigError(f"a method must be a class of Method, got {name}={found!r:.80}")
+    return found
 
 
 def register(path: str, kind: str = "study") -> str:

@@ -134,10 +134,19 @@ class RunOptions(TypedDict, total=False):
     optuna_storage: str | Path | None
 
 
-LEAST = {
-    **dict.fromkeys(("seeds", "draws", "slots", "workers", "threads", "trials", "looks"), 1),
-    **dict.fromkeys(("data_workers", "gpus", "hung_minutes"), 0),
+RANGES: Mapping[str, tuple[int, int]] = {
+    "seeds": (1, 1_000),
+    "draws": (1, 1_000),
+    "looks": (1, 10),
+    "trials": (1, 1_000_000),
+    "slots": (1, 100_000),
+    "workers": (1, 10_000),
+    "threads": (1, 1_024),
+    "data_workers": (0, 1_024),
+    "gpus": (0, 1_024),
+    "hung_minutes": (0, 1_000_000),
 }
+FRACTIONS = ("gpus", "hung_minutes")  # the others are whole numbers
 
 LIVE = ("logger", "log_dir", "optuna_storage")
 DEFAULTS = {own.name: own.default for own in (*fields(Request), *fields(Resources))}
@@ -196,17 +205,17 @@ def roots_of(data: Mapping[str, str | Path]) -> Roots:
 
 
 def _check(name: str, value: object) -> None:
-    """Refuse an option that does not exist, a number that is too small, a text for a list."""
+    """Refuse an option that does not exist, a number out of its range, a text for a list."""
     known = RunOptions.__annotations__
     if name not in known:
         raise unknown("option", name, known)
-    if name in LEAST and value is not None and value != AUTO:
-        whole = name not in ("gpus", "hung_minutes")
-        kind = int if whole else (int, float)
-        if not isinstance(value, kind) or isinstance(value, bool) or value < LEAST[name]:
-            what = "a whole number" if whole else "a number"
+    if name in RANGES and value is not None and value != AUTO:
+        low, high = RANGES[name]
+        kind = (int, float) if name in FRACTIONS else int
+        if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
+            what = "a number" if name in FRACTIONS else "a whole number"
             raise ConfigError(
-                f"an option must be {what} of at least {LEAST[name]}, got {name}={value!r}"
+                f"an option must be {what} from {low} to {high}, got {name}={value!r:.80}"
             )
     if name in ("data", "set") and not isinstance(value, Mapping):
         raise ConfigError(f"an option must be a dictionary, got {name}={value!r}")

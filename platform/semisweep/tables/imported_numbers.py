@@ -20,6 +20,7 @@ from semisweep.store.files import Location
 from semisweep.store.json_fields import Fields
 from semisweep.store.resolved_study import Place, ResolvedStudy
 from semisweep.store.store import Store
+from semisweep.study.catalogue import study_names
 from semisweep.tables.table_values import Imported
 
 FORMAT = 1
@@ -72,6 +73,17 @@ def read_csv(path: Path) -> list[ImportedNumber]:
     if not found:
         raise ConfigError(f"a file to import must hold numbers, got none in {path}")
     return found
+
+
+def check_study(name: str, store: Store | None) -> None:
+    """Raise `ConfigError` for a study that neither comes along nor is of the store.
+
+    A file of numbers names no code to run.
+    """
+    stored = [] if store is None else [own for own, _ in store.studies()]
+    known = dict.fromkeys([*study_names(), *stored])
+    if name not in known:
+        raise unknown("study to import numbers of", name, known)
 
 
 def check_places(

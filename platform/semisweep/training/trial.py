@@ -67,6 +67,9 @@ class OptimizerConfig:
             )
 
 
+Batch = Annotated[int, Field(ge=1, le=4096)]  # images
+
+
 @config
 class TrainingConfig:
     """How long, on what batches and with which optimizers a method is trained.
@@ -81,8 +84,8 @@ class TrainingConfig:
     is trained, and so what its best weights are best at.
     """
 
-    steps: Count | None = None
-    epochs: Count | None = None
+    steps: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    epochs: Annotated[int, Field(ge=1, le=10**6)] | None = None
     supervised_epochs: Literal["unlabelled", "labelled"] = setting(
         "unlabelled",
         neutral="unlabelled",
@@ -91,14 +94,14 @@ class TrainingConfig:
     )
     schedule_share: Annotated[float, Field(gt=0, le=1)] = setting(1.0, neutral=1.0)
     stop_share: Annotated[float, Field(gt=0, le=1)] = setting(1.0, neutral=1.0)
-    labelled_batch: Count = 8
-    unlabelled_batch: Count = 8
-    crop_pixels: Count = 321
+    labelled_batch: Batch = 8
+    unlabelled_batch: Batch = 8
+    crop_pixels: Annotated[int, Field(ge=8, le=8192)] = 321
     optimizer: OptimizerConfig = setting(factory=OptimizerConfig)
     group_optimizers: dict[str, OptimizerConfig] = setting(factory=dict, neutral={})
     schedule_power: NonNegative = 0.9
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"  # see training.precision
-    evaluations: Count = 10
+    evaluations: Annotated[int, Field(ge=1, le=100_000)] = 10
     evaluate_from: Annotated[float, Field(ge=0, lt=1)] = setting(0.0, neutral=0.0)
     record_every: Count | None = setting(None, matters=lambda own: False)
     evaluation: Protocol = setting(factory=Protocol, neutral=Protocol())
@@ -108,7 +111,8 @@ class TrainingConfig:
         if (self.steps is None) == (self.epochs is None):
             raise ConfigError(
                 f"exactly one of steps and epochs must be given, "
-                f"got steps={self.steps}, epochs={self.epochs}"
+                f"got steps={self.steps}, epochs={self.epochs}; set the other one to null, such as "
+                "--set training.epochs=null"
             )
         if self.evaluate_from >= self.stop_share:
             raise ConfigError(
@@ -204,7 +208,11 @@ def method_class(path: str) -> type[Method]:
         found = resolve_name(current_path(path))
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"a method must be importable, got method={path!r}: {error}") from None
-    return found  # type: ignore[no-any-return]
+    from semisweep.training.method import Method
+
+    if not isinstance(found, type) or not issubclass(found, Method):
+        raise ConfigError(f"a method must be a class of Method, got method={path!r:.80}")
+    return found
 
 
 def method_path(method: type[Method]) -> str:
