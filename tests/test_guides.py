@@ -81,7 +81,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def typed(folder: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
     """Return how a line of a guide ended; a page that is served is left after some seconds."""
     command = [sys.executable, "-m", "semisweep", *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80"}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "80",
+        "WANDB_MODE": "offline",
+    }
     with subprocess.Popen(
         command,
         cwd=folder,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from resolved import cell, table
 
 from semisweep import Store
 from semisweep.core.errors import ConfigError, StoreError
@@ -95,6 +96,29 @@ def test_a_place_that_does_not_exist_is_refused_and_nothing_is_kept(
 
     refused(said, *parts)
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("name", ["notes.py:x", "./notes.py:x", "notes:x", "notes"])
+def test_a_file_of_numbers_runs_no_code(
+    call: Call, refused: Check, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "notes.py").write_text("open('ran', 'w').close()\n")
+
+    said = call("import", written(tmp_path, f"{name},a,b,70,,"), "--store", tmp_path / "store")
+
+    refused(said, f"unknown study to import numbers of '{name}'")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_study_of_the_store_takes_numbers(call: Call, tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    own = table(cell(["aaaa"], row="a", column="b"), name="mine", scale="paper")
+    store.write_study("mine", "paper", own)
+
+    said = call("import", written(tmp_path, "mine,a,b,70,,"), "--store", tmp_path / "store")
+
+    assert said.code == 0, said.error
+    assert "1 of 1 numbers are new" in said.out
 
 
 def test_a_kept_number_does_not_change(tmp_path: Path) -> None:

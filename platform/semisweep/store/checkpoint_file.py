@@ -52,7 +52,7 @@ class CheckpointFile:
     def read(self) -> bytes | None:
         """Return the content, or None where it is missing or is not what was written."""
         try:
-            data = self.path.read_bytes()
+            data = files.read(self.path)
         except OSError:
             return None
         return data if _digest(data) == self.digest else None

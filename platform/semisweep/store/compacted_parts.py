@@ -127,7 +127,7 @@ class Part:
     def content(self) -> bytes:
         """Return the file's bytes; raise `StoreError` when they are not what was written."""
         try:
-            data = self.path.read_bytes()
+            data = files.read(self.path)
         except OSError as error:
             raise _damaged(self.path, error) from error
         if f"part-{_digest(data)}.parquet" != self.path.name:

@@ -188,10 +188,27 @@ def write_json(path: Location, value: Mapping[str, Any], *, sync_name: bool = Tr
         file.write((json.dumps(plain(value), indent=1, allow_nan=False) + "\n").encode())
 
 
+def read(path: Location) -> bytes:
+    """Return a file's content; raise `OSError`, or `StoreError` for a link.
+
+    What a link leads to may lie outside the store, which may be a stranger's.
+    """
+    if isinstance(path, ObjectPath):
+        return path.read_bytes()
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise StoreError(f"a file of a store must not be a link, got path={path}") from None
+        raise
+    with open(descriptor, "rb") as file:
+        return file.read()
+
+
 def read_json(path: Location) -> dict[str, Any] | None:
     """Return what `write_json` wrote, or None without a file; raise `StoreError` when damaged."""
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -15,6 +15,7 @@ from io import FileIO
 from pathlib import Path
 
 from semisweep.core.errors import StoreError
+from semisweep.store import files
 from semisweep.store.files import Location, make_folder, plain, replacing, writing
 from semisweep.store.json_fields import Fields
 from semisweep.store.trial_records import Evaluation
@@ -71,7 +72,7 @@ def _cut_torn_line(file: FileIO) -> int:
 
 
 def _lines(path: Path) -> list[bytes]:
-    data = path.read_bytes() if path.exists() else b""
+    data = files.read(path) if path.exists() else b""
     return data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
 
 

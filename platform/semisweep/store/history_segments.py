@@ -42,7 +42,7 @@ def read(folder: Location) -> list[Evaluation]:
         return []
 
     def rows(name: str) -> list[Evaluation]:
-        return parse((folder / name).read_bytes(), folder / name)
+        return parse(files.read(folder / name), folder / name)
 
     with ThreadPoolExecutor(min(_READERS, len(found))) as pool:
         return [row for part in pool.map(rows, found) for row in part]
@@ -52,7 +52,7 @@ def cut(folder: Location, step: int) -> None:
     """Drop the rows whose "step" is beyond `step`, the last ones first."""
     for name in reversed(names(folder)):
         path = folder / name
-        rows = parse(path.read_bytes(), path)
+        rows = parse(files.read(path), path)
         kept = [row for row in rows if row.step <= step]
         if not kept:
             path.unlink(missing_ok=True)

@@ -206,7 +206,7 @@ def _ended(folder: Location, number: int, clock: Clock) -> bool:
     path = _path(folder, number)
     now = clock.now()
     try:
-        content = path.read_bytes()
+        content = files.read(path)
         value: dict[str, Any] = json.loads(content)
         released, seconds = bool(value["released"]), float(value["seconds"])
     except FileNotFoundError:  # a later one has just taken its place

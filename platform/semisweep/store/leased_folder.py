@@ -90,7 +90,7 @@ class LeasedFolder(TrialFolder):
         """Return the history: what was measured while it trained, in the order of its steps."""
         whole = self.path / "history.jsonl"
         try:
-            return history_file.parse(whole.read_bytes(), whole)
+            return history_file.parse(files.read(whole), whole)
         except FileNotFoundError:
             return history_segments.read(self.states)
 

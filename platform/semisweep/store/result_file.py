@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from semisweep.core.errors import StoreError
+from semisweep.store import files
 from semisweep.store.files import Location, plain
 
 VOLATILE = "run."  # prefix of columns that differ between repetitions of the same trial
@@ -44,7 +45,7 @@ def read_row(path: Location, columns: Sequence[str] | None = None) -> dict[str, 
     from pyarrow.parquet import ParquetFile
 
     try:
-        with ParquetFile(io.BytesIO(path.read_bytes())) as file:
+        with ParquetFile(io.BytesIO(files.read(path))) as file:
             names = file.schema_arrow.names
             wanted = names if columns is None else [name for name in names if name in set(columns)]
             count = file.metadata.num_rows
@@ -73,7 +74,7 @@ def read_marks(path: Location) -> dict[str, str]:
     from pyarrow.parquet import read_schema
 
     try:
-        found = read_schema(io.BytesIO(path.read_bytes())).metadata or {}
+        found = read_schema(io.BytesIO(files.read(path))).metadata or {}
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from error
     return {name.decode(): value.decode() for name, value in found.items()}

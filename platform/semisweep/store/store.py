@@ -65,6 +65,7 @@ class Store:
         it has another format version, or if its place cannot be written.
         """
         root = locate(url)
+        _refuse_links(root)
         has_trials = (root / "trials").exists()  # asked first: another process may be making it all
         marker = files.read_json(root / MARKER)
         if marker is not None:
@@ -236,6 +237,18 @@ def locate(url: str | Path) -> Location:
     if scheme:
         text = unquote(urlsplit(text).path)
     return Path(text).expanduser().absolute()
+
+
+def _refuse_links(root: Location) -> None:
+    """Raise `StoreError` where a part of a store is a link, as it may lead out of the store."""
+    if not isinstance(root, Path) or not root.is_dir():
+        return
+    with os.scandir(root) as entries:
+        links = sorted(entry.path for entry in entries if entry.is_symlink())
+    if links:
+        raise StoreError(
+            f"a store must not have links in it, got path={links[0]}; move what it leads to there"
+        )
 
 
 def _check_format(root: Location, found: object) -> None:

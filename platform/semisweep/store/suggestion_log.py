@@ -70,7 +70,7 @@ def append_confirmation(root: Location, search: ResolvedSearch, own: Confirmatio
 
 def _append(path: Location, value: dict[str, object], what: str) -> None:
     data = _encoded(value)
-    if not files.create(path, data) and path.read_bytes() != data:
+    if not files.create(path, data) and files.read(path) != data:
         raise StoreError(
             f"a search must be suggested to by one process at a time, got another {what}, "
             f"path={path}; the other process goes on with it"

@@ -238,7 +238,7 @@ class TrialFolder:
 
         path = self.states / f"confusion-{name}.npz"
         try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+            with np.load(io.BytesIO(files.read(path)), allow_pickle=False) as stored:
                 array: NDArray[np.integer[Any]] = stored["confusion"]
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise StoreError(

@@ -122,7 +122,7 @@ def read_logs(folder: TrialFolder) -> dict[int, str]:
         match = _NAME.fullmatch(entry.name)
         if match:
             with suppress(FileNotFoundError):  # a later attempt has begun meanwhile
-                data = (folder.path / entry.name).read_bytes()
+                data = files.read(folder.path / entry.name)
                 found[int(match[1])] = printable(data.decode(errors="replace"))
     return dict(sorted(found.items()))
 
@@ -145,7 +145,7 @@ def _add_to_log(folder: TrialFolder, text: str) -> None:
     """Add lines to the newest log of a trial; to log-0000 where no attempt has begun one."""
     path = folder.path / f"log-{max(read_logs(folder), default=0):04d}.txt"
     try:
-        before = path.read_bytes()
+        before = files.read(path)
     except FileNotFoundError:
         before = b""
     with files.replacing(path, sync_content=False, sync_name=False) as file:
@@ -157,7 +157,7 @@ def read_faults(store: Store) -> list[str]:
     folder, found = store.root / FAULTS, []
     for name in sorted(entry.name for entry in files.scan(folder)):
         with suppress(FileNotFoundError):  # gone meanwhile, as the oldest
-            found.append(printable((folder / name).read_bytes().decode(errors="replace")))
+            found.append(printable(files.read(folder / name).decode(errors="replace")))
     return found
 
 

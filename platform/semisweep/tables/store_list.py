@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from semisweep.core.safe_text import one_line, printable
+from semisweep.core.faults import last_lines
+from semisweep.core.safe_text import one_line
 from semisweep.store.store import Store
 from semisweep.store.study_choice import told
 from semisweep.store.study_origin import study_origins
@@ -49,5 +50,5 @@ def show_lines(store: Store, key: str) -> Iterator[str]:
             ended = time.strftime("%Y-%m-%d %H:%M", time.localtime(result.finished_at))
             yield f"ended     {ended}"
     if failure is not None:
-        yield f"error     {one_line(printable(failure.error).strip().splitlines()[-1])}"
+        yield f"error     {one_line(' | '.join(last_lines(failure.error)))}"
     yield f"folder    {folder.path}"
