@@ -96,7 +96,7 @@ def test_bad_words_end_in_one_line(
         ("training.labelled_batch=100000", ["4096", "training.labelled_batch=100000"]),
         ("training.crop_pixels=1", ["greater than or equal to 8", "training.crop_pixels=1"]),
         ("training.crop_pixels=1000000", ["8192", "training.crop_pixels=1000000"]),
-        (f"config.agents={2**64}", ["config.agents=18446744073709551616"]),
+        (f"training.record_every={2**64}", ["training.record_every=18446744073709551616"]),
         ("training.epochs=3", ["--set training.epochs=null"]),
         ("training.steps=-1", ["greater than or equal to 1", "training.steps=-1"]),
         (

@@ -155,6 +155,10 @@ def check_race(study: Study, request: Request) -> None:
     """Raise `ConfigError` for a table without rows to compare or replicates to save."""
     from semisweep.statistics.race_stops import LEAST, in_rounds, looks_of
 
+    if request.top_up:
+        raise ConfigError(
+            "a race and a top-up are a run each, got --race --top-up; run the race to its end first"
+        )
     trained = sum(row.method is not None for row in study.rows)
     units = planned_units(study, request.scale, request.seeds, request.draws)
     names = [f"{draw}/{seed}" for draw, seeds in enumerate(units) for seed in range(seeds)]

@@ -13,6 +13,7 @@ import pickle
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,7 +49,15 @@ def located(path: str) -> Path:
 
 def file_digest(path: str) -> str:
     """Return 20 hexadecimal digits of the SHA-256 of a file's content."""
-    with located(path).open("rb") as file:
+    file = located(path)
+    status = file.stat()
+    return _digest(file.absolute(), status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _digest(path: Path, size: int, changed_nanoseconds: int) -> str:
+    """Return the digest of a file as it is by its size and time of change."""
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:20]
 
 

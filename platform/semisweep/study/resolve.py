@@ -147,14 +147,15 @@ def resolve(
     for row in study.rows:
         for column in columns:
             keys: dict[str, str] = {}
+            unlike = None if splits is None else _Unlike(splits)
             place = (row.name, column.name)
             more = (units or {}).get(place)
             more = more or _units(study, scale, (row, column), changes, seeds, draws)
             for replicate, trial in replicates(study, scale, row, column, changes, units=more):
-                if splits is not None:
-                    own = _unlike(adapt(trial) if adapt else trial, splits, keys)
-                    keys[replicate] = splits.key(own)
-                    trials.setdefault(keys[replicate], own)
+                if unlike is not None:
+                    own, key = unlike(adapt(trial) if adapt else trial)
+                    keys[replicate] = key
+                    trials.setdefault(key, own)
             cells.append(_cell(study, scale, row, column, keys, computed.get(place)))
     elsewhere = [
         _cell(study, scale, row, column)
@@ -191,14 +192,26 @@ def _units(
     return planned if family in DRAWN_FAMILIES else (sum(planned),)
 
 
-def _unlike(trial: Trial, splits: Splits, known: Mapping[str, str]) -> Trial:
-    """Return a trial that is none of the known replicates: with a later seed where it would be one.
+class _Unlike:
+    """Makes replicates of a cell unlike each other: a later seed for one that would be another.
 
     Two draws of nearly all images can be the same images.
     """
-    while splits.key(trial) in known.values():
-        trial = dataclasses.replace(trial, seed=trial.seed + 1)
-    return trial
+
+    def __init__(self, splits: Splits) -> None:
+        self.splits = splits
+        self._known: set[str] = set()
+        self._last: dict[str, int] = {}  # the last seed that stands for an equal trial
+
+    def __call__(self, trial: Trial) -> tuple[Trial, str]:
+        """Return a trial that none of those before is, and its key."""
+        key = first = self.splits.key(trial)
+        while key in self._known:
+            seed = self._last[first] = self._last.get(first, trial.seed) + 1
+            trial = dataclasses.replace(trial, seed=seed)
+            key = self.splits.key(trial)
+        self._known.add(key)
+        return trial, key
 
 
 def _states(trials: Iterable[Trial], splits: Splits) -> dict[str, str]:
