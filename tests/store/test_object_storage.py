@@ -132,21 +132,17 @@ def test_a_bucket_that_is_not_there_is_named(
 
 
 def test_storage_that_does_not_answer_is_one_line_without_secrets(
-    s3: ObjectStorage,
-    monkeypatch: pytest.MonkeyPatch,
-    call: Callable[..., Any],
-    refused: Any,
-    impatient: None,
+    s3: ObjectStorage, monkeypatch: pytest.MonkeyPatch, impatient: None
 ) -> None:
     secret = os.environ["AWS_SECRET_ACCESS_KEY"]
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://me:{secret}@127.0.0.1:1")
 
-    said = call("table", "quickstart", "--store", "s3://tests/x")
+    with pytest.raises(StoreError) as told:
+        Store.open("s3://tests/x")
 
-    refused(
-        said, "store=s3://tests/x", "at http://127.0.0.1:1", "no connection", "AWS_ENDPOINT_URL"
-    )
-    assert secret not in said.error
+    for part in ("store=s3://tests/x", "at http://127.0.0.1:1", "no connection", "ENDPOINT_URL"):
+        assert part in str(told.value)
+    assert secret not in str(told.value)
 
 
 def test_storage_that_overlooks_conditions_is_refused(s3: ObjectStorage) -> None:
@@ -520,6 +516,35 @@ def test_parts_and_queries_answer_as_on_a_disk(store: Store, tmp_path: Path) -> 
     (store.root / "results" / damaged).write_bytes(b"PAR1")
     assert len(load(store)) == 9
     assert io.BytesIO(export(store)).readline() == b"key,last.test.miou,seed\n"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "told"),
+    [
+        ("http://127.0.0.1:9", "AWS_ENDPOINT_URL=http://127.0.0.1:9: Connection refused"),
+        ("http://me:secret@no-such-host.invalid", "=http://no-such-host.invalid: "),
+        ("notaurl", "must be http://HOST or https://HOST, with :PORT"),
+        ("ftp://127.0.0.1", "must be http://HOST or https://HOST"),
+        ("http://host:99999", "must be http://HOST or https://HOST"),
+    ],
+)
+@pytest.mark.parametrize("command", [("status",), ("table", "quickstart")])
+def test_an_endpoint_that_is_none_is_told_soon(
+    call: Callable[..., Any],
+    refused: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    endpoint: str,
+    told: str,
+    command: tuple[str, ...],
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    began = time.monotonic()
+
+    said = call(*command, "--store", "s3://bucket/store")
+
+    refused(said, told)
+    assert "secret" not in said.error
+    assert time.monotonic() - began < object_requests.PATIENCE_SECONDS / 2
 
 
 # The command line

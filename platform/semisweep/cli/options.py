@@ -16,8 +16,19 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
+
+def _reachable(_: click.Context, __: click.Parameter, store: str) -> str:
+    """Return the store; raise `StoreError` where object storage does not answer."""
+    if store.startswith("s3:"):
+        from semisweep.store.object_requests import check_endpoint
+
+        check_endpoint()
+    return store
+
+
 store_option = click.option(
     "--store",
+    callback=_reachable,
     default="semisweep-store",
     show_default=True,
     envvar="SEMISWEEP_STORE",

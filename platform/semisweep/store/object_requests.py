@@ -8,13 +8,18 @@ from __future__ import annotations
 import os
 import random
 import re
+import socket
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from semisweep.core.errors import StoreError
+from semisweep.core.safe_text import one_line
 
+CONNECT_SECONDS = 3.0  # until an endpoint that was never reached is given up
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 PATIENCE_SECONDS = 45.0  # after that a request that always fails is given up
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 4.0
 
@@ -30,6 +35,53 @@ _REMEDIES = {
 }
 
 Answer = TypeVar("Answer")
+
+
+def check_endpoint() -> None:
+    """Raise `StoreError` soon where the endpoint of the environment is no URL or does not answer.
+
+    Once it has answered, `ask` is patient. Behind a proxy, and at AWS itself, nothing is asked.
+    """
+    endpoint = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT")
+    if endpoint:
+        _check_url(endpoint)
+        proxies = {*PROXIES, *map(str.upper, PROXIES)}
+        if not any(os.environ.get(name) for name in proxies):
+            _connect(endpoint)
+
+
+def _check_url(endpoint: str) -> None:
+    try:
+        found = urlsplit(endpoint)
+        whole = found.scheme in ("http", "https") and bool(found.hostname)
+        port: int | None = found.port
+    except ValueError:
+        whole, port = False, None
+    if not whole or port == 0:
+        raise StoreError(
+            "an endpoint must be http://HOST or https://HOST, with :PORT if need be, got "
+            f"AWS_ENDPOINT_URL={one_line(_without_user(endpoint))}"
+        )
+
+
+@cache
+def _connect(endpoint: str) -> None:
+    found = urlsplit(endpoint)
+    place = (found.hostname or "", found.port or (443 if found.scheme == "https" else 80))
+    until = time.monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            socket.create_connection(place, timeout=CONNECT_SECONDS).close()
+        except OSError as error:
+            if time.monotonic() + FIRST_PAUSE_SECONDS < until:
+                time.sleep(FIRST_PAUSE_SECONDS)
+                continue
+            raise StoreError(
+                "object storage must answer, got "
+                f"AWS_ENDPOINT_URL={one_line(_without_user(endpoint))}: "
+                f"{error.strerror or error}; see that it is right and runs, and run again"
+            ) from None
+        return
 
 
 def ask(url: str, bucket: str, request: Callable[[Any], Answer]) -> Answer:
@@ -116,6 +168,8 @@ def _client(bucket: str, process: int, environment: tuple[str | None, ...]) -> A
     from obstore.store import S3Store
 
     endpoint = environment[0] or environment[1] or ""
+    if endpoint:
+        _check_url(endpoint)
     try:
         # `ask` repeats requests, with what only it knows: which of them may be.
         return S3Store(

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from semisweep.core.errors import ConfigError, unknown
+from semisweep.store.object_requests import check_endpoint
+from semisweep.store.object_storage import ObjectPath
 from semisweep.store.store import Store, locate
 from semisweep.study.catalogue import default_scale, is_listed, study_names
 
@@ -165,7 +167,8 @@ def make_request(
     `names` are the studies that it is of, whose scale is meant where none is given.
     """
     store = default_store() if store is None else str(store)
-    locate(store)
+    if isinstance(locate(store), ObjectPath):
+        check_endpoint()
     given: dict[str, object] = {**options}
     if given.get("scale") is None:
         given["scale"] = scale_of(names, store)
