@@ -15,12 +15,13 @@ wheel: $(VENV)/installed
 
 # Whatever starts Ray has the machine to itself: the rest shares it.
 test: $(VENV)/installed
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "not ray and not gpu and not statistics" --numprocesses 2 --dist loadfile
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not ray and not gpu and not statistics and not slow" --numprocesses 2 --dist loadfile
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "ray and not slow and not cluster and not gpu and not faults"
 
-# The tests of Ray that `make test` leaves out: each kind of kill, loss and cluster once. Minutes.
+# What `make test` leaves out: each kind of kill, loss and cluster once, networks that are compiled,
+# values and files of every wrong kind. Minutes.
 test-ray: $(VENV)/installed
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "ray and slow and not cluster and not gpu and not faults"
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "slow and not cluster and not gpu and not faults"
 
 # How often random tables, races and searches claim what is not there, in every way of use. Minutes.
 test-statistics: $(VENV)/installed

@@ -140,7 +140,7 @@ def test_tests_have_names_of_their_own_and_lie_in_the_rooms() -> None:
 
     assert len(names) == len(set(names))
     places = {path.parent.relative_to(ROOT / "tests").as_posix() for path in files}
-    assert places <= {".", "methods", "studies", "gpu", *ROOMS}
+    assert places <= {".", "methods", "studies", "gpu", "fuzz", *ROOMS}
 
 
 def test_packages_say_that_they_are_typed() -> None:

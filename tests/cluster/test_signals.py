@@ -13,6 +13,7 @@ from semisweep.cluster.signals import HANDLED, Signals
 
 @pytest.fixture
 def signals() -> Iterator[Signals]:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever nohup has made of it
     before = [signal.getsignal(number) for number in HANDLED]
     with Signals() as made:
         yield made

@@ -50,7 +50,7 @@ class Calls:
                 main(list(arguments))
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else None
-            kind = _wrong(end.code, out.getvalue(), error.getvalue())
+            kind = _wrong(end.code, _without(arguments, out), _without(arguments, error))
         except TooLate:
             kind = ("does not end",)
         except Exception as raised:
@@ -73,6 +73,14 @@ class Calls:
         for kind, count in self.wrong.most_common():
             print(f"{count} x {kind}: {self.examples[kind]!r}")
         return 1 if self.wrong else 0
+
+
+def _without(arguments: Sequence[str], stream: io.StringIO) -> str:
+    """Return what was printed, but paths that were given, which are named as they are."""
+    text = stream.getvalue()
+    for own in arguments:
+        text = text.replace(own, "") if "\x1b" in own else text
+    return text
 
 
 def _wrong(code: object, out: str, error: str) -> tuple[object, ...]:

@@ -41,6 +41,8 @@ UNREAD = {
     *(("a description", name) for name in ("table", "report", "compact", "gc")),
 }
 LEFT_OUT = {("a result", "compact")}
+# A damaged trial is named and left out, the others are shown.
+NAMED = {("a result", "table"), ("a result", "report"), ("a history", "report")}
 
 
 def broken(store: Store, what: str) -> Path:
@@ -69,7 +71,12 @@ def store(tmp_path: Path) -> Store:
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("what", BROKEN)
 def test_a_file_of_another_shape_is_one_line_that_names_it(
-    store: Store, call: Call, refused: Check, what: str, command: str
+    store: Store,
+    call: Call,
+    refused: Check,
+    caplog: pytest.LogCaptureFixture,
+    what: str,
+    command: str,
 ) -> None:
     path = broken(store, what)
     with store.trial("runs").lock():
@@ -81,6 +88,11 @@ def test_a_file_of_another_shape_is_one_line_that_names_it(
         assert said.code == 0
         assert said.error.startswith(f"left out: done: {BROKEN[what][1]}")
         assert said.error.count("\n") == said.error.count(str(path)) == 1
+    elif (what, command) in NAMED:
+        assert said.code == 0
+        (text,) = caplog.messages
+        assert text.startswith(f"left out: {path.parent.name}: {BROKEN[what][1]}")
+        assert f"path={path}" in text
     else:
         refused(said, BROKEN[what][1], f"path={path}")
 

@@ -284,7 +284,9 @@ def test_a_damaged_part_costs_time_and_no_answer(
     assert path.read_bytes() == whole
 
 
-def test_a_damaged_result_is_left_out_of_compaction_and_named(store: Store) -> None:
+def test_a_damaged_result_is_left_out_of_compaction_and_named(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     store.trial("good").complete({"seed": 1})
     store.trial("bad").complete({"seed": 2})
     (store.trial("bad").path / "result.parquet").write_bytes(b"damaged")
@@ -294,8 +296,10 @@ def test_a_damaged_result_is_left_out_of_compaction_and_named(store: Store) -> N
     assert done.trials == 1
     assert [text.partition(":")[0] for text in done.unreadable] == ["bad"]
     assert list(load(store, keys=["good"])["seed"]) == [1]
+    assert list(load(store)["key"]) == ["good"]
+    assert "left out: bad: " in caplog.text
     with pytest.raises(StoreError, match=r"bad/result\.parquet"):
-        load(store)
+        results(store, store.keys())
 
 
 def test_a_part_of_a_later_version_is_neither_read_nor_removed(

@@ -9,7 +9,7 @@ import resolved
 
 from semisweep.search.trial_outcome import Observation
 from semisweep.store.resolved_search import Direction
-from semisweep.tables.search_summary import _in_order
+from semisweep.tables.search_summary import in_order
 
 ENDS = {
     "worst": Observation("finished", (0.2,)),
@@ -37,7 +37,7 @@ def test_the_best_stands_first_and_further_stopped_trials_before_earlier_ones(
     }
     search = resolved.search([*ends, "running"], direction=direction)
 
-    assert [own.key for own in _in_order(search, ends)] == [
+    assert [own.key for own in in_order(search, ends)] == [
         *("best", "worst", "late and good", "late and bad", "early and good"),
         *LAST,
     ]
@@ -52,4 +52,4 @@ def test_a_score_that_is_no_number_comes_after_those_of_its_step(direction: Dire
     }
     search = resolved.search(list(ends), direction=direction)
 
-    assert [own.key for own in _in_order(search, ends)] == ["some", "none", "early"]
+    assert [own.key for own in in_order(search, ends)] == ["some", "none", "early"]

@@ -30,6 +30,8 @@ from semisweep.training.method_fixtures import (
 from semisweep.training.optimizer import make_optimizers
 from semisweep_methods.unimatch_v2 import dinov2
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from semisweep.core.config import flatten
+from semisweep.core.errors import StoreError
 from semisweep.report.axes import setting_axis, value_axis
 from semisweep.report.figure import Figure, legend
 from semisweep.report.svg import Plot, bars, swatch
@@ -228,12 +229,24 @@ def first_step(stored: Snapshot, key: str) -> int:
         share, stop = row.number("training.evaluate_from"), row.number("training.stop_share")
         steps = (row.number("total_steps") or 0) / (stop or 1)
     else:
-        described = stored.store.trial(key).find_description() if stored.store else None
-        fields = flatten(described.trial) if described else {}
+        fields = _fields(stored, key)
         share, steps = fields.get("training.evaluate_from"), fields.get("training.steps")
     if not isinstance(share, int | float) or not isinstance(steps, int | float):
         return 0
+    if not math.isfinite(share * steps):
+        return 0
     return round(share * steps)
+
+
+def _fields(stored: Snapshot, key: str) -> Mapping[str, object]:
+    """Return the fields of a trial by its description; none where that is absent or damaged."""
+    if stored.store is None:
+        return {}
+    try:
+        described = stored.store.trial(key).find_description()
+    except StoreError:  # the trial's own page says so
+        return {}
+    return flatten(described.trial) if described else {}
 
 
 def averaged(steps: Numbers, values: Numbers, most: int = SHAPE_POINTS) -> tuple[Numbers, Numbers]:

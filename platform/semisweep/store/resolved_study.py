@@ -181,13 +181,11 @@ def decode_study(fields: Fields) -> ResolvedStudy:
 
 
 def _check_places(study: ResolvedStudy, fields: Fields) -> None:
-    """Raise `StoreError` for a cell, or a base row, that is of no row or column of the study."""
+    """Raise `StoreError` for a cell that is of no row or column of the study."""
     rows, columns = ({own.name for own in labels} for labels in (study.rows, study.columns))
     for cell in study.cells:
         if cell.row not in rows or cell.column not in columns:
             raise fields.wrong("cells", "of rows and columns of the study")
-    if study.base and study.base not in rows:
-        raise fields.wrong("base", "a row of the study")
 
 
 def check_format(fields: Fields) -> None:

@@ -236,7 +236,12 @@ def locate(url: str | Path) -> Location:
         )
     if scheme:
         text = unquote(urlsplit(text).path)
-    return Path(text).expanduser().absolute()
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise StoreError(
+            f"a store's home folder must be known, got store={text}: {error}"
+        ) from None
 
 
 def _refuse_links(root: Location) -> None:
