@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import io
+import pickle
 import shutil
 import subprocess
 import sys
@@ -273,6 +276,51 @@ def test_what_cannot_be_evaluated_is_refused_before_anything_is_scored(copied: T
 
     assert said == []
     assert read_rows(folder) == []
+
+
+class Ran:
+    """Leaves a sign where reading it has run code."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("ran"),))
+
+
+def as_file(content: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "must be readable"),
+        (b"PK", "must be readable"),
+        (as_file(3), "must be tensors by name"),
+        (as_file({"a": "text"}), "must be tensors by name"),
+        (as_file([torch.ones(2)]), "must be tensors by name"),
+        (as_file({1: torch.ones(2)}), "must be tensors by name"),
+        (as_file({"a": torch.ones(2)}), "must fit the method"),
+        (as_file(Ran()), "must be readable"),
+        (pickle.dumps(Ran()), "must be readable"),
+    ],
+    ids=("empty", "cut", "number", "text", "list", "numbered", "other", "code", "pickle"),
+)
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_weights_that_somebody_else_has_written_are_one_line(
+    copied: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, told: str
+) -> None:
+    folder = copied.store.trial(copied.key)
+    trial, dataset = opened_trial(folder, copied.roots)
+    path = folder.states / f"weights-last-00000006-{hashlib.sha256(data).hexdigest()[:16]}.pt"
+    Path(path).write_bytes(data)
+    file = checkpoint_file.parse(folder.states, path.name)
+    assert file is not None
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(StoreError, match=told):
+        rebuild(trial, len(dataset.classes), file, "cpu")
+    assert not (tmp_path / "ran").exists()
 
 
 def test_damaged_weights_and_evaluations_are_noticed(copied: Trained) -> None:

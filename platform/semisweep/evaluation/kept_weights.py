@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from semisweep.core.config import is_configuration, replace, settings
@@ -13,11 +14,18 @@ from semisweep.store.trial_folder import TrialFolder
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+    from torch import Tensor
 
     from semisweep.data.base import DataSet
     from semisweep.study.request import Roots
     from semisweep.training.method import Method
     from semisweep.training.trial import Trial
+
+# What torch raises for bytes that are no tensors and plain values; it runs none of them.
+UNREADABLE = (
+    AttributeError, EOFError, IndexError, KeyError, OSError, pickle.UnpicklingError, RuntimeError,
+    TypeError, ValueError,
+)  # fmt: skip
 
 
 def kept_names(folder: TrialFolder, names: Sequence[str]) -> list[str]:
@@ -83,14 +91,31 @@ def rebuilt(
 
     from semisweep.training.kept_state import load_kept
     from semisweep.training.precision import set_switches
-    from semisweep.training.trainer import from_bytes
 
     method = untrained(trial, classes)
-    load_kept(method, from_bytes(data), source, whole=whole)
+    load_kept(method, _tensors(data, source), source, whole=whole)
     set_switches(trial.training.precision, device)
     method.to(device)
     method.to(memory_format=torch.channels_last)  # as in training, for the same rounding
     return method.eval()
+
+
+def _tensors(data: bytes, source: str) -> dict[str, Tensor]:
+    """Return tensors by name; raise `StoreError` for bytes that hold anything else."""
+    from torch import Tensor
+
+    from semisweep.training.trainer import from_bytes
+
+    try:
+        state: object = from_bytes(data)
+    except UNREADABLE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StoreError(f"weights must be readable, got {source}: {reason:.120}") from None
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
+        raise StoreError(f"weights must be tensors by name, got {source}")
+    return dict(state)
 
 
 def untrained(trial: Trial, classes: int) -> Method:
