@@ -1,6 +1,6 @@
 """Every field of every file of a store with a value of another type, and every command on it.
 
-python tests/fuzz/store_files.py FOLDER [--changes 100] [--seed 0] [--all]
+python tests/fuzz/store_files.py FOLDER [--changes 100] [--seed 0] [--all] [--only TEXT]
 
 FOLDER must be new. Whatever is damaged, the commands end as documented, and a damaged trial does
 not hide the others.
@@ -30,6 +30,10 @@ from semisweep.store.study_origin import note_origin
 from semisweep.tables.imported_numbers import ImportedNumber, keep
 
 TABLE, SEARCH = "rankmatch_weight", "rankmatch_search"
+FORMS = (
+    *(["--format", form] for form in ("html", "latex", "csv")),
+    *(["--notes"], ["--keys"], ["--compact"]),
+)
 
 
 def main() -> int:
@@ -39,6 +43,7 @@ def main() -> int:
     parser.add_argument("--changes", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--only", default="", help="Changes whose description has this.")
     asked = parser.parse_args()
     asked.folder.mkdir()
     whole, damaged, data = (asked.folder / name for name in ("whole", "damaged", "data"))
@@ -47,6 +52,7 @@ def main() -> int:
         (path.relative_to(whole), what, content)
         for path in one_of_each_kind(whole)
         for what, content in of_file(path)
+        if asked.only in what
     ]
     random.Random(asked.seed).shuffle(changes)
     calls = Calls()
@@ -99,11 +105,16 @@ def ask(calls: Calls, root: Path, data: Path, path: Path, what: str) -> None:
     about = f"{path}: {what}"
     for words in questions(key, next(own for own in keys if own != key), data):
         code, out, _ = calls.run([*words, "--store", str(root)], about)
-        hidden = words == ["table", TABLE] and code and path.parts[0] in ("trials", "results")
-        if hidden and path.name != "trial.json":
+        shows = words[:2] == ["table", TABLE] or words[0] == "report"
+        hidden = shows and code and path.parts[0] in ("trials", "results", "history")
+        if hidden:
             calls.note(("hides the other trials", path.name), about)
         if words == ["status"] and path.parts[0] == "trials" and TABLE not in out:
             calls.note(("status hides the study", path.name), about)
+    page = root.parent / "page.html"
+    text = page.read_text() if page.exists() else ""
+    if "\x1b" in text or "strange</script>" in text:
+        calls.note(("report", "obeys a text"), about)
     for name in ("page.html", "o.log"):
         (root.parent / name).unlink(missing_ok=True)
     shutil.rmtree(root.parent / "events", ignore_errors=True)
@@ -114,7 +125,7 @@ def questions(key: str, other: str, data: Path) -> Iterator[list[str]]:
     yield ["status"]
     yield ["list"]
     yield from (["table", own] for own in (TABLE, SEARCH))
-    yield from (["table", TABLE, *more] for more in (["--notes"], ["--format", "html"], ["--keys"]))
+    yield from (["table", TABLE, *more] for more in FORMS)
     yield from (["show", key], ["logs", key], ["diff", key, other])
     yield ["report", "--output", str(data.parent / "page.html")]
     yield ["export-tensorboard", TABLE, "--output", str(data.parent / "events")]

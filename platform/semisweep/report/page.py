@@ -6,6 +6,7 @@ import datetime
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from semisweep.core.safe_text import without_controls
 from semisweep.report.sections import FigureGroup, Section, section
 from semisweep.store.files import replacing
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
-from semisweep.store.snapshot import Snapshot
+from semisweep.store.snapshot import Snapshot, leaving_out
 from semisweep.store.store import Store
 from semisweep.store.study_choice import told
 from semisweep.store.study_files import StoredStudy, own_variant
@@ -70,7 +71,10 @@ def sections_for(
     data = [
         part for name, root in request.roots.named.items() for part in ("--data", f"{name}={root}")
     ]
-    made = [section(study, stored, request.store, data) for study in studies]
+    made = [
+        leaving_out(stored, partial(section, study, stored, request.store, data))
+        for study in studies
+    ]
     for number, own in enumerate(made):  # several may be of one name
         own.anchor += "-again" * sum(own.anchor == other.anchor for other in made[:number])
     if stored.store is not None:

@@ -41,9 +41,9 @@ def kind_of(row: Result, device: str, workers: int) -> Kind:
     return Kind(
         method=current_path(row.method or ""),
         networks=networks,
-        crop_pixels=int(row.needed("training.crop_pixels")),
-        labelled_batch=int(row.needed("training.labelled_batch")),
-        unlabelled_batch=int(row.needed("training.unlabelled_batch")),
+        crop_pixels=row.count("training.crop_pixels"),
+        labelled_batch=row.count("training.labelled_batch"),
+        unlabelled_batch=row.count("training.unlabelled_batch"),
         precision=row.text("training.precision") or "",
         device=device.partition(":")[0],
         workers=workers,
@@ -64,7 +64,7 @@ def history_of(store: Store | None) -> list[MeasuredCost]:
     for key, row in Snapshot(store, store.keys()).results.items():
         if not _tells(row):
             continue
-        kind = kind_of(row, row.text("run.device") or "", int(row.needed("run.workers")))
+        kind = kind_of(row, row.text("run.device") or "", row.count("run.workers"))
         size = 0
         if measured.get(kind, 0) < DISK_TRIALS:
             size = disk_bytes(store.trial(key).path)

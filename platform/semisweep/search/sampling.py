@@ -17,7 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from semisweep.core.config import encode
-from semisweep.core.errors import ConfigError
+from semisweep.core.errors import ConfigError, StoreError
+from semisweep.core.safe_text import one_line
 from semisweep.core.seeding import derive
 from semisweep.search.trial_outcome import Observation
 from semisweep.store.resolved_search import Dimension, ResolvedSearch, Suggestion, Value
@@ -197,14 +198,20 @@ def frozen(
         "failed": optuna.trial.TrialState.FAIL,
         "running": optuna.trial.TrialState.RUNNING,
     }
-    return optuna.trial.create_trial(
-        params=dict(entry.params),
-        distributions={name: distributions[name] for name in entry.params},
-        values=list(outcome.values) or None,
-        intermediate_values=dict(outcome.on_the_way),
-        user_attrs={"key": entry.key},
-        state=names[outcome.state],
-    )
+    try:
+        return optuna.trial.create_trial(
+            params=dict(entry.params),
+            distributions={name: distributions[name] for name in entry.params},
+            values=list(outcome.values) or None,
+            intermediate_values=dict(outcome.on_the_way),
+            user_attrs={"key": entry.key},
+            state=names[outcome.state],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"a stored suggestion must be of its search's space, got number={entry.number}, "
+            f"key={one_line(entry.key)}: {one_line(str(error))}"
+        ) from error
 
 
 def _sampler(search: ResolvedSearch, number: int) -> BaseSampler:
@@ -224,10 +231,17 @@ def _read(described: Described) -> dict[str, tuple[Conditions, BaseDistribution]
     """Return conditions and distribution of each name of a described space."""
     import optuna
 
-    return {
-        name: (item.when, optuna.distributions.json_to_distribution(item.distribution))
-        for name, item in described.items()
-    }
+    found: dict[str, tuple[Conditions, BaseDistribution]] = {}
+    for name, item in described.items():
+        try:
+            distribution = optuna.distributions.json_to_distribution(item.distribution)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"a stored search must have distributions of Optuna's, got space.{one_line(name)}="
+                f"{one_line(item.distribution):.80}"
+            ) from error
+        found[name] = (item.when, distribution)
+    return found
 
 
 def _distribution(leaf: Leaf) -> BaseDistribution:

@@ -189,7 +189,7 @@ def collect_apart(
         except StoreError as error:
             if strict:
                 raise
-            _warn_once(f"left out: {key}: {error}")
+            warn_left_out(key, error)
     return sheets, [trial for trial in trials if trial[2]]
 
 
@@ -307,6 +307,11 @@ def _warn(error: StoreError) -> None:
     logger.warning(
         "%s; the trials' own files are read instead, semisweep compact makes it anew", error
     )
+
+
+def warn_left_out(key: str, error: StoreError) -> None:
+    """Say of a trial, once a process, that its damaged files are not used."""
+    _warn_once(f"left out: {key}: {error}")
 
 
 @cache

@@ -6,9 +6,9 @@ values when they are first looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from semisweep.store.arrow_table import Sheet, TrialRows, column_names, series
 from semisweep.store.compacted_parts import (
@@ -17,15 +17,19 @@ from semisweep.store.compacted_parts import (
     RESULTS,
     collect,
     collect_apart,
+    warn_left_out,
 )
 from semisweep.store.store import Store
-from semisweep.store.trial_records import Result
+from semisweep.store.trial_records import Result, ResultError
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     Numbers = npt.NDArray[np.float64]
+
+
+T = TypeVar("T")
 
 
 class LazyRow(Mapping[str, object]):
@@ -112,6 +116,20 @@ class Snapshot:
     def histories(self) -> Histories:
         """The evaluations of the trials, running ones included."""
         return Histories(collect(self.store, HISTORY, self.keys) if self.store else [])
+
+
+def leaving_out(stored: Snapshot, make: Callable[[], T]) -> T:
+    """Return what is made of a snapshot, without trials whose results are of other types.
+
+    Each of them is named in a warning.
+    """
+    while True:
+        try:
+            return make()
+        except ResultError as error:
+            if stored.results.pop(error.key, None) is None:
+                raise
+            warn_left_out(error.key, error)
 
 
 class Histories:

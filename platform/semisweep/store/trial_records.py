@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from semisweep.core.errors import StoreError
 from semisweep.store.json_fields import Fields
+
+
+class ResultError(StoreError):
+    """The result of a trial has values of other types than it must have."""
+
+    def __init__(self, message: str, key: str) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class Result(Mapping[str, object]):
@@ -50,6 +59,13 @@ class Result(Mapping[str, object]):
             raise self._wrong(name, "a number", value)
         return value
 
+    def count(self, name: str) -> int:
+        """Return a whole number that must be there; raise `StoreError` where it is not."""
+        value = self.needed(name)
+        if not math.isfinite(value) or int(value) != value:
+            raise self._wrong(name, "a whole number", value)
+        return int(value)
+
     def text(self, name: str) -> str | None:
         """Return a text, None where the row has none; raise `StoreError` for a number."""
         value = self.values_by_name.get(name)
@@ -65,7 +81,7 @@ class Result(Mapping[str, object]):
     @property
     def total_steps(self) -> int:
         """How many steps it was trained for."""
-        return int(self.needed("total_steps"))
+        return self.count("total_steps")
 
     @property
     def source(self) -> str | None:
@@ -121,8 +137,9 @@ class Result(Mapping[str, object]):
         """Why a search stopped it on its way."""
         return self.text("stopped.reason") or ""
 
-    def _wrong(self, name: str, kind: str, value: object) -> StoreError:
-        return StoreError(f"a result must have {name}, {kind}, got {value!r}, key={self.key}")
+    def _wrong(self, name: str, kind: str, value: object) -> ResultError:
+        told = f"a result must have {name}, {kind}, got {value!r:.80}, key={self.key}"
+        return ResultError(told, self.key)
 
 
 @dataclass(frozen=True)

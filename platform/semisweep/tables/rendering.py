@@ -20,7 +20,7 @@ from semisweep.store.files import Location, replacing
 from semisweep.store.removal import TABLES
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
 from semisweep.store.resolved_study import ResolvedStudy
-from semisweep.store.snapshot import Snapshot
+from semisweep.store.snapshot import Snapshot, leaving_out
 from semisweep.store.store import Store, locate
 from semisweep.store.study_choice import Choice, choose
 from semisweep.store.study_files import StudyPlace, variant_of
@@ -70,6 +70,9 @@ class Reading:
         HTML has them folded anyway, CSV has none. With `compact` they are those of papers. Searches
         have a place in Markdown alone.
         """
+        return leaving_out(self.stored, lambda: self._text(form, further, compact))
+
+    def _text(self, form: str, further: bool, compact: bool) -> str:
         if form in ("csv", "latex", "html", "fragment") or compact:
             studies = [study for study in self.studies if isinstance(study, ResolvedStudy)]
             tables = [self._tabulated(study) for study in studies]
