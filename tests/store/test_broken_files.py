@@ -165,14 +165,20 @@ def test_a_decision_at_a_rung_is_decoded_likewise(store: Store) -> None:
         read_rungs(store.trial("runs"))
 
 
-def test_a_number_that_is_a_text_is_told_with_its_trial(store: Store, call: Call) -> None:
+def test_a_number_that_is_a_text_is_told_with_its_trial_and_left_out(
+    store: Store, call: Call, caplog: pytest.LogCaptureFixture
+) -> None:
     store.trial("late").complete({"last.test.miou": "high", "run.seconds": 2.0})
-    store.write_study("mine", "mini", table(cell(["late"]), name="mine"))
+    store.write_study("mine", "mini", table(cell(["done", "late"]), name="mine"))
 
     said = call("table", "mine", "--store", store.root)
 
-    assert said.code == 2
-    assert "a result must have last.test.miou, a number, got 'high', key=late" in said.error
+    assert said.code == 0
+    assert "50.0 (1 of 2)" in said.out
+    (text,) = caplog.messages
+    assert text == (
+        "left out: late: a result must have last.test.miou, a number, got 'high', key=late"
+    )
     assert results(store, ["late"])["late"].text("last.test.miou") == "high"
 
 
