@@ -18,6 +18,7 @@ from folder_files import write_folder_data
 from guide_lines import lines
 
 from semisweep import load
+from semisweep.data.manifest_draft import draft
 from semisweep.data.shapes import make
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -36,7 +37,7 @@ BEFORE = {"table gps_updates": ["run", "gps_updates", *TRAINS]}  # what a line t
 MORE = {  # what a test adds: trainings of four steps, and what a terminal would be asked
     "run css_search": [*TRAINS, *EVALUATED, "--trials", "3"],
     "export-optuna": [],
-    "run rankmatch_agents": [*TRAINS, "--draws", "6"],
+    "run rankmatch_agents": [*TRAINS, "--set", "training.crop_pixels=64", "--draws", "6"],
     "run rankmatch_weight": [*TRAINS, "--set", "training.steps=5", "--draws", "2"],
     "run": TRAINS,
     "debug": [*SMALL, "--store", "another-store"],
@@ -46,6 +47,7 @@ MORE = {  # what a test adds: trainings of four steps, and what a terminal would
     "report": ["--output", "page.html"],
     "rm": ["--yes"],
 }
+DRAWN = {"val": 8, "test": 8}  # of the images of one's own, as the guide has it
 OWN_WORDS = {"LISTS": "lists", "DIR": "mine", "IMAGE": "image.jpg"}
 SHOWN = {  # the beginning of a line -> what it must print
     "studies all": "rankmatch_lucchi,RankMatch",
@@ -57,7 +59,6 @@ SHOWN = {  # the beginning of a line -> what it must print
     "diff": "seed",
     "show": "state     finished",
     "data check": "is whole",
-    "export-optuna": "optuna-dashboard",
 }
 
 
@@ -65,13 +66,14 @@ SHOWN = {  # the beginning of a line -> what it must print
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the data of guides, small, where they are looked for."""
     root = tmp_path_factory.mktemp("newcomer")
-    data = make(root / "semisweep-data" / "shapes", train=48, val=4, test=4, size=32)
-    mine = write_folder_data(root / "mine", parts={"train": 40, "val": 3, "test": 3})
-    images = sorted((mine / "train" / "images").iterdir())
+    data = make(root / "semisweep-data" / "shapes", train=48, val=4, test=4, size=64)
+    mine = write_folder_data(root / "all", parts={"train": 56}) / "train"
+    shutil.move(mine, root / "mine")  # images and masks, and nothing that says more
+    images = [Path(name).stem for name in draft(root / "mine", DRAWN).lists["train.txt"]]
     (root / "lists" / "8").mkdir(parents=True)
     for name, own in {"labeled": images[:8], "unlabeled": images[8:]}.items():
-        (root / "lists" / "8" / f"{name}.txt").write_text("".join(f"{one.stem}\n" for one in own))
-    shutil.copy(next(data.rglob("*.jpg"), images[0]), root / "image.jpg")
+        (root / "lists" / "8" / f"{name}.txt").write_text("".join(f"{one}\n" for one in own))
+    shutil.copy(next(data.rglob("*.jpg")), root / "image.jpg")
     (root / "results.csv").write_text(
         "study,row,column,value,scale\nrankmatch_components,baseline,1/16 (92),70.1,paper\n"
     )
