@@ -15,7 +15,7 @@ SMALL = (
     '"training.steps": 4, "training.evaluations": 2',
 )
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def test_no_outputs_are_committed() -> None:
