@@ -26,9 +26,8 @@ from semisweep.store.object_storage import ObjectEntry, ObjectPath
 Location = Path | ObjectPath
 
 TEMPORARY = ".tmp"
-_KEY = re.compile(
-    r"[0-9a-f]{20}-[0-9a-f]{8}"
-)  # of a trial, as `semisweep.training.trial` makes them
+# A trial's name, as `semisweep.store.trial_name` makes it.
+_KEY = re.compile(r"[0-9a-f]{20}-[0-9a-f]{8}")
 
 _REMEDIES = {
     errno.ENOSPC: "free some space and run again, nothing finished is lost",
