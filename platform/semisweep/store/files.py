@@ -27,7 +27,7 @@ Location = Path | ObjectPath
 
 TEMPORARY = ".tmp"
 # A trial's name, as `semisweep.store.trial_name` makes it.
-_KEY = re.compile(r"[0-9a-f]{20}-[0-9a-f]{8}")
+_TRIAL = re.compile(r"[0-9a-f]{20}(-[0-9a-f]{8}){0,2}(-r\d+)?")
 
 _REMEDIES = {
     errno.ENOSPC: "free some space and run again, nothing finished is lost",
@@ -135,7 +135,7 @@ def make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     root = folder.parent.parent
-    if folder.parent.name == "trials" and _KEY.fullmatch(folder.name) and not root.is_dir():
+    if folder.parent.name == "trials" and _TRIAL.fullmatch(folder.name) and not root.is_dir():
         raise StoreError(
             f"a store must stay where it is while a sweep runs, got no store={root}; name it so "
             "again, or give the same command its new place"
