@@ -111,6 +111,17 @@ class Fields:
             raise self.wrong(name, "an object of texts")
         return {key: str(value) for key, value in found.items()}
 
+    def lists_of_texts(self, name: str) -> tuple[tuple[str, ...], ...]:
+        """Return a list of lists of texts."""
+        numbered = {str(place): value for place, value in enumerate(self._list(name, None))}
+        own = Fields(numbered, f"{name} of {self.what}", self.path)
+        return tuple(own.texts(place) for place in numbered)
+
+    def lists_of_texts_by_name(self, name: str) -> dict[str, tuple[str, ...]]:
+        """Return an object whose fields are lists of texts."""
+        own = Fields(self.mapping(name), f"{name} of {self.what}", self.path)
+        return {key: own.texts(key) for key in own.values}
+
     def numbers_by_name(self, name: str) -> dict[str, float]:
         """Return an object whose fields are numbers."""
         own = Fields(self.mapping(name), f"{name} of {self.what}", self.path)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from semisweep.core.errors import StoreError
 from semisweep.store.json_fields import Fields
+from semisweep.store.resolved_design import Design, decode_design
 
 FORMAT = 1
 Place = tuple[str, str]  # row, column
@@ -122,6 +123,7 @@ class ResolvedStudy:
     looks: int = 0  # that were planned; 0: any number
     race: RaceRecord | None = None
     data: Mapping[str, str] = field(default_factory=dict)  # data set -> what tells its images
+    design: Design | None = None  # of a study that takes a method apart
 
     @property
     def keys(self) -> list[str]:
@@ -153,6 +155,7 @@ class ResolvedStudy:
         if self.look > 1 or self.looks or self.race is not None:
             found |= {"look": self.look, "looks": self.looks}
         found |= {"data": dict(self.data)} if self.data else {}
+        found |= {} if self.design is None else {"design": self.design.encoded()}
         return found | ({} if self.race is None else {"race": self.race.encoded()})
 
 
@@ -175,6 +178,7 @@ def decode_study(fields: Fields) -> ResolvedStudy:
         looks=fields.integer("looks", 0),
         data=fields.texts_by_name("data") if "data" in fields.values else {},
         race=_race(fields) if fields.values.get("race") is not None else None,
+        design=_design(fields) if fields.values.get("design") is not None else None,
     )
     _check_places(found, fields)
     return found
@@ -186,6 +190,8 @@ def _check_places(study: ResolvedStudy, fields: Fields) -> None:
     for cell in study.cells:
         if cell.row not in rows or cell.column not in columns:
             raise fields.wrong("cells", "of rows and columns of the study")
+    if study.design is not None and not rows.issuperset(study.design.on):
+        raise fields.wrong("design", "of rows of the study")
 
 
 def check_format(fields: Fields) -> None:
@@ -224,6 +230,10 @@ def _cell(fields: Fields) -> ResolvedCell:
 def _places(fields: Fields) -> tuple[Place, ...]:
     own = fields.items("confirmatory", "a confirmatory cell of a stored study")
     return tuple((place.text("row"), place.text("column")) for place in own)
+
+
+def _design(fields: Fields) -> Design:
+    return decode_design(fields.inner("design", "the design of a stored study"))
 
 
 def _race(fields: Fields) -> RaceRecord:
