@@ -42,7 +42,12 @@ class ContrastConfig:
     """Settings of the contrastive loss; weight zero switches it off."""
 
     weight: NonNegative = setting(
-        1.0, symbol="lambda_c", paper="not given", code="1, times its schedule"
+        1.0,
+        off=0.0,
+        switch="contrast",
+        symbol="lambda_c",
+        paper="not given",
+        code="1, times its schedule",
     )
     schedule: Literal["ramp_down", "labelled_ramp", "constant"] = setting(
         "ramp_down",
@@ -71,7 +76,14 @@ class ContrastConfig:
         128, why="of a class, from which negatives are drawn", matters=_in_use
     )
     hard_sampling: bool = setting(
-        True, paper="on (Sec. 3.4)", code="on", why="off: any valid pixel", matters=_in_use
+        True,
+        off=False,
+        switch="hard_sampling",
+        needs=("contrast",),
+        paper="on (Sec. 3.4)",
+        code="on",
+        why="off: any valid pixel",
+        matters=_in_use,
     )
     hard_indicator: Literal["similarity", "confidence"] = setting(
         "similarity",

@@ -63,6 +63,8 @@ class CPSConfig(MethodConfig):
     )
     exchange_weight: NonNegative | None = setting(
         None,
+        off=0.0,
+        switch="exchange",
         symbol="lambda",
         paper="1.5 on Pascal, 6 on Cityscapes",
         code="cps_weight: with CutMix 1 on Pascal, 5 on Cityscapes; without it 1.5 and 6",
@@ -70,6 +72,8 @@ class CPSConfig(MethodConfig):
     )
     cutmix: bool = setting(
         True,
+        off=False,
+        needs=("exchange",),
         paper="tables with and without it",
         code="an experiment of its own",
         why="the later papers' tables quote the results with it",

@@ -44,6 +44,7 @@ from semisweep import (
     NetworkConfig,
     Progress,
     PseudoLabel,
+    Switch,
     Update,
     config,
     setting,
@@ -65,6 +66,7 @@ from semisweep_methods.spaces import (
     RepresentationHead,
     SpaceOutput,
     TwoSpaces,
+    at_class,
     nearest,
     rows,
 )
@@ -78,9 +80,20 @@ def _with_representations(own: CSSConfig) -> bool:
 class CSSConfig(MethodConfig):
     """CSS's settings; the defaults are those of its best row, "mix + ind"."""
 
+    switches = (
+        Switch(
+            name="indicators",
+            off={"valid_indicator": "confidence", "contrast.hard_indicator": "confidence"},
+        ),
+    )
+
     network: NetworkConfig = setting(factory=NetworkConfig, paper="DeepLabV3+, ResNet-101")
     label_source: Literal["logits", "representations", "mix", "cross"] = setting(
-        "mix", paper="mix or cross (Sec. 3.3, Tables 5 and 7)", code="a script for each"
+        "mix",
+        off="logits",
+        switch="label_spaces",
+        paper="mix or cross (Sec. 3.3, Tables 5 and 7)",
+        code="a script for each",
     )
     warm_up_epochs: NonNegativeCount = setting(
         20,
@@ -226,7 +239,7 @@ class CSS(Method):
             confident = cutmix(confident, batch.cutmix[0])
         loss, terms = self.logit_loss(batch, seen.logits, target, confident)
         if own.uses_representations:
-            label = known(for_representations)
+            label = for_representations.label.where(for_representations.selected, IGNORE)
             mixed_label = torch.cat([batch.label, cutmix(label, batch.cutmix[0])])
             if own.prototype_source == "teacher":
                 self.prototypes.move(taught, torch.cat([batch.label, label]))
@@ -401,20 +414,6 @@ def hard_pixels(own: CSSConfig, prototypes: Prototypes, seen: SpaceOutput, label
     else:
         shares = full_precision(nearest(seen.logits, size)).softmax(1)
     return at_class(shares, label) < contrast.hard_threshold
-
-
-def at_class(values: Tensor, label: Tensor) -> Tensor:
-    """Return each pixel's value for its class: values [N, C, ...], label [N, ...].
-
-    A label that is no class gets the last class's value.
-    """
-    index = label.clamp(0, values.shape[1] - 1).unsqueeze(1)
-    return values.gather(1, index).squeeze(1)
-
-
-def known(target: PseudoLabel) -> Tensor:
-    """Return the labels [U, H, W] that are selected, 255 elsewhere."""
-    return target.label.where(target.selected, IGNORE)
 
 
 def unlabelled_loss(

@@ -26,13 +26,25 @@ class CutMixSegConfig(MeanTeacherConfig):
         0.97, paper="0.97", code="0.97", matters=lambda own: own.uses_unlabelled
     )
     ramp_up: Fraction = setting(
-        0.0, paper="none", code="none", matters=lambda own: own.uses_unlabelled
+        0.0,
+        off=0.0,
+        needs=("consistency",),
+        paper="none",
+        code="none",
+        matters=lambda own: own.uses_unlabelled,
     )
     strong_view: bool = setting(
-        False, paper="no colour", code="optional", matters=lambda own: own.uses_unlabelled
+        False,
+        off=False,
+        needs=("consistency",),
+        paper="no colour",
+        code="optional",
+        matters=lambda own: own.uses_unlabelled,
     )
     cutmix: bool = setting(
         True,
+        off=False,
+        needs=("consistency",),
         paper="CutMix, half of the image",
         code="CutMix",
         matters=lambda own: own.uses_unlabelled,

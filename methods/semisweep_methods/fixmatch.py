@@ -50,7 +50,12 @@ class FixMatchConfig(MethodConfig):
         matters=lambda own: own.consistency_weight > 0,
     )
     consistency_weight: NonNegative = setting(
-        1.0, symbol="lambda_u", paper="1", code="1 (UniMatch's release)"
+        1.0,
+        off=0.0,
+        switch="consistency",
+        symbol="lambda_u",
+        paper="1",
+        code="1 (UniMatch's release)",
     )
 
 

@@ -76,16 +76,30 @@ class GPSConfig(CPSConfig):
         2, paper="two students (Sec. 3)", why="the paper's; the teacher is one more"
     )
     guide_weight: NonNegative = setting(
-        0.5, symbol="alpha", paper="0.5 on Pascal, 1 on Cityscapes (Sec. 4.1)"
+        0.5,
+        off=0.0,
+        switch="guide",
+        symbol="alpha",
+        paper="0.5 on Pascal, 1 on Cityscapes (Sec. 4.1)",
     )
     exchange_weight: NonNegative = setting(
-        1.5, symbol="beta", paper="1.5 on Pascal, 5 on Cityscapes (Sec. 4.1)"
+        1.5,
+        off=0.0,
+        switch="exchange",
+        symbol="beta",
+        paper="1.5 on Pascal, 5 on Cityscapes (Sec. 4.1)",
     )
     feedback_weight: NonNegative = setting(
-        0.5, symbol="gamma", paper="0.5 on Pascal, 1 on Cityscapes (Sec. 4.1)"
+        0.5,
+        off=0.0,
+        switch="feedback",
+        needs=("guide",),
+        symbol="gamma",
+        paper="0.5 on Pascal, 1 on Cityscapes (Sec. 4.1)",
     )
     cutmix: bool = setting(
         True,
+        off=False,
         paper="with it in Tables 2 and 3 and Sec. 4.4.3, without it in Table 4 and Figure 3",
         matters=lambda own: own.uses_unlabelled,
     )
@@ -109,7 +123,12 @@ class GPSConfig(CPSConfig):
         1.0, paper="none", why="a factor on the teacher's rate beside the students: 10 to 1000"
     )
     ramp: Literal["adaptive", "none"] = setting(
-        "adaptive", symbol="w", paper="Eq. 9", matters=lambda own: own.feedback_weight > 0
+        "adaptive",
+        off="none",
+        needs=("feedback",),
+        symbol="w",
+        paper="Eq. 9",
+        matters=lambda own: own.feedback_weight > 0,
     )
     guide_ramp_down: bool = setting(
         False, paper="no; tried in Sec. 4.4.3", matters=lambda own: own.guide_weight > 0

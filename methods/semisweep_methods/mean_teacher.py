@@ -57,6 +57,8 @@ class MeanTeacherConfig(MethodConfig):
     )
     consistency_weight: NonNegative = setting(
         1.0,
+        off=0.0,
+        switch="consistency",
         symbol="lambda",
         paper="100, averaged over 10 classes",
         code="1 with CutMix, 0.003 with plain augmentation (French et al.)",
@@ -78,6 +80,8 @@ class MeanTeacherConfig(MethodConfig):
     )
     ramp_up: Fraction = setting(
         0.25,
+        off=0.0,
+        needs=("consistency",),
         paper="40,000 of 150,000 iterations",
         code="none (French et al.: the confidence replaces it)",
         why="a share of all iterations; zero is no ramp",
@@ -85,12 +89,16 @@ class MeanTeacherConfig(MethodConfig):
     )
     strong_view: bool = setting(
         True,
+        off=False,
+        needs=("consistency",),
         paper="student and teacher see different noise",
         why="whether the student sees the strong view or the weak one",
         matters=lambda own: own.uses_unlabelled,
     )
     cutmix: bool = setting(
         False,
+        off=False,
+        needs=("consistency",),
         paper="none",
         why="with CutMix it is CutMix-Seg",
         matters=lambda own: own.uses_unlabelled,

@@ -62,16 +62,29 @@ class RankMatchConfig(UniMatchConfig):
 
     rank_weight: NonNegative = setting(
         0.1,
+        off=0.0,
+        switch="correlation",
         symbol="lambda",
         paper="0.1 (Sec. 4.1, Table 8)",
         code="0.1, beside half of UniMatch's terms: 0.2 in Eq. 9",
         why="the code's; zero is UniMatch",
     )
     consistency: Literal["none", "l2", "ce", "kl", "rank"] = setting(
-        "rank", paper="rank-aware (Eq. 8, Table 6)", code="rank-aware", why='"none" is UniMatch'
+        "rank",
+        off="kl",
+        switch="rank",
+        needs=("correlation",),
+        paper="rank-aware (Eq. 8, Table 6)",
+        code="rank-aware",
+        why='"none" is UniMatch',
     )
     selection: Literal["orthogonal", "random", "top_n", "all"] = setting(
-        "orthogonal", paper="orthogonal (Sec. 3.2, Table 5)", code="orthogonal"
+        "orthogonal",
+        off="random",
+        switch="orthogonal",
+        needs=("correlation",),
+        paper="orthogonal (Sec. 3.2, Table 5)",
+        code="orthogonal",
     )
     agents: Count = setting(
         128,

@@ -63,10 +63,18 @@ class SegKCConfig(MethodConfig):
     )
     supervised_weight: Positive = setting(1.0, symbol="lambda_1", why="the paper gives no value")
     consistency_weight: NonNegative = setting(
-        1.0, symbol="lambda_2", why="the paper gives no value; zero is Table 4 without L_con"
+        1.0,
+        off=0.0,
+        switch="consistency",
+        symbol="lambda_2",
+        why="the paper gives no value; zero is Table 4 without L_con",
     )
     distillation_weight: NonNegative = setting(
-        1.0, symbol="lambda_3", why="the paper gives no value; zero is Table 4 without L_KD"
+        1.0,
+        off=0.0,
+        switch="distillation",
+        symbol="lambda_3",
+        why="the paper gives no value; zero is Table 4 without L_KD",
     )
     threshold: Fraction = setting(
         0.95,
@@ -99,6 +107,7 @@ class SegKCConfig(MethodConfig):
     )
     consultation: Literal["none", "add", "concat"] = setting(
         "add",
+        off="none",
         paper="the junior's features are incorporated into the senior (Sec. 3.3), not how",
         why="a projected sum is the least it can mean",
     )

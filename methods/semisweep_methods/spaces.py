@@ -134,6 +134,15 @@ def nearest(values: Tensor, size: Sequence[int]) -> Tensor:
     return values
 
 
+def at_class(values: Tensor, label: Tensor) -> Tensor:
+    """Return each pixel's value for its class: values [N, C, ...], label [N, ...].
+
+    A label that is no class gets the last class's value.
+    """
+    index = label.clamp(0, values.shape[1] - 1).unsqueeze(1)
+    return values.gather(1, index).squeeze(1)
+
+
 @torch.no_grad()
 def class_means(feature: Tensor, label: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     """Return the mean feature of each class over all workers [C, D] and the numbers of pixels [C].

@@ -36,7 +36,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semisweep import Batch, Method, MethodConfig, NetworkConfig, Progress, Update, config, setting
+from semisweep import (
+    Batch,
+    Method,
+    MethodConfig,
+    NetworkConfig,
+    Progress,
+    Switch,
+    Update,
+    config,
+    setting,
+)
 from semisweep.core.config import Fraction, NonNegative
 from semisweep.core.seeding import derive
 from semisweep.networks.network import Network, Output
@@ -58,9 +68,22 @@ from semisweep_methods.supervised import Supervised, SupervisedConfig
 class STPGConfig(MethodConfig):
     """STPG's settings; lambda_u = 0 without contrast is the Supervised trial."""
 
+    switches = (
+        Switch(
+            name="selection",
+            off={"select_low_mismatched": True},
+            needs=("dual",),
+            label="pixel selection",
+        ),
+        Switch(name="contrast", off={"contrast.weight": 0.0}, needs=("dual",)),
+    )
+
     network: NetworkConfig = setting(factory=NetworkConfig, paper="DeepLabV3+, ResNet-50 or 101")
     teachers: Literal["dual", "single"] = setting(
         "dual",
+        off="single",
+        switch="dual",
+        needs=("unlabelled",),
         paper="dual mean teacher; without DM in Table 4, one traditional mean teacher",
         why='"single": the general student is taught by its own average, on all pixels',
         matters=lambda own: own.unlabelled_weight > 0,
@@ -77,7 +100,12 @@ class STPGConfig(MethodConfig):
         True, paper="selected (Eq. 6, Table 5)", matters=lambda own: own.uses_dual
     )
     unlabelled_weight: NonNegative = setting(
-        1.0, symbol="lambda_u", paper="1 (Sec. 4.1, Fig. 8b)", why="zero: no unlabelled image"
+        1.0,
+        off=0.0,
+        switch="unlabelled",
+        symbol="lambda_u",
+        paper="1 (Sec. 4.1, Fig. 8b)",
+        why="zero: no unlabelled image",
     )
     unlabelled_mean: Literal["valid", "weight"] = setting(
         "valid",

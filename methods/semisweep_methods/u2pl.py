@@ -70,9 +70,21 @@ class U2PLConfig(ContrastConfig):
         0.99, paper="0.99", code="min(1 - 1 / (t + 1), 0.99)"
     )
     unlabelled_weight: NonNegative = setting(
-        1.0, paper="one over the reliable share (Eq. 7)", code="1, times that", why="times that"
+        1.0,
+        off=0.0,
+        switch="unlabelled",
+        paper="one over the reliable share (Eq. 7)",
+        code="1, times that",
+        why="times that",
     )
-    cutmix: bool = setting(True, paper="CutMix", code="CutMix", matters=lambda own: own.partitions)
+    cutmix: bool = setting(
+        True,
+        off=False,
+        needs=("unlabelled",),
+        paper="CutMix",
+        code="CutMix",
+        matters=lambda own: own.partitions,
+    )
     supervised_epochs: NonNegativeCount = setting(
         1,
         code="1 on Pascal, 0 on Cityscapes",

@@ -51,7 +51,9 @@ def contrasts(own: ContrastConfig) -> bool:
 class ContrastConfig(PartitionConfig):
     """The settings of the contrastive loss, beside those of the partition by entropy."""
 
-    contrast_weight: NonNegative = setting(1.0, symbol="lambda_c", paper="1", code="1")
+    contrast_weight: NonNegative = setting(
+        1.0, off=0.0, switch="contrast", symbol="lambda_c", paper="1", code="1"
+    )
     anchors: Count = setting(50, symbol="M", paper="50", code="256", matters=contrasts)
     negatives: Count = setting(256, symbol="N", paper="256", code="50", matters=contrasts)
     temperature: Positive = setting(0.5, symbol="tau", paper="0.5", code="0.5", matters=contrasts)

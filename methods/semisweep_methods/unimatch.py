@@ -37,6 +37,7 @@ from semisweep import (
     NetworkConfig,
     Progress,
     PseudoLabel,
+    Switch,
     Update,
     config,
     setting,
@@ -58,6 +59,15 @@ from semisweep.training.functional import (
 class UniMatchConfig(MethodConfig):
     """UniMatch's settings; the defaults are those for Pascal VOC."""
 
+    switches = (
+        Switch(
+            name="second_view",
+            off={"strong_views": 1, "view_weight": 0.5},
+            needs=("views",),
+            label="second view",
+        ),
+    )
+
     network: NetworkConfig = setting(factory=NetworkConfig, paper="DeepLabV3+, ResNet-50 or 101")
     threshold: Fraction = setting(
         0.95,
@@ -72,13 +82,21 @@ class UniMatchConfig(MethodConfig):
     )
     view_weight: NonNegative = setting(
         0.25,
+        off=0.0,
+        switch="views",
         symbol="mu / 2",
         paper="0.5 over both views",
         code="0.25 for each view",
         why="of each view; one view of weight 1 and no feature term is FixMatch",
     )
     feature_weight: NonNegative = setting(
-        0.5, symbol="lambda", paper="0.5", code="0.5", why="zero switches the perturbation off"
+        0.5,
+        off=0.0,
+        switch="features",
+        symbol="lambda",
+        paper="0.5",
+        code="0.5",
+        why="zero switches the perturbation off",
     )
     feature_dropout: Annotated[float, Field(ge=0, lt=1)] = setting(
         0.5,

@@ -71,6 +71,7 @@ class UniMatchV2Config(MethodConfig):
     )
     dropout: Literal["none", "independent", "complementary"] = setting(
         "complementary",
+        off="none",
         paper="complementary channels in the two views",
         code="half of the channels x 2 in the first view, the others x 2 in the second",
     )

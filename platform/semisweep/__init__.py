@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from semisweep.store.query import export, history, load
     from semisweep.store.resolved_search import Halving, Objective
     from semisweep.store.store import Store
+    from semisweep.study import designs
+    from semisweep.study.ablation import Ablation
     from semisweep.study.declaration import Column, Row, Search, Study
     from semisweep.study.scales import Option, Preset
     from semisweep.study.search_space import Bundle, When
@@ -35,11 +37,13 @@ if TYPE_CHECKING:
         Rate,
         Update,
     )
+    from semisweep.training.switches import Switch
     from semisweep.training.trial import OptimizerConfig, TrainingConfig, Trial
 
     __version__: str
 
 _MODULES = {
+    "Ablation": "study.ablation",
     "AugmentationConfig": "data.augmentation",
     "Batch": "training.method",
     "Bundle": "study.search_space",
@@ -61,6 +65,7 @@ _MODULES = {
     "Search": "study.declaration",
     "Store": "store.store",
     "Study": "study.declaration",
+    "Switch": "training.switches",
     "TrainingConfig": "training.trial",
     "Trial": "training.trial",
     "Update": "training.method",
@@ -68,6 +73,7 @@ _MODULES = {
     "columns": "store.column_meanings",
     "config": "core.config",
     "curves": "tables.training_curves",
+    "designs": "study",
     "evaluations": "evaluation.rescoring",
     "export": "store.query",
     "functional": "training",
@@ -80,6 +86,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "Ablation",
     "AugmentationConfig",
     "Batch",
     "Bundle",
@@ -101,6 +108,7 @@ __all__ = [
     "Search",
     "Store",
     "Study",
+    "Switch",
     "TrainingConfig",
     "Trial",
     "Update",
@@ -109,6 +117,7 @@ __all__ = [
     "columns",
     "config",
     "curves",
+    "designs",
     "evaluations",
     "export",
     "functional",
@@ -128,7 +137,7 @@ def __getattr__(name: str) -> object:
         return version("semisweep")
     if name in _MODULES:
         place = f"semisweep.{_MODULES[name]}"
-        if place == "semisweep.training":  # a module of losses, say
+        if place in ("semisweep.training", "semisweep.study"):  # a module of losses, say
             return import_module(f"{place}.{name}")
         return getattr(import_module(place), name)
     raise AttributeError(f"module 'semisweep' has no attribute {name!r}")

@@ -57,4 +57,13 @@ STUDIES = {
     "rankmatch_lucchi": "semisweep_studies.rankmatch_comparisons:lucchi",
 }
 
-__all__ = ["STUDIES"]
+# Methods as they are taken apart; those that are not here are as in `semisweep_studies.ablations`.
+ABLATIONS = {
+    "segkc": "semisweep_studies.ablations:segkc",
+    "stpg": "semisweep_studies.ablations:stpg",
+    "gps": "semisweep_studies.ablations:gps",
+    "css": "semisweep_studies.ablations:css",
+    "rankmatch": "semisweep_studies.ablations:rankmatch",
+}
+
+__all__ = ["ABLATIONS", "STUDIES"]

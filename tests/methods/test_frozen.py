@@ -12,7 +12,8 @@ from semisweep import NetworkConfig
 from semisweep.checks.miniature_training import tiny
 from semisweep.core.config import identity
 from semisweep.networks.network import Network
-from semisweep.study.catalogue import find_method, method_names
+from semisweep.study.ablation_names import method_names
+from semisweep.study.catalogue import find_method
 from semisweep.training.method_fixtures import tiny_network, train_steps
 
 

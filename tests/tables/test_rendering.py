@@ -11,17 +11,13 @@ from resolved import search
 from semisweep import Store
 from semisweep.core.markdown import grid
 from semisweep.store.resolved_search import Direction
-from semisweep.study.catalogue import find_method, method_names
 from semisweep.study.request import Request, Roots
 from semisweep.tables.rendering import (
     Reading,
-    method_notes,
-    provenance_table,
     render,
     resolved_study,
     write,
 )
-from semisweep_methods.rankmatch import RankMatch
 
 METRIC = "last.val.miou"
 
@@ -109,39 +105,6 @@ def test_the_written_table_is_the_shown_one(store: Store) -> None:
 
     assert path == store.root / "tables" / "rankmatch_agents@mini.md"
     assert path.read_text() == render(["rankmatch_agents"], asked)
-
-
-def test_every_field_of_a_method_is_listed_with_its_value() -> None:
-    lines = [line.split("|") for line in provenance_table(RankMatch).splitlines()]
-    used = {line[1].strip(): line[2].strip() for line in lines[2:]}
-
-    assert used["rank_weight"] == "0.1"
-    assert used["network.decoder"] == "deeplabv3plus"
-    assert len(used) == len(lines) - 2
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("unimatch", ["the CutMix donor is another image of the batch"]),
-        ("fixmatch", ["the strong view"]),
-        ("rankmatch", ["no pixel is masked", "in full precision", "the CutMix donor is another"]),
-        ("gps", ["the teacher's time alone is a share", "padding is not counted"]),
-        ("css", ["a class without a prototype is not predicted", "random priorities"]),
-        ("u2pl", ["anchors are drawn without replacement", "counted without padding"]),
-        ("cutmix_seg", ["the box is the platform's", "the student's noise is the strong view"]),
-    ],
-)
-def test_what_was_chosen_in_a_method_stands_below_its_fields(name: str, said: list[str]) -> None:
-    notes = " ".join(method_notes(find_method(name)).split())
-
-    assert [words for words in said if words not in notes] == []
-
-
-def test_every_method_says_where_it_comes_from() -> None:
-    for name in method_names():
-        method = find_method(name)
-        assert method_notes(method).startswith(f"{method.__module__}: "), name
 
 
 def test_columns_are_aligned() -> None:

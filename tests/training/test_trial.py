@@ -14,7 +14,8 @@ from semisweep import DataConfig, Method, OptimizerConfig, TrainingConfig, Trial
 from semisweep.core.config import identity, replace
 from semisweep.core.errors import ConfigError
 from semisweep.data.splits import Split
-from semisweep.study.catalogue import find_method, method_names
+from semisweep.study.ablation_names import method_names
+from semisweep.study.catalogue import find_method
 from semisweep.study.request import Roots
 from semisweep.study.resolve import Splits
 from semisweep.training.trial import (

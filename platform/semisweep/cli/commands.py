@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from semisweep.cli.ablate import ablate_command
 from semisweep.cli.check import check
 from semisweep.cli.completion import columns, rows
 from semisweep.cli.dashboard import dashboard
@@ -184,6 +185,9 @@ def run(studies: Sequence[str], dry_run: bool, **options: Any) -> int:
     return max(_show(name, request, store) for name in names)
 
 
+cli.add_command(ablate_command(run))
+
+
 def _show(study: str, request: Request, store: Store) -> int:
     """Print the table of a study and keep it, from one reading; return the exit code."""
     from semisweep.tables.rendering import Reading, keep_table
@@ -282,17 +286,20 @@ def studies(
 @click.argument("name", required=False)
 def methods(name: str | None) -> None:
     """List the methods, or show where each value of one comes from, and what was chosen in it."""
-    from semisweep.study.catalogue import find_method, method_names
+    from semisweep.study.ablation_names import method_names
+    from semisweep.study.catalogue import find_method
 
     if name is None:
         for known, path in method_names().items():
             summary = (find_method(known).__doc__ or "").partition("\n")[0]
             click.echo(f"{known:14} {summary}  [{path}]")
         return
-    from semisweep.tables.rendering import method_notes, provenance_table
+    from semisweep.tables.method_tables import method_notes, provenance_table, switches_table
 
-    click.echo(provenance_table(find_method(name)))
-    click.echo(method_notes(find_method(name)))
+    method = find_method(name)
+    click.echo(provenance_table(method))
+    click.echo(switches_table(method))
+    click.echo(method_notes(method))
 
 
 @cli.command()

@@ -68,6 +68,14 @@ class Setting:
     neutral: object = _UNSET
     matters: Predicate | None = None
     identity: Reduction | None = None
+    off: object = _UNSET
+    switch: str = ""
+    needs: tuple[str, ...] = ()
+
+    @property
+    def has_off(self) -> bool:
+        """Whether the field is a part of the method that can be off."""
+        return self.off is not _UNSET
 
 
 class About(TypedDict, total=False):
@@ -80,6 +88,9 @@ class About(TypedDict, total=False):
     neutral: object
     matters: Predicate
     identity: Reduction
+    off: object
+    switch: str
+    needs: tuple[str, ...]
 
 
 @overload
@@ -97,7 +108,9 @@ def setting(
     `neutral`: the value at which the field is left out of the key, so that adding the field changes
     no key. `matters`: a predicate on the whole configuration; where it is false the field cannot
     change the result and is left out of the key. `identity`: turns a value (a path, say) into what
-    the key should hold of it.
+    the key should hold of it. `off`: the value at which a part of the method is off, so that it can
+    be ablated; `switch`: what that part is called, and `needs`: those without which it means
+    nothing (see `semisweep.training.switches`).
     """
     metadata = {"setting": Setting(**about)}
     if factory is not None:

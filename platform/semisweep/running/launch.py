@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from semisweep.checks.validation import check_place, check_study, sample_trials
 from semisweep.cluster.connection import Connection
@@ -30,6 +30,8 @@ from semisweep.tracking.following import Follow, check_logging, check_searches, 
 
 if TYPE_CHECKING:
     from semisweep.study.catalogue import Named
+
+Wanted = TypeVar("Wanted", bound=Study | Search)
 
 
 def run(names: Sequence[Named], request: Request, say: Say = lambda text: None) -> Store:
@@ -60,11 +62,11 @@ def _run(names: Sequence[Named], request: Request, store: Store, say: Say, follo
             note_origin(store.root, study.name, origin_of(name))
         studies = [to_run(study, request) for study in found]
         check_searches(studies, request)
-        adaptive = [study for study in studies if request.race or isinstance(study, Search)]
+        adaptive = [study for study in studies if is_adaptive(study, request)]
         splits = Splits(request.roots, store.keys())
         tables = []
         for study in studies:
-            if isinstance(study, Study) and not request.race:
+            if isinstance(study, Study) and not is_adaptive(study, request):
                 check_study(study, request, splits)
                 tables.append(prepare(study, request, splits, store, say))
         connection.pack = packer(request, store, tables, adaptive, say)
@@ -79,6 +81,22 @@ def _run(names: Sequence[Named], request: Request, store: Store, say: Say, follo
         with Connection(request.resources) as own:
             own.pack = packer(request, store, [], [study], say)
             run_search_or_race(study, request, own, store, say)
+
+
+def is_adaptive(study: Study | Search, request: Request) -> bool:
+    """Return whether which trials are next depends on finished ones."""
+    return isinstance(study, Search) or request.race or study.steps is not None
+
+
+def run_table(
+    study: Study, request: Request, connection: Connection, store: Store, say: Say
+) -> None:
+    """Run one table whose rows are known now."""
+    splits = Splits(request.roots, store.keys())
+    check_study(study, request, splits)
+    prepared = prepare(study, request, splits, store, say)
+    run_tables([prepared], request, connection, store)
+    measure_finished([prepared], request, store, say)
 
 
 def packer(
@@ -122,23 +140,35 @@ def measure_finished(tables: Sequence[Prepared], request: Request, store: Store,
         image_tests(prepared.table, store, finished, make=True)
 
 
-def to_run(study: Study | Search, request: Request) -> Study | Search:
+def to_run(study: Wanted, request: Request) -> Wanted:
     """Return the study to run: a smoke run's is reduced."""
     if request.smoke and isinstance(study, Study):
         from semisweep.study.smoke import reduced
 
-        return reduced(study, request.scale)
+        return cast(Wanted, reduced(study, request.scale))
     return study
 
 
 def run_search_or_race(
     study: Study | Search, request: Request, connection: Connection, store: Store, say: Say
 ) -> None:
-    """Run a search, or race the rows of a table: the next trials depend on finished ones."""
+    """Run a search, a path, or a race of rows: the next trials depend on finished ones."""
     if isinstance(study, Search):
         from semisweep.running import search_run as searching
 
         searching.run_search(study, request, connection, store, say)
+        return
+    if study.steps is not None:
+        from semisweep.running.path_run import walk
+
+        def run_step(step: Study, asked: Request) -> None:
+            if asked.race:
+                run_search_or_race(step, asked, connection, store, say)
+            else:
+                run_table(to_run(step, asked), asked, connection, store, say)
+
+        found = to_run(walk(study, request, store, run_step, say), request)
+        run_table(found, request, connection, store, say)
         return
     from semisweep.checks.remembered_checks import check_before
     from semisweep.running.race_run import run_race

@@ -125,7 +125,7 @@ def _names(store: Store, folder: str) -> Iterator[str]:
 def _is_of(name: str, tables: Iterable[StudyPlace], folder: str) -> bool:
     """Return whether a file is of one of some studies; of recorded ones every form is."""
     if folder == TABLES:
-        return any(name == f"{place}.md" for place in tables)
+        return any(name == f"{place.stem}.md" for place in tables)
     stem = name.removesuffix(".json")
     if folder == STUDIES:
         return any(stem == place.stem for place in tables)

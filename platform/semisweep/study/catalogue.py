@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 from semisweep.core import own_code
 from semisweep.core.errors import ConfigError, unknown
+from semisweep.study import ablation_names
+from semisweep.study.ablation_names import method_names
 
 if TYPE_CHECKING:
     from semisweep.store.store import Store
@@ -31,20 +33,17 @@ def study_names() -> dict[str, str]:
     return dict(resolve_name("semisweep_studies:STUDIES"))
 
 
-def method_names() -> dict[str, str]:
-    """Return the methods that come along: name and the text of its import path."""
-    return dict(resolve_name("semisweep_methods:METHODS"))
-
-
 def find_study(name: Named) -> Study | Search:
     """Return a study by its name, by "package.module:attribute" or by "file.py:attribute".
 
-    A study itself is returned as it is.
+    A study itself is returned as it is, and of METHOD/DESIGN the ablation is made.
     """
     from semisweep.study.declaration import Search, Study
 
     check_study_name(name)
-    found = _resolve(study_names().get(name, name), "study") if isinstance(name, str) else name
+    if isinstance(name, str) and ablation_names.is_ablation(name):
+        return ablation_names.study_of(name)
+    found = find_value(study_names().get(name, name), "study") if isinstance(name, str) else name
     if not isinstance(found, Study | Search):
         raise ConfigError(f"a study must be a Study or a Search, got {name}={type(found).__name__}")
     return found
@@ -63,10 +62,17 @@ def check_study_name(name: Named) -> None:
                 f"a study must be a Study, a Search or a name, got study={name!r:.80}"
             )
         return
+    if ablation_names.is_ablation(name):
+        ablation_names.parse(name)
     if own_code.is_own(name):
         register(name)
-    elif name not in study_names():
+    elif not is_shipped(name):
         raise unknown("study", name, study_names())
+
+
+def is_shipped(name: str) -> bool:
+    """Return whether a study comes along, by its plain name or as METHOD/DESIGN."""
+    return name in study_names() or (":" not in name and ablation_names.is_ablation(name))
 
 
 def is_listed(name: Named) -> TypeGuard[str]:
@@ -108,7 +114,7 @@ def default_scale(names: Sequence[Named], store: Store | None = None) -> str:
 def _default_scale(name: Named, store: Store | None) -> str:
     if not isinstance(name, str) or own_code.is_own(name):
         return only_scale(find_study(name).presets)
-    if name in study_names() or store is None:
+    if is_shipped(name) or store is None:
         return MINI
     return only_scale([scale for own, scale in store.studies() if own == name])
 
@@ -138,7 +144,7 @@ def find_method(name: str) -> type[Method]:
         raise unknown("method", name, names)
     from semisweep.training.method import Method
 
-    found = _resolve(names.get(name.lower(), name), "method")
+    found = find_value(names.get(name.lower(), name), "method")
     if not isinstance(found, type) or not issubclass(found, Method):
         raise ConfigError(f"a method must be a class of Method, got {name}={found!r:.80}")
     return found
@@ -153,7 +159,7 @@ def register(path: str, kind: str = "study") -> str:
     return place
 
 
-def _resolve(path: str, kind: str) -> object:
+def find_value(path: str, kind: str) -> object:
     """Return what "package.module:attribute" or "file.py:attribute" names; see `load_module`."""
     place = register(path, kind)
     attribute = short(path)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from semisweep.core.errors import ConfigError, unknown
+from semisweep.store.resolved_design import Design
 from semisweep.store.resolved_search import Direction, Halving, Objective
 from semisweep.store.resolved_study import Place
 from semisweep.study.factor import Probe
@@ -97,7 +98,8 @@ class Study:
     `margin`: percentage points within which rows are equivalent, where that is not the usual 1.
     `confirmatory`: the few rows, or cells (row, column), whose comparison with the base row is to
     be judged; the others are exploratory, shown without a verdict. None: all are judged, and
-    corrected for.
+    corrected for. `design`: which parts of a method its rows have on, where it takes one apart (see
+    `semisweep.study.designs`); `steps`: of a path, the study that decides on the next step.
     """
 
     name: str
@@ -118,6 +120,8 @@ class Study:
     class_pixels: int | None = None
     margin: float | None = None
     confirmatory: Sequence[str | Place] | None = None
+    design: Design | None = None
+    steps: Callable[[Sequence[str]], Study] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a base row that is none, and columns that are at none of its scales."""

@@ -12,7 +12,7 @@ from semisweep.core.errors import ConfigError, unknown
 from semisweep.store.object_requests import check_endpoint
 from semisweep.store.object_storage import ObjectPath
 from semisweep.store.store import Store, locate
-from semisweep.study.catalogue import default_scale, is_listed, study_names
+from semisweep.study.catalogue import default_scale, is_listed, is_shipped
 
 if TYPE_CHECKING:
     from semisweep.study.catalogue import Named
@@ -196,7 +196,7 @@ def scale_of(names: Sequence[Named], store: str | None = None) -> str:
 
     A store is opened only for names that it alone can know.
     """
-    asks = any(is_listed(name) and name not in study_names() for name in names)
+    asks = any(is_listed(name) and not is_shipped(name) for name in names)
     known = Store.open(store) if store and asks and Store.exists(store) else None
     return default_scale(names, known)
 

@@ -272,6 +272,7 @@ def _heading(study: Study, scale: str, columns: Sequence[Column], changes: Field
         class_pixels=study.class_pixels,
         margin=study.margin,
         confirmatory=_confirmatory(study, columns),
+        design=study.design,
         cells=(),
     )
 

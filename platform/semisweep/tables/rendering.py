@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -41,10 +39,7 @@ from semisweep.tables.table_values import Table
 from semisweep.tables.trial_list import trial_lines
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
     from semisweep.study.catalogue import Named
-    from semisweep.training.method import Method
 
 
 logger = logging.getLogger(__name__)
@@ -130,10 +125,9 @@ def opened(request: Request) -> Store | None:
 
 def write(name: Named, request: Request, text: str) -> Location:
     """Write the rendered table of a study into its store and return the file's path."""
-    variant = variant_of(request.changes)
-    ending = f"@{variant}.md" if variant else ".md"
     own = name if is_listed(name) else stored_name(name, opened(request))
-    path = locate(request.store) / TABLES / f"{own}@{request.stored_scale}{ending}"
+    place = StudyPlace(own, request.stored_scale, variant_of(request.changes))
+    path = locate(request.store) / TABLES / f"{place.stem}.md"
     with replacing(path) as file:
         file.write(text.encode())
     return path
@@ -250,47 +244,3 @@ def keys_table(name: str, request: Request) -> str:
         return search_to_markdown(study, Snapshot(store, study.keys))
     found = list(trial_lines(study, store, name, request))
     return grid([["row", "column", "replicate", "key", "state", "to repeat it"], *found])
-
-
-def provenance_table(method: type[Method]) -> str:
-    """Return, for each field of a method's configuration, where its value comes from."""
-    lines = [["field", "used", "symbol", "paper", "released code", "why"]]
-    lines += list(_provenance_rows(method.Config(), ""))
-    return grid(lines)
-
-
-def method_notes(method: type[Method]) -> str:
-    """Return what no field says: how a method follows its paper and its release, and what we chose.
-
-    That are the docstrings of its module, of those of methods that it extends, and of parts that
-    these name.
-    """
-    from importlib import import_module
-    from importlib.util import find_spec
-
-    from semisweep.training.method import Method as Base
-
-    wanted = [own.__module__ for own in method.__mro__ if issubclass(own, Base) and own is not Base]
-    found: dict[str, str] = {}
-    while wanted:
-        name = wanted.pop(0)
-        text = inspect.cleandoc(import_module(name).__doc__ or "")
-        if name in found or not text:
-            continue
-        found[name] = text
-        package = name.rpartition(".")[0]
-        for part in re.findall(r"`(?:\w+\.)*(\w+)`", text):
-            if package and find_spec(f"{package}.{part}") is not None:
-                wanted.append(f"{package}.{part}")
-    return "\n".join(f"{name}: {text}\n" for name, text in found.items())
-
-
-def _provenance_rows(config: DataclassInstance, prefix: str) -> Iterable[list[str]]:
-    from semisweep.core.config import is_configuration, settings
-
-    for name, value, about in settings(config):
-        if is_configuration(value):
-            yield from _provenance_rows(value, f"{prefix}{name}.")
-        else:
-            where = [about.symbol, about.paper, about.code, about.why]
-            yield [prefix + name, str(value), *where]

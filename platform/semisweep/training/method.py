@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from torch import Tensor, nn
 
 from semisweep.core.config import config, setting
+from semisweep.training.switches import Switch
 
 
 class Batch(NamedTuple):
@@ -77,7 +78,13 @@ class PseudoLabel(NamedTuple):
 
 @config
 class MethodConfig:
-    """What every method's configuration has."""
+    """What every method's configuration has.
+
+    `switches`: parts of the method that can be off and are more than one field; those of one field
+    are said by its `setting`.
+    """
+
+    switches: ClassVar[tuple[Switch, ...]] = ()
 
     supervised_loss: Literal["ce", "ohem", "ohem_50000"] = setting(
         "ce",
