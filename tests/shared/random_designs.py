@@ -1,0 +1,116 @@
+"""Designs of every kind, by slow obvious rules, and random numbers of methods they take apart."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from semisweep.store.resolved_design import Design, Kind
+
+Needs = Mapping[str, tuple[str, ...]]
+Value = Callable[[frozenset[str]], float]  # of a set of switches that are on
+
+
+def named(sets: Iterable[frozenset[str]]) -> dict[str, tuple[str, ...]]:
+    """Return rows by the switches they have on, each once."""
+    return {"+".join(sorted(own)) or "none": tuple(sorted(own)) for own in sets}
+
+
+def admissible_sets(switches: Sequence[str], needs: Needs) -> list[frozenset[str]]:
+    every = (itertools.combinations(switches, size) for size in range(len(switches) + 1))
+    sets = (frozenset(own) for group in every for own in group)
+    return [own for own in sets if all(set(needs.get(name, ())) <= own for name in own)]
+
+
+def admissible_orders(switches: Sequence[str], needs: Needs) -> list[tuple[str, ...]]:
+    return [
+        order
+        for order in itertools.permutations(switches)
+        if all(set(needs.get(name, ())) <= set(order[:at]) for at, name in enumerate(order))
+    ]
+
+
+def closed(switch: str, needs: Needs) -> frozenset[str]:
+    """Return a switch with all it needs."""
+    more = (closed(need, needs) for need in needs.get(switch, ()))
+    return frozenset({switch}).union(*more)
+
+
+def design(
+    kind: Kind,
+    switches: Sequence[str] | str,
+    needs: Needs | None = None,
+    *,
+    sampled: int = 0,
+    seed: int = 0,
+) -> Design:
+    """Return a design; `sampled`: orders of Shapley values, in pairs where nothing has needs."""
+    own_needs = dict(needs or {})
+    switches = tuple(switches)
+    full, none = frozenset(switches), frozenset[str]()
+    orders: tuple[tuple[str, ...], ...] = ()
+    every = 0
+    if kind == "leave-one-out":
+        without = ({own for own in full if name in closed(own, own_needs)} for name in switches)
+        sets = [full, *(full - own for own in without)]
+    elif kind == "one-in":
+        sets = [none, *(closed(name, own_needs) for name in switches)]
+    elif kind in ("cumulative", "path"):
+        orders = (admissible_orders(switches, own_needs)[seed],)
+        sets = [frozenset(orders[0][:at]) for at in range(len(switches) + 1)]
+    elif kind == "shapley" and sampled:
+        orders, every = sampled_orders(switches, own_needs, sampled, seed)
+        sets = [frozenset(order[:at]) for order in orders for at in range(len(switches) + 1)]
+    else:
+        sets = admissible_sets(switches, own_needs)
+    return Design(kind=kind, switches=switches, on=named(sets), needs=own_needs, orders=orders,
+                  all_orders=every)  # fmt: skip
+
+
+def sampled_orders(
+    switches: Sequence[str], needs: Needs, count: int, seed: int
+) -> tuple[tuple[tuple[str, ...], ...], int]:
+    """Return orders drawn without repetition, with their reverses where nothing has needs."""
+    numbers = np.random.default_rng(seed)
+    if needs:
+        every = admissible_orders(switches, needs)
+        places = numbers.permutation(len(every))[:count]
+        return tuple(every[place] for place in places), len(every)
+    found: dict[tuple[str, ...], None] = {}
+    while len(found) < count:
+        order = tuple(str(name) for name in numbers.permutation(list(switches)))
+        found |= dict.fromkeys((order, order[::-1]))
+    return tuple(found), math.factorial(len(switches))
+
+
+def half_fraction(switches: str, sign: int = 1) -> Design:
+    """Return the half of a factorial in which the product of all, each 1 or -1, is `sign`."""
+    every = admissible_sets(switches, {})
+    sets = [own for own in every if (-1) ** (len(switches) - len(own)) == sign]
+    names = [":".join(own) for size in (1, 2) for own in itertools.combinations(switches, size)]
+    groups: dict[frozenset[str], list[str]] = {}
+    for name in names:
+        own = frozenset(name.split(":"))
+        groups.setdefault(min(own, frozenset(switches) - own, key=sorted), []).append(name)
+    aliases = tuple(tuple(group) for group in groups.values() if len(group) > 1)
+    return Design(kind="factorial", switches=tuple(switches), on=named(sets), aliases=aliases,
+                  resolution=len(switches))  # fmt: skip
+
+
+def values(design: Design, value: Value) -> dict[str, float]:
+    """Return what each row of a design is worth."""
+    return {row: value(frozenset(own)) for row, own in design.on.items()}
+
+
+def shapley_values(switches: Sequence[str], needs: Needs, value: Value) -> dict[str, float]:
+    """Return Shapley values by their definition: the mean over all admissible orders."""
+    orders = admissible_orders(switches, needs)
+    found = dict.fromkeys(switches, 0.0)
+    for order in orders:
+        for at, name in enumerate(order):
+            gain = value(frozenset(order[: at + 1])) - value(frozenset(order[:at]))
+            found[name] += gain / len(orders)
+    return found
