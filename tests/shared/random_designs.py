@@ -5,12 +5,22 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from random_tables import WIDE, noise
+from random_tables import Kind as NoiseKind
 
+from semisweep.statistics.contrast_estimates import Sums, as_evidence, estimates, own_bounds
+from semisweep.statistics.design_contrasts import contrasts
+from semisweep.statistics.design_effects import as_sums
+from semisweep.statistics.verdicts import Flags, Numbers, judge
 from semisweep.store.resolved_design import Design, Kind
 
 Needs = Mapping[str, tuple[str, ...]]
+NOISE = 2.0  # points: of a row in one unit
+SHIFT = 2.0  # points: of a unit in all rows
+NOTHING = 1e-9
 Value = Callable[[frozenset[str]], float]  # of a set of switches that are on
 
 
@@ -114,3 +124,64 @@ def shapley_values(switches: Sequence[str], needs: Needs, value: Value) -> dict[
             gain = value(frozenset(order[: at + 1])) - value(frozenset(order[:at]))
             found[name] += gain / len(orders)
     return found
+
+
+class Claims(NamedTuple):
+    """What is said of the effects of many tables, [T, K], and what is true of them, [K]."""
+
+    truth: Numbers
+    mean: Numbers
+    low: Numbers
+    high: Numbers
+    helps: Flags
+    harms: Flags
+    negligible: Flags
+
+    def covered(self) -> Flags:
+        """Return which intervals have the truth."""
+        return (self.low <= self.truth) & (self.truth <= self.high)
+
+    def false(self, margin: float) -> Flags:
+        """Return which verdicts are wrong: of the wrong sign, or negligible from the margin on."""
+        wrong = (self.helps & (self.truth <= NOTHING)) | (self.harms & (self.truth >= -NOTHING))
+        return np.asarray(wrong | (self.negligible & (np.abs(self.truth) >= margin)))
+
+
+def draw(design: Design, value: Value, count: int, n: int, numbers: np.random.Generator, *,
+         kind: NoiseKind = "normal", wide: int | None = None) -> Numbers:  # fmt: skip
+    """Return numbers [T, R, n] of a design's rows: their worth, a shift of each unit, and noise.
+
+    Noise and shift have a standard deviation of two points, a wide row's noise has ten.
+    """
+    worth = np.array(list(values(design, value).values()))
+    own = noise(numbers, (count, len(worth), n), kind)
+    if wide is not None:
+        own[:, wide] *= WIDE
+    return np.asarray(worth[:, None] + SHIFT * numbers.normal(size=(count, 1, n)) + NOISE * own)
+
+
+def sums_of(design: Design) -> Sums:
+    """Return the contrasts of a design as weights of all its rows, in their order."""
+    places = {row: place for place, row in enumerate(design.on)}
+    return as_sums(contrasts(design), places, len(places))
+
+
+def claims(design: Design, table: Numbers, truth: Mapping[str, float], *, margin: float,
+           alpha: float) -> Claims:  # fmt: skip
+    """Return what is said of whole tables [T, R, n] at once, as `effects` does of one."""
+    found = estimates(table, sums_of(design))
+    tested = judge(as_evidence(found), margin=margin, alpha=alpha)
+    low, high = own_bounds(found, alpha)
+    true = np.array([truth[own.name] for own in contrasts(design)])
+    return Claims(true, found.mean, low, high, tested.better, tested.worse, tested.equivalent)
+
+
+def truths(design: Design, value: Value) -> dict[str, float]:
+    """Return the contrasts of what rows are worth, or the exact Shapley values."""
+    worth = values(design, value)
+    if design.all_orders:
+        return shapley_values(design.switches, design.needs, value)
+    return {
+        own.name: math.fsum(weight * worth[row] for row, weight in own.weights.items())
+        for own in contrasts(design)
+    }
