@@ -150,6 +150,24 @@ def test_its_degrees_of_freedom_are_between_those_of_one_row_and_of_all() -> Non
     assert freedoms[1] == pytest.approx(4, abs=0.2)
 
 
+def test_they_are_satterthwaites_of_the_covariance_of_residuals() -> None:
+    """By the trace formula of a quadratic form, with the variances that were estimated."""
+    values, weights = table(10, rows=5, units=6), np.array([0.5, -1.0, 0.75, -0.5, 0.25])
+    rest = values - values.mean(axis=1, keepdims=True)
+    centred = np.eye(5) - 1 / 5
+    scatter = np.diag(centred @ rest @ rest.T @ centred) / 5
+    variances = np.linalg.solve(centred**2, scatter)
+    form = np.diag(np.linalg.solve(centred**2, weights**2))
+    product = form @ centred @ np.diag(variances) @ centred
+    found = estimates(values, exact(weights[None]))
+
+    assert (variances > 0).all()
+    assert found.row_error[0] == pytest.approx(math.sqrt(weights**2 @ variances / 6))
+    expected = 5 * np.trace(product) ** 2 / np.trace(product @ product)
+    assert 5 < expected < 20
+    assert found.row_freedom[0] == pytest.approx(expected)
+
+
 def test_many_tables_at_once_are_each_on_its_own() -> None:
     design = random_designs.design("shapley", "abcde", sampled=8)
     asked = sums_of(design)

@@ -222,15 +222,27 @@ def _by_row(values: Numbers, weights: Numbers, size: float) -> tuple[Numbers, Nu
     variances = rows / (rows - 2) * (scatter - everything / (rows * (rows - 1)))
     variances = np.maximum(variances, TINY * everything)
     total = variances @ squares
-    both = variances[..., :, None] + variances[..., None, :]
-    shared = np.eye(rows) * both / 2 - both / rows  # covariance of residuals, but for the next line
-    shared = shared + variances.sum(axis=-1)[..., None, None] / rows**2
     shares = rows / (rows - 2) * (squares - squares.sum() / (rows * (rows - 1)))
-    spreads = np.einsum("r,q,...rq->...", shares, shares, shared**2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        freedom = (units - 1) * total**2 / spreads
+        freedom = (units - 1) * total**2 / _half_variance(variances, shares)
     freedom = np.clip(np.nan_to_num(freedom), units - 1.0, (rows - 1.0) * (units - 1))
     return size * total / squares.sum(), freedom
+
+
+def _half_variance(variances: Numbers, shares: Numbers) -> Numbers:
+    """Return half of the variance of a sum of shares [R] of scatter, for one degree of freedom.
+
+    It is shares' S shares, S the squares of the covariance of residuals about the mean of rows:
+    sum(v) / R^2 - (v_r + v_q) / R, and v_r more on the diagonal.
+    """
+    rows, all_shares = len(shares), shares.sum()
+    common = variances.sum(axis=-1) / rows**2
+    first, second = variances @ shares, variances**2 @ shares
+    whole = (common * all_shares) ** 2 - 4 * common * all_shares * first / rows
+    whole = whole + 2 * (all_shares * second + first**2) / rows**2
+    diagonal = 2 * common * (variances @ shares**2)
+    diagonal = diagonal + (1 - 4 / rows) * (variances**2 @ shares**2)
+    return np.asarray(whole + diagonal)
 
 
 def _quadratic(covariance: Numbers, weights: Numbers) -> float:
