@@ -36,6 +36,7 @@ from semisweep.store.resolved_design import Design
 Kind = Literal["part", "interaction"]
 Weights = Mapping[str, float]  # row -> weight of its mean; rows without one are not in it
 Set = frozenset[str]  # of switches that are on
+Rows = Mapping[Set, str]  # the row of each set
 
 
 class Contrast(NamedTuple):
@@ -52,98 +53,99 @@ class Contrast(NamedTuple):
 
 def contrasts(design: Design) -> list[Contrast]:
     """Return what a design tells of its switches: parts in their order, then interactions."""
+    rows = design.rows
     if design.kind == "leave-one-out":
-        return list(_left_out(design))
+        return list(_left_out(design, rows))
     if design.kind == "one-in":
-        return list(_put_in(design))
+        return list(_put_in(design, rows))
     if design.kind in ("cumulative", "path"):
-        return list(_steps(design))
+        return list(_steps(design, rows))
     if design.kind == "shapley":
-        return list(_shapley(design))
-    if design.kind == "factorial" and not design.needs and _ways(design) is None:
+        return list(_shapley(design, rows))
+    if design.kind == "factorial" and not design.needs and _ways(design, rows) is None:
         return list(_of_fraction(design))
-    return list(_averaged(design))
+    return list(_averaged(design, rows))
 
 
-def _left_out(design: Design) -> Iterator[Contrast]:
+def _left_out(design: Design, rows: Rows) -> Iterator[Contrast]:
     full = frozenset(design.switches)
     for switch in design.switches:
         without = {own for own in full if switch in _with_needs(design, own)}
         pair = (full, full - without)
-        if _there(design, *pair):
-            base = design.rows[full]
-            yield Contrast(switch, "part", _weights(design, zip(pair, (1, -1), strict=True)), base)
+        if _there(rows, *pair):
+            base = rows[full]
+            yield Contrast(switch, "part", _weights(rows, zip(pair, (1, -1), strict=True)), base)
 
 
-def _put_in(design: Design) -> Iterator[Contrast]:
+def _put_in(design: Design, rows: Rows) -> Iterator[Contrast]:
     for switch in design.switches:
         alone = _with_needs(design, switch)
         before = alone - {switch}
-        pair = (alone, before if before in design.rows else frozenset())
-        if _there(design, *pair):
-            base = design.rows[pair[1]]
-            yield Contrast(switch, "part", _weights(design, zip(pair, (1, -1), strict=True)), base)
+        pair = (alone, before if before in rows else frozenset())
+        if _there(rows, *pair):
+            base = rows[pair[1]]
+            yield Contrast(switch, "part", _weights(rows, zip(pair, (1, -1), strict=True)), base)
 
 
-def _steps(design: Design) -> Iterator[Contrast]:
+def _steps(design: Design, rows: Rows) -> Iterator[Contrast]:
     order = design.orders[0]
     for place, switch in enumerate(order):
         pair = (frozenset(order[: place + 1]), frozenset(order[:place]))
-        if _there(design, *pair):
-            yield Contrast(switch, "part", _weights(design, zip(pair, (1, -1), strict=True)))
+        if _there(rows, *pair):
+            yield Contrast(switch, "part", _weights(rows, zip(pair, (1, -1), strict=True)))
 
 
-def _averaged(design: Design) -> Iterator[Contrast]:
+def _averaged(design: Design, rows: Rows) -> Iterator[Contrast]:
     for switch in design.switches:
-        pairs = [own for own in design.rows if _grown(design, own, switch)]
+        pairs = [own for own in rows if _grown(rows, own, switch)]
         if pairs:
-            yield Contrast(switch, "part", _mean(design, pairs, (switch,), [1] * len(pairs)))
+            yield Contrast(switch, "part", _mean(rows, pairs, (switch,), [1] * len(pairs)))
     for two in itertools.combinations(design.switches, 2):
-        squares = _squares(design, two)
+        squares = _squares(rows, two)
         if squares:
-            weights = _mean(design, squares, two, [1] * len(squares))
+            weights = _mean(rows, squares, two, [1] * len(squares))
             yield Contrast(":".join(two), "interaction", weights)
 
 
-def _shapley(design: Design) -> Iterator[Contrast]:
-    ways = _ways(design)
+def _shapley(design: Design, rows: Rows) -> Iterator[Contrast]:
+    ways = _ways(design, rows)
     if ways is None:
-        yield from _sampled(design)
+        yield from _sampled(design, rows)
         return
     down, up = ways
     for switch in design.switches:
-        pairs = [own for own in down if _grown(design, own, switch)]
+        pairs = [own for own in down if _grown(rows, own, switch)]
         shares = [down[own] * up[own | {switch}] for own in pairs]
         if pairs:
-            yield Contrast(switch, "part", _mean(design, pairs, (switch,), shares))
+            yield Contrast(switch, "part", _mean(rows, pairs, (switch,), shares))
     for two in itertools.combinations(design.switches, 2):
-        squares = [own for own in _squares(design, two) if own in down]
+        squares = [own for own in _squares(rows, two) if own in down]
         shares = [down[own] * up[own | set(two)] for own in squares]
         if squares:
-            weights = _mean(design, squares, two, shares)
+            weights = _mean(rows, squares, two, shares)
             yield Contrast(":".join(two), "interaction", weights)
 
 
-def _sampled(design: Design) -> Iterator[Contrast]:
+def _sampled(design: Design, rows: Rows) -> Iterator[Contrast]:
     orders: Sequence[tuple[tuple[str, ...], ...]] = [(order,) for order in design.orders]
     there = design.all_orders
     pairs = list(zip(design.orders[::2], design.orders[1::2], strict=False))
     if 2 * len(pairs) == len(orders) and all(one == two[::-1] for one, two in pairs):
         orders, there = pairs, there // 2
     for switch in design.switches:
-        own = tuple(_sum(_marginals(design, group, switch)) for group in orders)
+        own = tuple(_sum(_marginals(rows, group, switch)) for group in orders)
         weights = _sum((row, x / len(own)) for each in own for row, x in each.items())
         yield Contrast(switch, "part", weights, orders=own, all_orders=there)
 
 
 def _marginals(
-    design: Design, orders: Sequence[tuple[str, ...]], switch: str
+    rows: Rows, orders: Sequence[tuple[str, ...]], switch: str
 ) -> Iterator[tuple[str, float]]:
     """Yield the weights of what a switch adds to those before it, over the mean of orders."""
     for order in orders:
         before = frozenset(order[: order.index(switch)])
-        yield design.rows[before | {switch}], 1 / len(orders)
-        yield design.rows[before], -1 / len(orders)
+        yield rows[before | {switch}], 1 / len(orders)
+        yield rows[before], -1 / len(orders)
 
 
 def _of_fraction(design: Design) -> Iterator[Contrast]:
@@ -180,11 +182,11 @@ def _parts(name: str) -> Set:
     return frozenset(name.split(":"))
 
 
-def _ways(design: Design) -> tuple[dict[Set, int], dict[Set, int]] | None:
+def _ways(design: Design, rows: Rows) -> tuple[dict[Set, int], dict[Set, int]] | None:
     """Return how many orders lead to each admissible set, and on; None if one has no row."""
     down: dict[Set, int] = {frozenset(): 1}
     layers = [[frozenset[str]()]]
-    if frozenset() not in design.rows:
+    if frozenset() not in rows:
         return None
     for _ in design.switches:
         layer: dict[Set, int] = {}
@@ -193,7 +195,7 @@ def _ways(design: Design) -> tuple[dict[Set, int], dict[Set, int]] | None:
                 if switch in own or not set(design.needs.get(switch, ())) <= own:
                     continue
                 grown = own | {switch}
-                if grown not in design.rows:
+                if grown not in rows:
                     return None
                 layer[grown] = layer.get(grown, 0) + down[own]
         down |= layer
@@ -214,23 +216,23 @@ def _with_needs(design: Design, switch: str) -> Set:
     return found
 
 
-def _grown(design: Design, own: Set, switch: str) -> bool:
+def _grown(rows: Rows, own: Set, switch: str) -> bool:
     """Return whether there is a row with one more switch."""
-    return switch not in own and own | {switch} in design.rows
+    return switch not in own and own | {switch} in rows
 
 
-def _squares(design: Design, two: tuple[str, str]) -> list[Set]:
+def _squares(rows: Rows, two: tuple[str, str]) -> list[Set]:
     """Return the sets without both switches of which there are rows with one, the other, both."""
     a, b = two
     return [
         own
-        for own in design.rows
-        if _grown(design, own, a) and _grown(design, own, b) and _grown(design, own | {a}, b)
+        for own in rows
+        if _grown(rows, own, a) and _grown(rows, own, b) and _grown(rows, own | {a}, b)
     ]
 
 
 def _mean(
-    design: Design, sets: Sequence[Set], switches: Sequence[str], shares: Sequence[int]
+    rows: Rows, sets: Sequence[Set], switches: Sequence[str], shares: Sequence[int]
 ) -> Weights:
     """Return the weighted mean over sets of what switches add, or of how they interact."""
     signed = (
@@ -239,11 +241,11 @@ def _mean(
         for size in range(len(switches) + 1)
         for added in itertools.combinations(switches, size)
     )
-    return _weights(design, signed)
+    return _weights(rows, signed)
 
 
-def _weights(design: Design, sets: Iterable[tuple[Set, float]]) -> Weights:
-    return _sum((design.rows[own], weight) for own, weight in sets)
+def _weights(rows: Rows, sets: Iterable[tuple[Set, float]]) -> Weights:
+    return _sum((rows[own], weight) for own, weight in sets)
 
 
 def _sum(weights: Iterable[tuple[str, float]]) -> Weights:
@@ -255,5 +257,5 @@ def _sum(weights: Iterable[tuple[str, float]]) -> Weights:
     return {row: own for row, own in sums.items() if abs(own) > 1e-12}
 
 
-def _there(design: Design, *sets: Set) -> bool:
-    return all(own in design.rows for own in sets)
+def _there(rows: Rows, *sets: Set) -> bool:
+    return all(own in rows for own in sets)
