@@ -23,7 +23,7 @@ test: $(VENV)/installed
 test-ray: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "slow and not cluster and not gpu and not faults"
 
-# How often random tables, races and searches claim what is not there, in every way of use. Minutes.
+# How often random tables, designs, races and searches claim what is not there, in every way of use. Minutes.
 test-statistics: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python -m pytest -m statistics -s --numprocesses 0
 

@@ -35,14 +35,15 @@ class Setting(NamedTuple):
     def draw(self, count: int, n: int, seed: int = 0) -> Numbers:
         """Return numbers [T, R, n]."""
         numbers = np.random.default_rng(seed)
-        noise = _noise(numbers, (count, self.rows, n), self.kind)
+        own = noise(numbers, (count, self.rows, n), self.kind)
         if self.wide != "none":
-            noise[:, 1 if self.wide == "row" else 0] *= WIDE
-        noise[:, 1] += self.effect
-        return np.asarray(70 + numbers.normal(0, 2, (count, 1, n)) + noise)
+            own[:, 1 if self.wide == "row" else 0] *= WIDE
+        own[:, 1] += self.effect
+        return np.asarray(70 + numbers.normal(0, 2, (count, 1, n)) + own)
 
 
-def _noise(numbers: np.random.Generator, shape: tuple[int, ...], kind: Kind) -> Numbers:
+def noise(numbers: np.random.Generator, shape: tuple[int, ...], kind: Kind) -> Numbers:
+    """Return noise of one standard deviation."""
     if kind == "normal":
         return numbers.normal(size=shape)
     if kind == "t3":

@@ -87,15 +87,21 @@ def apart(found: Spread) -> Flags:
     return np.asarray(known & (p * count <= OUTLIER_LEVEL) & (share >= OUTLIER_SHARE))
 
 
+def two_way(known: Flags) -> Numbers:
+    """Return the columns of rows and units [N, R + U] of one table's numbers, where it has them."""
+    row, unit = np.nonzero(known)
+    columns = np.zeros((len(row), sum(known.shape)))
+    places = np.arange(len(row))
+    columns[places, row] = 1
+    columns[places, known.shape[0] + unit] = 1
+    return columns
+
+
 def _fitted(values: Numbers, known: Flags) -> tuple[Numbers, int]:
     """Return residuals and degrees of freedom of one table [R, U] that lacks some numbers."""
-    row, unit = np.nonzero(known)
-    design = np.zeros((len(row), sum(values.shape)))
-    places = np.arange(len(row))
-    design[places, row] = 1
-    design[places, values.shape[0] + unit] = 1
+    design = two_way(known)
     numbers = values[known]
     fit, _, rank, _ = np.linalg.lstsq(design, numbers, rcond=None)
     residuals = np.full(values.shape, math.nan)
     residuals[known] = numbers - design @ fit
-    return residuals, len(row) - int(rank)
+    return residuals, len(numbers) - int(rank)
