@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import designed
 import numpy as np
 import pytest
 import resolved
@@ -124,3 +125,25 @@ def test_a_top_up_without_a_run_is_refused(call: Call, refused: Check, tmp_path:
     said = call("run", "gps_images", "--scale", "paper", "--top-up", "--store", tmp_path / "s")
 
     refused(said, "a top-up must follow a run")
+
+
+def test_all_rows_of_an_undecided_design_get_as_many_units() -> None:
+    sets = [("a", "b"), ("b",), ("a",), ()]
+    study = designed.study_of(designed.design("factorial", sets, ("a", "b")), confirmatory=())
+    shown = designed.table_of(study, lambda on: 60 + 6 * ("a" in on), noise=1.0)
+    verdicts = [own.verdict for own in shown.effects["one"]]
+    assert "inconclusive" in verdicts
+
+    found = topped_up(study, shown, DRAWS)
+
+    assert len(set(found.values())) == 1
+    assert 5 < len(next(iter(found.values()))) <= 5 + MOST_ADDED
+
+
+def test_a_decided_design_gets_no_further_units() -> None:
+    sets = [("a", "b"), ("b",), ("a",), ()]
+    study = designed.study_of(designed.design("factorial", sets, ("a", "b")), confirmatory=())
+    shown = designed.table_of(study, lambda on: 60 + 6 * ("a" in on), noise=0.05)
+    assert [own.verdict for own in shown.effects["one"]] == ["helps", "negligible", "negligible"]
+
+    assert topped_up(study, shown, DRAWS) == shown_units(study)

@@ -41,6 +41,11 @@ FORMATS = ("terminal", "markdown", "latex", "html", "csv")
     is_flag=True,
     help="The table of a paper: rows by columns, mean ± std, the best bold, one caption.",
 )
+@click.option(
+    "--effects",
+    is_flag=True,
+    help="Of a method taken apart: what its parts add, without the rows.",
+)
 @click.option("--bom", is_flag=True, help="Begin CSV as spreadsheets want it, to read its letters.")
 @click.option("--keys", is_flag=True, help="List the trials of every cell, and how to repeat each.")
 @click.option(
@@ -54,6 +59,7 @@ def table(
     form: str,
     notes: bool,
     compact: bool,
+    effects: bool,
     bom: bool,
     keys: bool,
     curve: Sequence[str],
@@ -62,7 +68,7 @@ def table(
     """Print the tables of STUDIES, or of all, from what the store has."""
     from semisweep.tables.rendering import Reading, keys_table
 
-    _check_forms(form, notes=notes, compact=compact, bom=bom)
+    _check_forms(form, notes=notes, compact=compact, effects=effects, bom=bom)
     request = make_request(**options, names=studies)
     names = list(studies)
     if tuple(names) == ("all",):
@@ -78,11 +84,11 @@ def table(
         reading = Reading(names, request)
         for note in reading.notes:
             click.echo(f"note: {note}", err=True)
-        text = reading.text(form, further=notes, compact=compact)
+        text = reading.text(form, further=notes, compact=compact, effects_alone=effects)
         show("\ufeff" + text if bom else text, form)
 
 
-def _check_forms(form: str, *, notes: bool, compact: bool, bom: bool) -> None:
+def _check_forms(form: str, *, notes: bool, compact: bool, effects: bool, bom: bool) -> None:
     """Refuse options that do nothing together."""
     from semisweep.core.errors import ConfigError
 
@@ -90,6 +96,8 @@ def _check_forms(form: str, *, notes: bool, compact: bool, bom: bool) -> None:
         raise ConfigError(f"--bom is for CSV, got format={form}; add --format csv")
     if compact and notes:
         raise ConfigError("a compact table has no notes, got --compact and --notes; leave one out")
+    if compact and effects:
+        raise ConfigError("a compact table is of rows, got --compact and --effects; leave one out")
 
 
 def _curves(names: Sequence[str], curve: Sequence[str], request: Request) -> str:

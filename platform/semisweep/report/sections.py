@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from semisweep.report import column_figures, curve_plots, search_figures
 from semisweep.report.axes import Axis, number, round_ticks, value_axis
 from semisweep.report.curve_plots import PUBLISHED
+from semisweep.report.effect_figures import effect_figures
 from semisweep.report.figure import Entry, Figure
 from semisweep.report.provenance_facts import facts
 from semisweep.report.svg import axis_below, interval, interval_axis, swatch
@@ -25,8 +26,10 @@ from semisweep.store.study_choice import options, set_options
 from semisweep.tables.cell_texts import EMPTY, NOTHING, CellText, heading, lines
 from semisweep.tables.confirmation_notes import confirmation_notes, trained_again
 from semisweep.tables.difference_dots import WIDTH, difference_dots, span_of
+from semisweep.tables.effect_texts import effects_notes
 from semisweep.tables.footnotes import further_notes
 from semisweep.tables.footnotes import notes as table_notes
+from semisweep.tables.html_table import effects_grid
 from semisweep.tables.rendering import tabulate
 from semisweep.tables.search_summary import in_order, scores_of
 from semisweep.tables.table_values import Cell, Table
@@ -90,6 +93,7 @@ class Section:
     failed: int
     summary: str
     grids: Sequence[Grid] = ()
+    effects: Sequence[Markup] = ()  # what a design says of parts, a table a column
     base: bool = False
     published: bool = False
     head: Sequence[str] = ()
@@ -116,7 +120,8 @@ def section(
         grids=[_grid(table, column, trials, store_path, data) for column in table.columns],
         base=bool(table.base),
         published=any(cell.published is not None for cell in table.cells.values()),
-        notes=as_html(table_notes(table)),
+        effects=[_effects(table, column) for column in table.columns if table.effects],
+        notes=as_html([*effects_notes(table), *table_notes(table)]),
         further=as_html(further_notes(table)),
         facts=facts(list(results.values())),
         run=_run(study, store_path, data),
@@ -139,6 +144,9 @@ def _parts(
     figures += scores
     of_columns = list(column_figures.column_bars(table))
     figures += of_columns or curve_plots.class_bars(table, stored)
+    of_parts = list(effect_figures(table))
+    if of_parts:
+        yield FigureGroup(title="Parts", figures=of_parts)
     if figures:
         yield FigureGroup(title="Figures", figures=figures)
     if losses:
@@ -190,6 +198,11 @@ def _grid(
         dots_axis=axis_below([(span.at(at), text) for at, text in ticks], WIDTH) if span else "",
         legend=legend,
     )
+
+
+def _effects(table: Table, column: Label) -> Markup:
+    """Return the table of what a design says of its parts in a column, whose texts are escaped."""
+    return Markup("\n".join(effects_grid(table, column)))
 
 
 def _lines(
@@ -255,14 +268,17 @@ def _run(study: StudyOrSearch, store_path: str, data: Sequence[str]) -> str:
 
 def known(name: str) -> str:
     """Return how a command names a study: of a file of the user's only the end is known."""
-    from semisweep.study.catalogue import study_names
+    from semisweep.study.catalogue import is_shipped
 
-    return name if name in study_names() else f"FILE.py:{name}"
+    return name if is_shipped(name) else f"FILE.py:{name}"
 
 
 def _summary(table: Table) -> str:
     """Return the verdicts of a table in a few words."""
-    words = [cell.decision.verdict for cell in table.cells.values() if cell.decision is not None]
+    words: list[str] = [own.verdict for found in table.effects.values() for own in found]
+    if not words:
+        decisions = (cell.decision for cell in table.cells.values())
+        words = [decision.verdict for decision in decisions if decision is not None]
     return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words)) or NO_VERDICT
 
 

@@ -32,6 +32,7 @@ class Design:
     all_orders: int = 0
     aliases: tuple[tuple[str, ...], ...] = ()
     resolution: int = 0  # of a fraction: 3 is III; 0: nothing is aliased
+    titles: Mapping[str, str] = field(default_factory=dict)  # switch -> what tables call it
 
     @property
     def rows(self) -> Mapping[frozenset[str], str]:
@@ -49,6 +50,7 @@ class Design:
             "all_orders": self.all_orders,
             "aliases": [list(group) for group in self.aliases],
             "resolution": self.resolution,
+            "titles": dict(self.titles),
         }
 
 
@@ -66,4 +68,5 @@ def decode_design(fields: Fields) -> Design:
         all_orders=fields.integer("all_orders"),
         aliases=fields.lists_of_texts("aliases"),
         resolution=fields.integer("resolution"),
+        titles=fields.texts_by_name("titles"),
     )

@@ -145,6 +145,7 @@ class Ablation:
             switches=tuple(names),
             on={self.row_name(on): tuple(n for n in names if n in on) for on in arms},
             needs={own.name: own.needs for own in self.chosen if own.needs},
+            titles={own.name: own.title for own in self.chosen},
             **about,  # type: ignore[arg-type]
         )
         return Study(

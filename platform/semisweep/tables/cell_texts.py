@@ -75,7 +75,7 @@ def _text(table: Table, column: Label, cell: Cell) -> CellText:
     return CellText(
         published(cell),
         _ours(cell),
-        _bounds(cell.low, cell.high),
+        bounds(cell.low, cell.high),
         _delta(cell),
         _delta_bounds(cell),
         verdict(cell, table.margin),
@@ -92,7 +92,7 @@ def short_count(value: float | None) -> str:
 def _imported(found: Imported) -> CellText:
     spread = "" if math.isnan(found.std) else f" ± {found.std:.1f}"
     ours = f"{found.mean:.1f}{spread} ({found.n} imported)"
-    return CellText(NOTHING, ours, _bounds(found.low, found.high))
+    return CellText(NOTHING, ours, bounds(found.low, found.high))
 
 
 def published(cell: Cell) -> str:
@@ -147,7 +147,8 @@ def _marks(cell: Cell) -> str:
     return (MARK if cell.other_code else "") + (data_marks.MARK if cell.unknown_data else "")
 
 
-def _bounds(low: float, high: float, sign: str = "") -> str:
+def bounds(low: float, high: float, sign: str = "") -> str:
+    """Return an interval in points or percent."""
     return NOTHING if math.isnan(low) else f"[{_number(low, sign)}, {_number(high, sign)}]"
 
 
@@ -159,7 +160,12 @@ def _delta(cell: Cell) -> str:
 
 def _delta_bounds(cell: Cell) -> str:
     known = not cell.same_as_base and not math.isnan(cell.delta_low)
-    return _bounds(cell.delta_low, cell.delta_high, "+") if known else ""
+    return bounds(cell.delta_low, cell.delta_high, "+") if known else ""
+
+
+def signed(value: float) -> str:
+    """Return a difference in points with its sign."""
+    return _number(value, "+")
 
 
 def _number(value: float, sign: str = "") -> str:

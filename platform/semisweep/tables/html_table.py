@@ -8,6 +8,7 @@ from html import escape
 from semisweep.store.resolved_study import Label
 from semisweep.tables.cell_texts import DELTA, OURS, heading, lines
 from semisweep.tables.difference_dots import difference_dots, span_of
+from semisweep.tables.effect_texts import effect_heading, effect_lines, effects_notes
 from semisweep.tables.footnotes import further_notes, notes
 from semisweep.tables.table_values import Table
 
@@ -26,9 +27,9 @@ thead { border-top: 1px solid; }
 """
 
 
-def to_html(tables: Iterable[Table]) -> str:
+def to_html(tables: Iterable[Table], *, effects_alone: bool = False) -> str:
     """Return a page with all tables."""
-    return page("".join(map(fragment, tables)))
+    return page("".join(fragment(own, effects_alone=effects_alone) for own in tables))
 
 
 def page(body: str) -> str:
@@ -41,16 +42,20 @@ def page(body: str) -> str:
     )
 
 
-def fragment(table: Table) -> str:
-    """Return the section of one table; every text in it is escaped."""
+def fragment(table: Table, *, effects_alone: bool = False) -> str:
+    """Return the section of one table; every text in it is escaped.
+
+    Of a design what it says of the parts stands beneath its rows; `effects_alone` leaves these out.
+    """
     scale = f" ({table.scale} scale)" if table.scale else ""
     parts = [
         f'<section id="{escape(table.name)}">',
         f"<h2>{escape((table.title or table.name) + scale)}</h2>",
     ]
     for column in table.columns:
-        parts += _grid(table, column)
-    parts += _list(notes(table))
+        parts += [] if effects_alone else _grid(table, column)
+        parts += effects_grid(table, column)
+    parts += _list([*effects_notes(table), *notes(table)])
     parts += ["<details><summary>All notes</summary>", *_list(further_notes(table)), "</details>"]
     return "\n".join([*parts, "</section>"]) + "\n"
 
@@ -74,6 +79,21 @@ def _grid(table: Table, column: Label) -> Iterator[str]:
         if picture := difference_dots(table, line.label, line.cell, span):
             texts[DELTA] = f"{picture} {texts[DELTA]}"
         data = "".join(f"<td>{text}</td>" for text in texts)
+        yield f'<tr><th scope="row">{escape(line.label)}</th>{data}</tr>'
+    yield "</tbody></table>"
+
+
+def effects_grid(table: Table, column: Label) -> Iterator[str]:
+    """Yield the lines of an HTML table of what a design says of its parts in a column."""
+    found = list(effect_lines(table, column))
+    if not found:
+        return
+    place = f": {column.label}" if len(table.columns) > 1 else ""
+    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in effect_heading(table))
+    yield f'<table class="effects"><caption>{escape(f"What each part adds{place}")}</caption>'
+    yield f"<thead><tr><td></td>{names}</tr></thead><tbody>"
+    for line in found:
+        data = "".join(f"<td>{escape(text)}</td>" for text in line.texts)
         yield f'<tr><th scope="row">{escape(line.label)}</th>{data}</tr>'
     yield "</tbody></table>"
 

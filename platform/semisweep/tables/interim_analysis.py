@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 
 from semisweep.statistics.intervals import FEWEST, by_unit, several_draws
+from semisweep.statistics.power import Further
 from semisweep.store.look_log import most
 from semisweep.store.resolved_study import Place, ResolvedCell, ResolvedStudy, Units, units_of
 from semisweep.tables.table_values import Cell, Table
@@ -80,9 +81,29 @@ def _added(study: ResolvedStudy, table: Table) -> dict[Place, int]:
         if decision.verdict == "too few":
             found[place] = max(FEWEST - cell.n, 0)
         elif decision.verdict == "inconclusive":
-            further = decision.further
-            found[place] = MOST_ADDED if further is None else min(further.low, MOST_ADDED)
-    return found
+            found[place] = _capped(decision.further)
+    return _more_of_both(found, _added_by_design(study, table))
+
+
+def _added_by_design(study: ResolvedStudy, table: Table) -> dict[Place, int]:
+    """Return how many units the rows of a design get, each the same: effects are of all of them."""
+    if study.design is None:
+        return {}
+    found: dict[Place, int] = {}
+    for column, effects in table.effects.items():
+        wanted = [FEWEST - own.n for own in effects if own.verdict == "too few"]
+        wanted += [_capped(own.further) for own in effects if own.verdict == "inconclusive"]
+        places = [(row, column) for row in study.design.on if (row, column) in study.at]
+        found |= dict.fromkeys(places, max(wanted, default=0))
+    return {place: count for place, count in found.items() if count > 0}
+
+
+def _capped(further: Further | None) -> int:
+    return MOST_ADDED if further is None else min(further.low, MOST_ADDED)
+
+
+def _more_of_both(one: Mapping[Place, int], other: Mapping[Place, int]) -> dict[Place, int]:
+    return {place: max(one.get(place, 0), other.get(place, 0)) for place in {**one, **other}}
 
 
 def _on_three_draws(

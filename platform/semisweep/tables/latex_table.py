@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from semisweep.store.resolved_study import Label
 from semisweep.tables.cell_texts import OURS, heading, lines
+from semisweep.tables.effect_texts import effect_heading, effect_lines, effects_notes
 from semisweep.tables.footnotes import all_notes
 from semisweep.tables.latex_text import escaped, with_note
 from semisweep.tables.table_values import Table
@@ -14,13 +15,20 @@ from semisweep.tables.table_values import Table
 PACKAGES = ("booktabs", "textcomp")
 
 
-def to_latex(tables: Iterable[Table], *, document: bool = False, further: bool = False) -> str:
+def to_latex(
+    tables: Iterable[Table],
+    *,
+    document: bool = False,
+    further: bool = False,
+    effects_alone: bool = False,
+) -> str:
     """Return a table environment for each table, its notes beneath it, `further` ones if wanted.
 
+    Of a design what it says of the parts stands beneath its rows; `effects_alone` leaves these out.
     It needs the packages booktabs and textcomp, and T1 fonts; with `document` it is a whole
     document that has them.
     """
-    body = "\n".join(_environment(table, further) for table in tables)
+    body = "\n".join(_environment(table, further, effects_alone) for table in tables)
     body = with_note(body)
     if not document:
         return body
@@ -32,7 +40,7 @@ def to_latex(tables: Iterable[Table], *, document: bool = False, further: bool =
     )
 
 
-def _environment(table: Table, further: bool) -> str:
+def _environment(table: Table, further: bool, effects_alone: bool) -> str:
     scale = f" ({table.scale} scale)" if table.scale else ""
     parts = [
         "\\begin{table}[htbp]",
@@ -43,9 +51,11 @@ def _environment(table: Table, further: bool) -> str:
     for column in table.columns:
         if len(table.columns) > 1:
             parts.append(f"\\par\\medskip\\textbf{{{escaped(column.label)}}}\\par\\smallskip")
-        parts += _tabular(table, column)
+        parts += [] if effects_alone else _tabular(table, column)
+        parts += _effects(table, column)
     parts += [
         "\\begin{itemize}\\setlength{\\itemsep}{0pt}",
+        *(f"\\item {_with_code(note)}" for note in effects_notes(table)),
         *(f"\\item {_with_code(note)}" for note in all_notes(table, further=further)),
         "\\end{itemize}",
         "\\end{table}",
@@ -65,6 +75,23 @@ def _tabular(table: Table, column: Label) -> Iterator[str]:
             texts[OURS] = f"\\textbf{{{texts[OURS]}}}"
         # An empty group first: LaTeX would take a bracket after a line's end for an argument.
         yield "{}" + " & ".join([escaped(line.label), *texts]) + r" \\"
+    yield "\\bottomrule"
+    yield "\\end{tabular}"
+
+
+def _effects(table: Table, column: Label) -> Iterator[str]:
+    """Yield what a design says of its parts as a tabular of its own."""
+    found = list(effect_lines(table, column))
+    if not found:
+        return
+    names = effect_heading(table)
+    yield "\\par\\medskip"
+    yield f"\\begin{{tabular}}{{l{'r' * len(names)}}}"
+    yield "\\toprule"
+    yield " & ".join(["part", *map(escaped, names)]) + r" \\"
+    yield "\\midrule"
+    for line in found:
+        yield "{}" + " & ".join(map(escaped, [line.label, *line.texts])) + r" \\"
     yield "\\bottomrule"
     yield "\\end{tabular}"
 

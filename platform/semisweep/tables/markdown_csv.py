@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from semisweep.core.safe_text import one_line
 from semisweep.store.resolved_study import Label
 from semisweep.tables.cell_texts import OURS, heading, lines
+from semisweep.tables.effect_texts import effect_heading, effect_lines, effects_notes
 from semisweep.tables.footnotes import all_notes
 from semisweep.tables.table_values import Cell, Imported, Table
 
@@ -22,16 +23,26 @@ CSV_COLUMNS = (
     *("unknown_data", "delta_low", "delta_high", "p", "level", "look", "looks", "margin"),
     *("comparisons", "kind", "differences", "further_low", "further_high"),
 )
+EFFECT_COLUMNS = (
+    *("study", "design", "column", "effect", "kind", "mean", "low", "high", "std", "n", "p"),
+    *("level", "verdict", "margin", "within_margin", "further_low", "further_high", "order_std"),
+    *("waits_for", "apart", "effects"),
+)
 
 
-def to_markdown(table: Table, *, further: bool = False) -> str:
-    """Return heading, table and notes, the `further` ones too if wanted; ends with a newline."""
+def to_markdown(table: Table, *, further: bool = False, effects_alone: bool = False) -> str:
+    """Return heading, table and notes, the `further` ones too if wanted; ends with a newline.
+
+    Of a design what it says of the parts stands beneath its rows; `effects_alone` leaves these out.
+    """
     scale = f" ({table.scale} scale)" if table.scale else ""
     text = [f"## {_plain(table.title or table.name)}{scale}", ""]
     for column in table.columns:
         # Side by side, the numbers of several columns would be wider than any terminal.
         text += [f"### {_plain(column.label)}", ""] if len(table.columns) > 1 else []
-        text += [*_grid(table, column), ""]
+        text += [] if effects_alone else [*_grid(table, column), ""]
+        text += [*_effects(table, column), ""] if table.effects.get(column.name) else []
+    text += [f"- {_plain(note)}" for note in effects_notes(table)]
     text += [f"- {_plain(note)}" for note in all_notes(table, further=further)]
     return "\n".join(text) + "\n"
 
@@ -70,6 +81,37 @@ def _grid(table: Table, column: Label) -> list[str]:
             texts[OURS] = f"**{texts[OURS]}**"
         rows.append([line.label, *texts])
     return aligned(rows)
+
+
+def _effects(table: Table, column: Label) -> list[str]:
+    """Return header, rule and rows of what a design says of its parts."""
+    found = [(line.label, *line.texts) for line in effect_lines(table, column)]
+    return aligned([("part", *effect_heading(table)), *found])
+
+
+def effects_csv(tables: Iterable[Table]) -> str:
+    """Return a line for every part and interaction of designs, in points; else as `to_csv`.
+
+    "waits_for" are rows that lack trials, "order_std" what the sampling of orders adds to the
+    standard error, "effects" those that "p" is corrected over.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(EFFECT_COLUMNS)
+    for table in tables:
+        assert table.design is not None
+        count = sum(map(len, table.effects.values()))
+        for column in table.columns:
+            for own in table.effects.get(column.name, ()):
+                more = ("", "") if own.further is None else own.further
+                writer.writerow([
+                    *(table.name, table.design.kind, column.name, own.name, own.kind),
+                    *map(_exact, (own.mean, own.low, own.high, own.std)), own.n,
+                    *(_exact(own.p), _exact(table.level), own.verdict, _exact(table.margin)),
+                    *(own.within_margin, *more, _exact(own.order_std)),
+                    *(" ".join(own.missing), " ".join(own.apart), count),
+                ])  # fmt: skip
+    return text.getvalue()
 
 
 def aligned(rows: Iterable[Sequence[str]]) -> list[str]:

@@ -31,7 +31,7 @@ from semisweep.tables.html_table import fragment, to_html
 from semisweep.tables.image_tests import image_tests
 from semisweep.tables.imported_numbers import read_imported, summaries
 from semisweep.tables.latex_table import to_latex
-from semisweep.tables.markdown_csv import to_csv, to_markdown
+from semisweep.tables.markdown_csv import effects_csv, to_csv, to_markdown
 from semisweep.tables.search_summary import search_to_markdown
 from semisweep.tables.table_builder import Outside, build
 from semisweep.tables.table_looks import TableLooks
@@ -58,14 +58,39 @@ class Reading:
         self.notes = [choice.note for choice in chosen if choice.note]  # which of several it is
         self.stored = Snapshot(self.store, (key for study in self.studies for key in study.keys))
 
-    def text(self, form: str = "markdown", *, further: bool = False, compact: bool = False) -> str:
+    def text(
+        self,
+        form: str = "markdown",
+        *,
+        further: bool = False,
+        compact: bool = False,
+        effects_alone: bool = False,
+    ) -> str:
         """Return the tables: "terminal" or "markdown", "latex", "html" or "csv".
 
         A "fragment" is HTML without a page around it. With `further` all notes are beneath them;
         HTML has them folded anyway, CSV has none. With `compact` they are those of papers. Searches
-        have a place in Markdown alone.
+        have a place in Markdown alone. `effects_alone`: what designs say of the parts of methods,
+        without their rows; raises `ConfigError` for a study that has no design.
         """
-        return leaving_out(self.stored, lambda: self._text(form, further, compact))
+        show = self._effects if effects_alone else self._text
+        return leaving_out(self.stored, lambda: show(form, further, compact))
+
+    def _effects(self, form: str, further: bool, compact: bool) -> str:
+        for study in self.studies:
+            if not isinstance(study, ResolvedStudy) or study.design is None:
+                raise ConfigError(
+                    "effects must be asked of a design that takes a method apart, got "
+                    f"study={study.name}; `semisweep ablate` makes one"
+                )
+        tables = [self._tabulated(own) for own in self.studies if isinstance(own, ResolvedStudy)]
+        if form == "csv":
+            return effects_csv(tables)
+        if form == "latex":
+            return to_latex(tables, further=further, effects_alone=True)
+        if form == "html":
+            return to_html(tables, effects_alone=True)
+        return "\n".join(to_markdown(own, further=further, effects_alone=True) for own in tables)
 
     def _text(self, form: str, further: bool, compact: bool) -> str:
         if form in ("csv", "latex", "html", "fragment") or compact:

@@ -24,6 +24,7 @@ from semisweep.store.trial_records import Result
 from semisweep.tables.code_marks import compare
 from semisweep.tables.command_words import scale_words
 from semisweep.tables.data_marks import count_unknown
+from semisweep.tables.design_answers import design_answers
 from semisweep.tables.labelled_images import differing_cells, mixed
 from semisweep.tables.row_comparisons import Values, compare_rows, levels_of
 from semisweep.tables.table_values import Cell, Imported, Table
@@ -105,6 +106,8 @@ def build(
         mixed=mixes,
         elsewhere=tuple(_cell(cell, {}, {}, {}, alpha) for cell in study.elsewhere),
         images={place: test for place, test in outside.images.items() if place in compared.cells},
+        design=study.design,
+        effects=design_answers(study, cells, alike, values, margin=margin),
     )
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from semisweep.statistics.decisions import Decision
+from semisweep.statistics.design_effects import Effect
 from semisweep.statistics.image_bootstrap import ImageTest
 from semisweep.statistics.intervals import Noise
 from semisweep.statistics.order_agreement import Agreement
+from semisweep.store.resolved_design import Design
 from semisweep.store.resolved_study import Label, Place
 from semisweep.tables.code_marks import CodeMarks
 
@@ -99,3 +101,5 @@ class Table:
     mixed: Mapping[str, tuple[str, ...]]  # column -> its several lists of labelled images
     elsewhere: tuple[Cell, ...]  # published cells of columns that this scale does not have
     images: Mapping[Place, ImageTest]  # tests on other images, of cells against the base row
+    design: Design | None = None  # of a study that takes a method apart
+    effects: Mapping[str, tuple[Effect, ...]] = field(default_factory=dict)  # its, by column

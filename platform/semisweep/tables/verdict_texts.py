@@ -44,7 +44,7 @@ def verdict(cell: Cell, margin: float) -> str:
     if decision.verdict == "equivalent":
         return "equivalent"
     if decision.verdict == "inconclusive":
-        return f"inconclusive{_further(decision.further)}"
+        return f"inconclusive{further_text(decision.further)}"
     if decision.verdict == "too few":
         return f"too few (n < {FEWEST})"
     if decision.verdict == "identical":
@@ -188,7 +188,8 @@ def _percent(share: float, level: float) -> str:
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
 
 
-def _further(more: Further | None) -> str:
+def further_text(more: Further | None) -> str:
+    """Return how many more units a verdict may take, behind "inconclusive"; "" where unknown."""
     if more is None:
         return ""
     if more.low >= MOST_REPLICATES:
