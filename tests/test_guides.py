@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from folder_files import write_folder_data
-from guide_lines import lines
+from guide_lines import files, lines
 
 from semisweep import load
 from semisweep.data.manifest_draft import draft
@@ -44,6 +44,10 @@ MORE = {  # what a test adds: trainings of four steps, and what a terminal would
     "plan rankmatch_components": SMALL,
     "table rankmatch_components": SMALL,
     "table gps_updates": SMALL,
+    "ablate taught.py:Taught --dry-run": SMALL,
+    "ablate": [*SMALL, "--draws", "3"],
+    "table taught.py:Taught/shapley": SMALL,
+    "table gps/leave-one-out": SMALL,
     "report": ["--output", "page.html"],
     "rm": ["--yes"],
 }
@@ -57,6 +61,10 @@ SHOWN = {  # the beginning of a line -> what it must print
     "table rankmatch_components --compact --format latex": "\\toprule",
     "import": "1 of 1 numbers are new",
     "diff": "seed",
+    "methods taught.py:Taught": "averaging=0.0",
+    "ablate taught.py:Taught --dry-run": "taught/leave-one-out",
+    "ablate taught.py:Taught --design": "selection × averaging",
+    "table taught.py:Taught/shapley": "\\toprule",
     "show": "state     finished",
     "data check": "is whole",
 }
@@ -73,6 +81,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "lists" / "8").mkdir(parents=True)
     for name, own in {"labeled": images[:8], "unlabeled": images[8:]}.items():
         (root / "lists" / "8" / f"{name}.txt").write_text("".join(f"{one}\n" for one in own))
+    for name, text in files().items():
+        (root / name).write_text(text)
     shutil.copy(next(data.rglob("*.jpg")), root / "image.jpg")
     (root / "results.csv").write_text(
         "study,row,column,value,scale\nrankmatch_components,baseline,1/16 (92),70.1,paper\n"

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import click
 import pandas as pd
 import pytest
-from guide_lines import PAGES, ROOT, lines
+from guide_lines import PAGES, ROOT, files, lines
 
 from semisweep.cli.commands import cli
 
@@ -24,7 +24,7 @@ def test_every_line_of_a_guide_is_understood(
 ) -> None:
     """Names and options are parsed; that they do what is said, the tests of the commands show."""
     monkeypatch.chdir(tmp_path)
-    for name in ("results.csv", "IMAGE"):  # files of one's own
+    for name in ("results.csv", "IMAGE", *files()):  # files of one's own
         (tmp_path / name).touch()
     command: click.Command = cli
     while isinstance(command, click.Group):

@@ -21,3 +21,14 @@ def lines() -> list[list[str]]:
                 if words and words[0].endswith("semisweep"):
                     found.append(words[1:])
     return found
+
+
+def files() -> dict[str, str]:
+    """Return the files that guides write, by name: Python that begins with "# NAME.py"."""
+    found = {}
+    for page in PAGES:
+        for language, body in BLOCK.findall(page.read_text()):
+            first = body.partition("\n")[0]
+            if language == "python" and re.fullmatch(r"# \w+\.py", first):
+                found[first.removeprefix("# ")] = body
+    return found
