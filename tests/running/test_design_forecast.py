@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
+import designed
 import pytest
 import resolved
 from resolved import cell
@@ -73,3 +75,21 @@ def test_with_results_it_is_in_points_and_the_next_look_is_named(store: Store) -
     assert "points, by the noise of 4 finished cells here) with" in found
     assert look == "looks    1 look taken; this would be look 2 of any number, at 0.5 %"
     assert read_looks(store.root, PLACE) == before  # a question notes nothing
+
+
+def test_a_design_says_which_parts_it_finds() -> None:
+    sets = designed.every_set(("a", "b"))
+    study = designed.study_of(designed.design("factorial", sets, ("a", "b")), 5, confirmatory=())
+    found, look = lines(None, study)
+    # A part is half the sum of two differences of rows: its error is 1 / sqrt(2) of one's.
+    size = detectable(4, 5, 3, level_at_look(1)) / math.sqrt(2)
+
+    assert f"parts of {size:.1f} sd" in found
+    assert found.endswith("with a probability of 80 %: 3 effects, 5 draws")
+    assert "at 4 %" in look
+
+
+def test_the_ends_of_a_path_find_nothing_yet() -> None:
+    own = designed.design("path", [(), ("a", "b")], ("a", "b"), all_orders=2)
+
+    assert lines(None, designed.study_of(own, 5, confirmatory=())) == []

@@ -41,12 +41,12 @@ def every_set(switches: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def study_of(own: Design, draws: int = 5, **more: Any) -> ResolvedStudy:
-    """Return the resolved study of a design, a trial a draw; keys are "row draw"."""
+    """Return the resolved study of a design, a trial a draw; keys are "row-draw"."""
     cells = [
         ResolvedCell(
             row=row,
             column="one",
-            trials={f"{draw}/0": f"{row} {draw}" for draw in range(draws)},
+            trials={f"{draw}/0": f"{row.replace('+', '-')}-{draw}" for draw in range(draws)},
         )
         for row in own.on
     ]

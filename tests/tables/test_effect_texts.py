@@ -85,7 +85,7 @@ def test_a_table_has_the_effects_of_its_complete_rows() -> None:
     study = factorial()
     results = results_of(study, value)
     units = {
-        row: {str(draw): 100 * results[f"{row} {draw}"].number(study.metric) for draw in range(5)}  # type: ignore[operator]
+        row: {str(draw): 100 * results[f"{row}-{draw}"].number(study.metric) for draw in range(5)}  # type: ignore[operator]
         for row in ("none", "guide", "ramp", "full")
     }
     table = build(study, results, {})
@@ -99,8 +99,8 @@ def test_a_table_has_the_effects_of_its_complete_rows() -> None:
 def test_an_arm_without_results_is_waited_for_and_named() -> None:
     study = factorial()
     results = results_of(study, value)
-    del results["ramp 3"]
-    table = build(study, results, {"ramp 3": "ValueError: no"})
+    del results["ramp-3"]
+    table = build(study, results, {"ramp-3": "ValueError: no"})
 
     assert [own[3] for own in lines(table)] == ["waits for trials"] * 3
     assert "Not told: the guide waits for trials of ramp" in " ".join(effects_notes(table))
@@ -110,7 +110,7 @@ def test_a_switch_that_never_bit_is_named() -> None:
     study = study_of(design("leave-one-out", [PARTS, ("guide",), ("ramp",)], PARTS, titles=TITLES))
     results = results_of(study, value)
     for draw in range(5):
-        results[f"guide {draw}"] = results[f"full {draw}"]
+        results[f"guide-{draw}"] = results[f"full-{draw}"]
     table = build(study, results, {})
 
     assert lines(table)[1][3] == "never bit: equal in all runs"

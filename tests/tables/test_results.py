@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import designed
 import pytest
 import resolved
 
@@ -88,3 +89,21 @@ def test_a_table_of_what_was_run_imports_neither_torch_nor_ray(kept_store: Path)
     )
 
     assert done.stdout.strip() == "[]"
+
+
+def test_effects_of_a_design_are_a_frame(tmp_path: Path) -> None:
+    store = semisweep.Store.open(tmp_path / "store", create=True)
+    own = designed.design("leave-one-out", [("a", "b"), ("b",), ("a",)], ("a", "b"))
+    study = designed.study_of(own, 3, name="gps/leave-one-out")
+    for key, row in designed.results_of(study, lambda on: 60 + 5 * ("a" in on), 0.0).items():
+        store.trial(key).complete({study.metric: row.number(study.metric)})
+    store.write_study(study.name, "mini", study)
+    found = semisweep.table("gps/leave-one-out", store.root).effects()
+
+    assert list(found["effect"]) == ["a", "b"]
+    assert list(found["mean"]) == pytest.approx([5, 0])
+
+
+def test_effects_are_refused_of_other_tables(read: semisweep.Results) -> None:
+    with pytest.raises(ConfigError, match="effects must be asked of a design"):
+        read.effects()

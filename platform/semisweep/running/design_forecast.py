@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterator
 
 from semisweep.statistics.alpha_spending import OPEN
+from semisweep.statistics.design_contrasts import contrasts
 from semisweep.statistics.intervals import several_draws
 from semisweep.statistics.power import POWER, detectable
+from semisweep.store.resolved_design import Design
 from semisweep.store.resolved_study import ResolvedStudy, units_of
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store
@@ -33,10 +35,13 @@ def design_lines(
     places = [place for place in compared_trials(study) if place[0] != study.base]
     places = [p for p in places if study.at[p].trials != study.at[study.base, p[1]].trials]
     named = [p for p in places if study.confirmatory is None or p in study.confirmatory]
-    if not named:
-        return
     level = levels_of(stated).now
-    yield f"finds    {_found(stated, named, level, looks)}"
+    if named:
+        yield f"finds    {_found(stated, named, level, looks)}"
+    elif study.design is not None and contrasts(study.design):
+        yield f"finds    {_found_parts(stated, study.design, level, looks)}"
+    else:
+        return
     of = "any number" if stated.looks == OPEN else f"{stated.looks}"
     taken_text = f"{taken} look{'' if taken == 1 else 's'} taken"
     yield f"looks    {taken_text}; this would be look {stated.look} of {of}, at {100 * level:.2g} %"
@@ -54,19 +59,52 @@ def _found(
         units = [units_of(cell.trials) for cell in own]
         counts[column] = min(len(unit) if draws else sum(unit) for unit in units)
         sizes[column] = detectable(len(own), counts[column], len(named), level)
-    largest = max(sizes, key=lambda column: sizes[column])
-    unit = (
-        "draws" if several_draws(name for cell in study.cells for name in cell.trials) else "seeds"
-    )
     comparisons = f"{len(named)} confirmatory comparison{'' if len(named) == 1 else 's'}"
+    return _told("differences", sizes, counts, comparisons, _unit(study), looks)
+
+
+def _found_parts(
+    study: ResolvedStudy, design: Design, level: float, looks: TableLooks | None
+) -> str:
+    """Return the smallest part that a design finds, of the one that it estimates worst."""
+    asked = contrasts(design)
+    spread = max(
+        math.sqrt(sum(weight**2 for weight in own.weights.values()) / 2)
+        for own in asked
+        if own.kind == "part"
+    )
+    sizes, counts = {}, {}
+    for column in dict.fromkeys(cell.column for cell in study.cells if cell.trials):
+        own = [cell for cell in study.cells if cell.column == column and cell.row in design.on]
+        units = [units_of(cell.trials) for cell in own if cell.trials]
+        counts[column] = min(len(unit) if len(unit) > 1 else sum(unit) for unit in units)
+        sizes[column] = spread * detectable(len(own), counts[column], len(asked), level)
+    effects = f"{len(asked)} effect{'' if len(asked) == 1 else 's'}"
+    return _told("parts", sizes, counts, effects, _unit(study), looks)
+
+
+def _told(
+    what: str,
+    sizes: dict[str, float],
+    counts: dict[str, int],
+    comparisons: str,
+    unit: str,
+    looks: TableLooks | None,
+) -> str:
+    largest = max(sizes, key=lambda column: sizes[column])
     made = f"{comparisons}, {counts[largest]} {unit}"
     if not math.isfinite(sizes[largest]):
         return f"no difference: {made}, and a verdict takes three"
     points = _in_points(sizes, looks)
     return (
-        f"differences of {sizes[largest]:.1f} sd ({points}) with a probability of "
+        f"{what} of {sizes[largest]:.1f} sd ({points}) with a probability of "
         f"{100 * POWER:.0f} %: {made}"
     )
+
+
+def _unit(study: ResolvedStudy) -> str:
+    names = (name for cell in study.cells for name in cell.trials)
+    return "draws" if several_draws(names) else "seeds"
 
 
 def _in_points(sizes: dict[str, float], looks: TableLooks | None) -> str:

@@ -88,7 +88,7 @@ def _put_in(design: Design, rows: Rows) -> Iterator[Contrast]:
 
 
 def _steps(design: Design, rows: Rows) -> Iterator[Contrast]:
-    order = design.orders[0]
+    order = design.orders[0] if design.orders else ()  # of a path that has not begun
     for place, switch in enumerate(order):
         pair = (frozenset(order[: place + 1]), frozenset(order[:place]))
         if _there(rows, *pair):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
@@ -59,7 +60,7 @@ def decode_design(fields: Fields) -> Design:
     kind = fields.text("kind")
     if kind not in KINDS:
         raise fields.wrong("kind", f"one of {', '.join(KINDS)}")
-    return Design(
+    found = Design(
         kind=cast(Kind, kind),
         switches=fields.texts("switches"),
         on=fields.lists_of_texts_by_name("on"),
@@ -70,3 +71,20 @@ def decode_design(fields: Fields) -> Design:
         resolution=fields.integer("resolution"),
         titles=fields.texts_by_name("titles"),
     )
+    _check(found, fields)
+    return found
+
+
+def _check(design: Design, fields: Fields) -> None:
+    """Raise `StoreError` for switches that are none of the design's, and for wrong orders."""
+    known = set(design.switches)
+    if not known or len(known) < len(design.switches):
+        raise fields.wrong("switches", "different names, at least one")
+    named = {"on": design.on.values(), "needs": (*design.needs.values(), tuple(design.needs))}
+    for name, lists in named.items():
+        if not known.issuperset(own for names in lists for own in names):
+            raise fields.wrong(name, "of its switches")
+    least, most = {"cumulative": (1, 1), "path": (0, 1)}.get(design.kind, (0, math.inf))
+    right = all(sorted(order) == sorted(known) for order in design.orders)
+    if not right or not least <= len(design.orders) <= most:
+        raise fields.wrong("orders", f"orders of its switches, as {design.kind} has them")

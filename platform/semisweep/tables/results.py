@@ -53,6 +53,17 @@ class Results:
 
         return history(self._store(), keys=self._study.keys, columns=columns)
 
+    def effects(self) -> pd.DataFrame:
+        """Return a row for each part and interaction of a design, in points: see `--effects`.
+
+        Raises `ConfigError` for a study that has no design.
+        """
+        from io import StringIO
+
+        import pandas as pd
+
+        return pd.read_csv(StringIO(self._reading.text("csv", effects_alone=True)))
+
     def to_markdown(self) -> str:
         """Return the table as Markdown."""
         return self._text("markdown")
