@@ -21,6 +21,7 @@ from semisweep.statistics.contrast_estimates import (
     estimates,
     own_bounds,
 )
+from semisweep.statistics.design_contrasts import contrasts
 from semisweep.statistics.row_spread import spread
 from semisweep.statistics.verdicts import Numbers, judge
 
@@ -218,6 +219,24 @@ def test_without_noise_the_order_part_is_that_of_a_sample_without_repetition() -
     assert means.mean() == pytest.approx(marginals.mean(), abs=4 * math.sqrt(truth / 300))
     for _, error, order_std in parts:
         assert error == pytest.approx(order_std)
+
+
+def test_a_sample_of_many_of_all_orders_leaves_little_open() -> None:
+    """Four of the twelve pairs of four switches, counted one by one, of numbers without noise."""
+    design = random_designs.design("shapley", "abcd", sampled=8)
+    worth = random_designs.values(design, lambda own: three_way(own) + 3 * ({"b", "d"} <= own))
+    values = np.array(list(worth.values()))[:, None] + np.array([0.0, 1.0, 5.0])
+    found = estimates(values, sums_of(design))
+    for place, asked in enumerate(contrasts(design)):
+        gains = [sum(x * worth[row] for row, x in own.items()) for own in asked.orders]
+        part = np.var(gains, ddof=1) / 4 * (1 - 4 / 12)
+        assert found.order_std[place] ** 2 == pytest.approx(part, abs=1e-9)
+    evidence = as_evidence(found)
+
+    assert found.order_std.max() > 0.5
+    for name in ("own", "pooled", "base"):
+        error = getattr(evidence, name) / math.sqrt(3) * (math.sqrt(2) if name == "pooled" else 1)
+        assert error == pytest.approx(found.order_std, abs=1e-6), name
 
 
 def test_noise_alone_adds_little_to_the_order_part() -> None:

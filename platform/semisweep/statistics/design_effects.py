@@ -86,9 +86,9 @@ def effects(
     if not left:
         return [own for own in said if own is not None]
     even = [place for place in range(len(table.numbers)) if place not in table.apart]
-    found = estimates(table.numbers[even], as_sums([asked[place] for place in left],
-                      {row: even.index(at) for row, at in table.places.items() if at in even},
-                      len(even)))  # fmt: skip
+    places = {row: even.index(at) for row, at in table.places.items() if at in even}
+    sums = as_sums([asked[place] for place in left], places, len(even))
+    found = estimates(table.numbers[even], sums)
     tested = judge(_for_all(as_evidence(found), left, len(asked)), margin=margin, alpha=alpha)
     low, high = own_bounds(found, alpha)
     still = int((~(tested.better | tested.worse)).sum())
@@ -135,6 +135,7 @@ def _table(design: Design, rows: Rows) -> Table:
     for row, own in finite.items():
         if not own:
             continue
+        # One number that is equal says nothing: such a row stays on its own.
         alike = tuple(sorted(own.items())) if len(own) > 1 else ((row, math.nan),)
         places[row] = same.setdefault(alike, len(same))
         kept.setdefault(f"{places[row]}", own)
