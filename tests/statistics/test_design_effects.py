@@ -295,3 +295,15 @@ def test_nothing_heavy_is_imported() -> None:
     )
 
     assert done.stdout.strip() == "False"
+
+
+def test_columns_share_the_level_and_intervals_are_as_they_are() -> None:
+    design = designed("leave-one-out", "ab")
+    rows = results(design, units=4, noise=1.0)
+    alone = effects(design, rows, margin=1.0, alpha=0.04, next_alpha=0.01)
+    of_five = effects(design, rows, margin=1.0, alpha=0.04, next_alpha=0.01, columns=5)
+    strict = effects(design, rows, margin=1.0, alpha=0.008, next_alpha=0.002)
+
+    assert [own.verdict for own in of_five] == [own.verdict for own in strict]
+    assert [own.p for own in of_five] == pytest.approx([min(1, 5 * own.p) for own in strict])
+    assert [(own.low, own.high) for own in of_five] == [(own.low, own.high) for own in alone]

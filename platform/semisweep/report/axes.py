@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from sys import float_info
 
 MARGIN = 0.06  # of the range of values, free at each end
 LOG_RATIO = 8.0  # of the largest to the smallest value, from which on an axis is logarithmic
@@ -56,12 +57,16 @@ def value_axis(
 
 
 def setting_axis(label: str, values: Iterable[float]) -> Axis:
-    """Return an axis for values of a setting: a tick at each, logarithmic where they span much."""
-    found = sorted(set(values))
-    log = found[0] > 0 and found[-1] / found[0] >= LOG_RATIO
+    """Return an axis for values of a setting: a tick at each, logarithmic where they span much.
+
+    Values that are not finite do not count.
+    """
+    found = sorted({value for value in values if math.isfinite(value)}) or [0.0]
+    log = found[0] > 0 and found[-1] / LOG_RATIO >= found[0]
     if log or (found[0] > 0 and is_geometric(found)):
-        spread = (found[-1] / found[0]) ** MARGIN if len(found) > 1 else 2.0
-        low, high, log = found[0] / spread, found[-1] * spread, True
+        ratio = math.log(found[-1]) - math.log(found[0])
+        spread = math.exp(MARGIN * ratio) if len(found) > 1 else 2.0
+        low, high, log = found[0] / spread, min(found[-1] * spread, float_info.max), True
     else:
         room = MARGIN * (found[-1] - found[0]) or 0.5
         low, high = found[0] - room, found[-1] + room

@@ -69,16 +69,24 @@ class Table(NamedTuple):
 
 
 def effects(
-    design: Design, rows: Rows, *, margin: float, alpha: float, next_alpha: float
+    design: Design,
+    rows: Rows,
+    *,
+    margin: float,
+    alpha: float,
+    next_alpha: float,
+    columns: int = 1,
 ) -> list[Effect]:
     """Return the effects of a design by the results of its rows, in the order of its contrasts.
 
     Units are draws, averaged over seeds, or seeds of one draw; numbers that are not finite count
     as not there, and rows without a number are waited for. `next_alpha` is the level of the next
-    look, at which further units would be judged. Raises `ConfigError` unless the margin is positive
-    and the level between 0 and 1.
+    look, at which further units would be judged. `columns`: those that the design is trained in, of
+    which each has its share of the levels (Bonferroni); intervals are of one effect nevertheless.
+    Raises `ConfigError` unless the margin is positive and the level between 0 and 1.
     """
     check(margin, alpha)
+    share = alpha / columns
     asked = contrasts(design)
     table = _table(design, rows)
     said = [_before_tests(own, table) for own in asked]
@@ -89,7 +97,8 @@ def effects(
     places = {row: even.index(at) for row, at in table.places.items() if at in even}
     sums = as_sums([asked[place] for place in left], places, len(even))
     found = estimates(table.numbers[even], sums)
-    tested = judge(_for_all(as_evidence(found), left, len(asked)), margin=margin, alpha=alpha)
+    tested = judge(_for_all(as_evidence(found), left, len(asked)), margin=margin, alpha=share)
+    tested = tested._replace(p=np.minimum(1.0, columns * tested.p))
     low, high = own_bounds(found, alpha)
     still = int((~(tested.better | tested.worse)).sum())
     for index, place in enumerate(left):
@@ -98,7 +107,7 @@ def effects(
             own = own._replace(low=float(low[index]), high=float(high[index]))
             own = _decided(own, tested, place, all_even=not table.apart)
         if own.verdict == "inconclusive":
-            more = _further(found, index, len(even), still, margin, next_alpha)
+            more = _further(found, index, len(even), still, margin, next_alpha / columns)
             own = own._replace(further=more)
         said[place] = own
     return [own for own in said if own is not None]

@@ -26,6 +26,7 @@ def design_answers(
     if study.design is None:
         return {}
     levels, found = levels_of(study), {}
+    trained = {cell.column for cell in study.cells if cell.trials}
     for column in study.columns:
         rows = [row for row in study.design.on if (row, column.name) in study.at]
         trials = [name for row in rows for name in study.at[row, column.name].trials]
@@ -38,6 +39,13 @@ def design_answers(
             if (row, column.name) in alike and cells[row, column.name].complete
         }
         found[column.name] = tuple(
-            effects(study.design, complete, margin=margin, alpha=levels.now, next_alpha=levels.next)
+            effects(
+                study.design,
+                complete,
+                margin=margin,
+                alpha=levels.now,
+                next_alpha=levels.next,
+                columns=len(trained),
+            )
         )
     return found
