@@ -30,5 +30,6 @@ def test_a_span_of_all_numbers_is_logarithmic() -> None:
     axis = setting_axis("rate", [1e-300, 1.0, 1.7e308])
 
     assert axis.log
+    assert axis.at(-1.0) == 0
     assert math.isfinite(axis.high)
     assert axis.at(1e-300) < axis.at(1.0) < axis.at(1.7e308)

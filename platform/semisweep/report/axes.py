@@ -27,7 +27,10 @@ class Axis:
     def at(self, value: float) -> float:
         """Return where a value stands: 0 at the low end, 1 at the high one, within these."""
         if self.log:
-            share = math.log(value / self.low) / math.log(self.high / self.low)
+            if value <= 0:
+                return 0.0
+            low, high = math.log(self.low), math.log(self.high)
+            share = (math.log(value) - low) / (high - low)
         else:
             share = (value - self.low) / (self.high - self.low)
         return 0.0 if share < 0 else 1.0 if share > 1 else share
@@ -66,7 +69,7 @@ def setting_axis(label: str, values: Iterable[float]) -> Axis:
     if log or (found[0] > 0 and is_geometric(found)):
         ratio = math.log(found[-1]) - math.log(found[0])
         spread = math.exp(MARGIN * ratio) if len(found) > 1 else 2.0
-        low, high, log = found[0] / spread, min(found[-1] * spread, float_info.max), True
+        low, high, log = max(found[0] / spread, float_info.min), min(found[-1] * spread, float_info.max), True
     else:
         room = MARGIN * (found[-1] - found[0]) or 0.5
         low, high = found[0] - room, found[-1] + room
