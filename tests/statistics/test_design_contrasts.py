@@ -120,6 +120,19 @@ def test_effects_of_a_factorial_are_means_over_admissible_pairs_and_quadruples(
     assert ("a:c" in expected) == ("c" not in needs)
 
 
+def test_a_factorial_with_needs_and_without_a_row_has_the_pairs_that_are_there() -> None:
+    game = Game("abc")
+    sets = [own for own in admissible_sets("abc", {"c": ("a",)}) if own != frozenset("ab")]
+    needs = {"c": ("a",)}
+    design = Design(kind="factorial", switches=("a", "b", "c"), on=named(sets), needs=needs)
+    found = estimates(design, game)
+
+    assert list(found) == ["a", "b", "c"]
+    ends = [(game(frozenset("b")), game(frozenset())),
+            (game(frozenset("abc")), game(frozenset("ac")))]  # fmt: skip
+    assert found["b"] == pytest.approx(np.mean([one - two for one, two in ends]))
+
+
 def test_without_needs_they_are_the_classical_differences_of_means() -> None:
     game = Game()
     found = estimates(random_designs.design("factorial", "abcd"), game)

@@ -288,6 +288,27 @@ def test_units_to_come_are_those_of_a_paired_difference_with_that_noise() -> Non
     )
 
 
+def test_where_a_row_varies_far_more_they_are_by_its_own_differences() -> None:
+    design = designed("leave-one-out", "abcdefghij")
+    rows = results(design, units=6, noise=0.2)
+    for unit, more in zip("012345", (-4, 3, -2, 4, -3, 1), strict=True):
+        rows["a+b+c+d+e+f+g+h+i"][unit] += more
+    found = said(design, rows)
+    own, still = found["j"], sum(own.verdict not in ("helps", "harms") for own in found.values())
+
+    assert own.verdict == "inconclusive"
+    assert own.further == further_replicates(
+        own.mean, own.std / math.sqrt(2), 5, 6, rows=11, comparisons=still, margin=1.0, alpha=0.01
+    )
+
+
+def test_one_number_that_is_equal_says_nothing() -> None:
+    design = designed("one-in", "ab")
+    found = said(design, {"none": {"0": 60.0}, "a": {"0": 60.0}, "b": {"0": 61.0}})
+
+    assert [own.verdict for own in found.values()] == ["too few", "too few"]
+
+
 def test_nothing_heavy_is_imported() -> None:
     script = "import sys, semisweep.statistics.design_effects; print('torch' in sys.modules)"
     done = subprocess.run(
