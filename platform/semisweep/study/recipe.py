@@ -177,8 +177,8 @@ def _cell(study: Study, scale: str, row: Row, column: Column, changes: Fields) -
 
 def _search_cell(study: Search, scale: str, changes: Fields) -> Cell:
     preset, fields = preset_of(study, scale), at_scale(study.set, scale, {})
-    trial = make_trial(preset, study.method, fields, changes)
-    values, sources = _told(trial, preset, study.method, dict.fromkeys(fields, SEARCH), changes)
+    trial = make_trial(preset, study.own_method, fields, changes)
+    values, sources = _told(trial, preset, study.own_method, dict.fromkeys(fields, SEARCH), changes)
     for name, item in at_scale(study.space, scale, {}).items():
         conditions, leaf = unfold(item)
         where = [f"{other} in {list(accepted)}" for other, accepted in conditions]

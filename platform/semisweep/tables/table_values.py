@@ -12,6 +12,7 @@ from semisweep.statistics.image_bootstrap import ImageTest
 from semisweep.statistics.intervals import Noise
 from semisweep.statistics.order_agreement import Agreement
 from semisweep.store.resolved_study import Label, Place
+from semisweep.store.resolved_tuning import Tuning
 from semisweep.tables.code_marks import CodeMarks
 
 Kind = Literal["", "base", "confirmatory", "exploratory"]
@@ -99,3 +100,4 @@ class Table:
     mixed: Mapping[str, tuple[str, ...]]  # column -> its several lists of labelled images
     elsewhere: tuple[Cell, ...]  # published cells of columns that this scale does not have
     images: Mapping[Place, ImageTest]  # tests on other images, of cells against the base row
+    tuned: Mapping[Place, Tuning]  # of cells that have a search of their own
