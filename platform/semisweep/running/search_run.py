@@ -229,7 +229,8 @@ class Suggestions:
             self._write()
         self.confirmations.begin(self.resolved)
         self.trials |= self.confirmations.trials
-        self.names |= trial_names(self.resolved)
+        for key, name in trial_names(self.resolved).items():
+            self.names.setdefault(key, name)
 
     def _suggest(self) -> Suggestion | None:
         """Return a new suggestion; None where there is none, or one must see further ends first."""

@@ -154,7 +154,7 @@ def resolve(
             unlike = None if splits is None else _Unlike(splits)
             place = (row.name, column.name)
             more = (units or {}).get(place)
-            more = more or _units(study, scale, (row, column), changes, seeds, draws)
+            more = more or cell_units(study, scale, (row, column), changes, seeds, draws)
             own_tuning = (tuning or {}).get(place)
             arm = at_its_best(row, scale, column.name, own_tuning and own_tuning.params)
             found = replicates(study, scale, arm, column, changes, units=more) if arm else ()
@@ -181,7 +181,7 @@ def resolve(
     return Resolved(table, trials)
 
 
-def _units(
+def cell_units(
     study: Study,
     scale: str,
     place: tuple[Row, Column],
