@@ -38,11 +38,6 @@ def check_tuned(study: Study, request: Request) -> list[Search]:
 def _check_search(row: Row) -> None:
     search = row.tune
     assert search is not None
-    if row.method is None:
-        raise ConfigError(
-            f"a tuned row must have a method, got row={row.name!r}, method=None; a row of "
-            "published numbers has nothing to search"
-        )
     if search.method not in (None, row.method) or search.presets:
         raise ConfigError(
             "the search of a row trains the row's method at the study's presets, got "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from semisweep.data.splits import DRAWN_FAMILIES
 from semisweep.search import sampling
 from semisweep.search.earlier_trials import stored_search
 from semisweep.search.trial_outcome import outcomes
@@ -18,7 +19,7 @@ from semisweep.store.resolved_tuning import Tuning
 from semisweep.store.store import Store
 from semisweep.study.declaration import Row, Search, Study
 from semisweep.study.request import Request
-from semisweep.study.resolve import Splits, column_preset
+from semisweep.study.resolve import Splits, cell_trial, column_preset
 from semisweep.study.tuned_rows import SMOKE_TRIALS, cell_search, space_of, tuned_cells
 
 SECONDS = ("run.seconds",)
@@ -45,17 +46,14 @@ def searches_of(
     study: Study, request: Request, stored: ResolvedStudy | None = None
 ) -> dict[Place, Search]:
     """Return the search of each tuned cell of a study; `stored` is what a store has of it."""
-    return {
-        (row.name, column.name): cell_search(
-            study,
-            request.scale,
-            row,
-            column,
-            column_preset(study, request.scale, column),
-            trials_of(row, request, stored),
-        )
-        for row, column in tuned_cells(study, request.scale)
-    }
+    found, scale = {}, request.scale
+    for row, column in tuned_cells(study, scale):
+        preset, trials = column_preset(study, scale, column), trials_of(row, request, stored)
+        data = cell_trial(study, scale, row, column, request.changes).data
+        drawn = data.labelled is not None and data.family in DRAWN_FAMILIES
+        search = cell_search(study, scale, row, column, preset, trials, drawn=drawn)
+        found[row.name, column.name] = search
+    return found
 
 
 def tunings_of(

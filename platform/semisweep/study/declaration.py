@@ -45,8 +45,13 @@ class Row:
     tune: Search | None = None
 
     def __post_init__(self) -> None:
-        """Refuse fields that are not said by scale where they must be."""
+        """Refuse fields that are not said by scale where they must be, and a search of nothing."""
         _check_by_scale("a row", self.name, "scaled", self.scaled)
+        if self.tune is not None and self.method is None:
+            raise ConfigError(
+                f"a tuned row must have a method, got name={self.name!r}, method=None; a row of "
+                "published numbers has nothing to search"
+            )
 
     def fields(self, scale: str, column: str = "") -> dict[str, object]:
         """Return the fields of the arm at a scale, and in a column where one is named."""

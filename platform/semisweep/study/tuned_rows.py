@@ -1,7 +1,8 @@
 """Rows that have a search of their own, and cells whose trials are those of its best.
 
 Such a search is one like any other in the store, of one row in one column: the cell's trial with
-further fields, on a draw and a seed that no replicate of a table reaches.
+further fields, on a seed that no replicate of a table reaches, and where labelled images are drawn
+on such a draw.
 """
 
 from __future__ import annotations
@@ -66,14 +67,22 @@ def search_name(study: str, place: Place) -> str:
 
 
 def cell_search(
-    study: Study, scale: str, row: Row, column: Column, preset: Preset, trials: int | None
+    study: Study,
+    scale: str,
+    row: Row,
+    column: Column,
+    preset: Preset,
+    trials: int | None,
+    *,
+    drawn: bool,
 ) -> Search:
     """Return the search of a tuned cell at a scale, whose preset is that of its column.
 
-    `trials`: how many it is to have; None for all points of a grid.
+    `trials`: how many it is to have; None where nothing says it. `drawn`: whether there are further
+    draws of its labelled images; of lists on disk it has the cell's own, on another seed.
     """
     assert row.tune is not None
-    fixed: Fields = dict.fromkeys(REPLICATED, OF_ITS_OWN)
+    fixed: Fields = dict.fromkeys(REPLICATED if drawn else REPLICATED[:1], OF_ITS_OWN)
     own = at_scale(row.tune.set, scale, {})
     fields = {**column.fields(scale), **row.fields(scale, column.name), **own, **fixed}
     return dataclasses.replace(
