@@ -13,7 +13,7 @@ import pytest
 from semisweep import Store, export
 from semisweep.store.resolved_study import ResolvedStudy
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 CRASH = Path(__file__).parent.parent / "crash"
 PLACES = [("full", "8 labelled"), ("low", "8 labelled")]
 
@@ -35,7 +35,7 @@ class Run:
     def finish(self) -> str:
         """Run to the end and return the table without what its searches took."""
         driver = self.start()
-        assert driver.wait(400) == 0, driver.errors
+        assert driver.wait(700) == 0, driver.errors
         lines = driver.output.replace(str(self.folder), "").splitlines()
         return "\n".join(re.sub(r"\([\d.e-]+ h\)", "", line) for line in lines)
 

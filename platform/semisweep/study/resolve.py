@@ -156,7 +156,7 @@ def resolve(
             more = (units or {}).get(place)
             more = more or cell_units(study, scale, (row, column), changes, seeds, draws)
             own_tuning = (tuning or {}).get(place)
-            arm = at_its_best(row, scale, column.name, own_tuning and own_tuning.params)
+            arm = at_its_best(row, scale, column.name, own_tuning.params if own_tuning else None)
             found = replicates(study, scale, arm, column, changes, units=more) if arm else ()
             for replicate, trial in found:
                 if unlike is not None:
