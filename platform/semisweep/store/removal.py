@@ -2,8 +2,7 @@
 
 What the looks at a table were is kept: a table that is run again is looked at again. A search goes
 with all that it has suggested: run again, it begins anew. Those of a table's tuned rows are removed
-by their own names. A trial that some process trains is left
-alone.
+by their own names. A trial that some process trains is left alone.
 """
 
 from __future__ import annotations
