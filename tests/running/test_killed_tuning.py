@@ -63,7 +63,9 @@ def test_a_tuned_ablation_that_is_killed_trains_each_trial_once_and_has_the_same
 
     def is_amid() -> bool:
         time.sleep(0.05)
-        return len(killed.results()) >= 2
+        begun = (killed.folder / "store" / "trials").glob("*/history*")
+        done = killed.results()
+        return len(done) >= 2 and any(path.parent.name not in done for path in begun)
 
     driver.until(is_amid)
     driver.send(signal.SIGKILL)
