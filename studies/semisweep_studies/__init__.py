@@ -50,6 +50,7 @@ STUDIES = {
     "rankmatch_consistency": "semisweep_studies.rankmatch:consistency",
     "rankmatch_agents": "semisweep_studies.rankmatch:agents",
     "rankmatch_weight": "semisweep_studies.rankmatch:weight",
+    "rankmatch_tuned": "semisweep_studies.rankmatch_tuned:tuned",
     "rankmatch_search": "semisweep_studies.rankmatch:search",
     "rankmatch_classic": "semisweep_studies.rankmatch_comparisons:classic",
     "rankmatch_blender": "semisweep_studies.rankmatch_comparisons:blender",

@@ -15,7 +15,8 @@ from semisweep.study.catalogue import find_study, study_names
 from semisweep.study.recipe import PRESET, UNTOLD, cells_of, cells_text, entries, sources_table
 from semisweep.study.resolve import make_trial, preset_of, replicates, resolve
 from semisweep.study.scales import SCALES, at_scale, has_scale
-from semisweep.study.search_space import fields_of, samples
+from semisweep.study.search_space import fields_of, leaf_text, samples, unfold
+from semisweep.study.tuned_rows import space_of
 from semisweep_methods.fixmatch import FixMatch
 from semisweep_methods.rankmatch import RankMatch
 from semisweep_studies.presets import MINI
@@ -47,13 +48,18 @@ STUDY = Study(
 
 
 def trained(study: Study, scale: str) -> Iterator[tuple[tuple[str, str], list[dict[str, Any]]]]:
-    """Yield each cell that is trained and the fields of all its trials, as they are resolved."""
+    """Yield each cell that is trained and the fields of all its trials, as they are resolved.
+
+    What a row is tuned in has the text of its distribution.
+    """
     for row in study.rows:
+        space = {name: leaf_text(unfold(own)[1]) for name, own in space_of(row, scale).items()}
         for column in study.columns:
             if column.exists(scale):
                 trials = [trial for _, trial in replicates(study, scale, row, column, {})]
                 if trials:
-                    yield (row.name, column.name), [flatten(trial.encoded()) for trial in trials]
+                    fields = [flatten(trial.encoded()) | space for trial in trials]
+                    yield (row.name, column.name), fields
 
 
 def printed(text: str) -> dict[str, set[str]]:

@@ -28,6 +28,7 @@ from semisweep.study.factor import (
 )
 from semisweep.study.resolve import Splits, replicates
 from semisweep.study.scales import Fields
+from semisweep.study.tuned_rows import space_of, tuned_fields
 from semisweep.training.trial import Trial, method_class
 
 DEFAULT_EPOCHS = 10  # of a rehearsal, where nobody knows how many images an epoch has
@@ -230,7 +231,11 @@ def check_arms(
 def check_arm(
     study: Study, scale: str, row: Row, column: Column, changes: Fields, checker: Checker
 ) -> list[Finding]:
-    """Return what is wrong with one arm at one column, compared with the study's base row."""
+    """Return what is wrong with one arm at one column, compared with the study's base row.
+
+    Of tuned rows it is at the values that they declare: that they differ in what their searches
+    choose is meant.
+    """
     base = next(own for own in study.rows if own.name == study.base)
     trials: list[list[Trial]] = []
     for own in (base, row):
@@ -241,10 +246,15 @@ def check_arm(
             return [Finding(own.name, column.name, "no-op", str(error))]
     findings: dict[Finding, None] = {}
     problems: list[Problem]
+    tuned = tuned_fields(base, scale) | tuned_fields(row, scale)
+    own_space = space_of(base, scale) != space_of(row, scale)
     for trial, arm in zip(*trials, strict=True):
+        if own_space and training_identity(trial) == training_identity(arm):
+            continue  # it differs in what its search chooses, and in nothing else
         sets = [list(own.fields(scale, column.name)) for own in (base, row)]
-        factor = list(row.factor) if row.factor is not None else default_factor(trial, arm, *sets)
-        declared = row.factor is not None
+        said = None if row.factor is None else [own for own in row.factor if own not in tuned]
+        factor = default_factor(trial, arm, *sets) if said is None else said
+        declared = said is not None
         try:
             problems = list(checker.check(trial, arm, factor, row.probe, declared=declared))
         except ConfigError as error:

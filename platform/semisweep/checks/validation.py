@@ -24,6 +24,7 @@ from semisweep.study.resolve import (
 )
 from semisweep.study.scales import PROXY, SCALES, at_scale
 from semisweep.study.search_space import SAMPLERS, check_space, samples
+from semisweep.study.tuned_rows import tuned_rows
 from semisweep.training.trial import Trial, method_class, method_path
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def check_methods(study: Study | Search) -> None:
 
     Workers are processes of their own, which import it.
     """
-    methods = [study.method] if isinstance(study, Search) else [row.method for row in study.rows]
+    rows = () if isinstance(study, Search) else study.rows
+    methods = [study.own_method] if isinstance(study, Search) else [row.method for row in rows]
     for method in methods:
         if method is not None and (
             method.__module__ == "__main__" or "<locals>" in method.__qualname__
@@ -110,7 +112,7 @@ def sample_trials(study: Study | Search, request: Request) -> Iterator[Trial]:
     scale, changes = request.scale, request.changes
     if isinstance(study, Search):
         fields = at_scale(study.set, scale, {})
-        yield make_trial(preset_of(study, scale), study.method, fields, changes)
+        yield make_trial(preset_of(study, scale), study.own_method, fields, changes)
         return
     for row in study.rows:
         for column in study.columns:
@@ -139,6 +141,12 @@ def check_mode(study: Study | Search, request: Request) -> None:
             f"rows are trained anew before they race, got retrain={request.retrain[0]!r}, "
             "race=True; give --race without --retrain afterwards"
         )
+    if tuned_rows(study, request.scale):
+        from semisweep.checks.tuning_validation import check_tuned
+
+        for search in check_tuned(study, request):
+            check_search(search, request)
+        return
     asked = {
         "--trials": request.trials,
         "--deterministic": request.deterministic,
@@ -146,7 +154,9 @@ def check_mode(study: Study | Search, request: Request) -> None:
     }
     for option, value in asked.items():
         if value:
-            raise ConfigError(f"{option} is for a search, got study={study.name!r}, a table")
+            raise ConfigError(
+                f"{option} is for a search, got study={study.name!r}, a table without tuned rows"
+            )
     if request.race:
         check_race(study, request)
 

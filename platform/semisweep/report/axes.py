@@ -69,7 +69,11 @@ def setting_axis(label: str, values: Iterable[float]) -> Axis:
     if log or (found[0] > 0 and is_geometric(found)):
         ratio = math.log(found[-1]) - math.log(found[0])
         spread = math.exp(MARGIN * ratio) if len(found) > 1 else 2.0
-        low, high, log = max(found[0] / spread, float_info.min), min(found[-1] * spread, float_info.max), True
+        low, high, log = (
+            max(found[0] / spread, float_info.min),
+            min(found[-1] * spread, float_info.max),
+            True,
+        )
     else:
         room = MARGIN * (found[-1] - found[0]) or 0.5
         low, high = found[0] - room, found[-1] + room

@@ -47,6 +47,7 @@ class Forecast:
     studies: int
     between: int  # trainings saved because several studies want them
     suggested: int  # trials that searches will still choose
+    following: int  # replicates of tuned rows, which wait for their search
     estimate: Estimate
     problems: tuple[str, ...]  # what would not fit
     device: str = "cpu"
@@ -67,9 +68,13 @@ def forecast(
     `say` is told, once the first study has been found right, that there is a while to wait.
     With `probing`, kinds of trials without history are trained for a few steps in this process.
     """
-    from semisweep.checks.validation import check_study, sample_trials
-    from semisweep.running.preparation import resolved_at
-    from semisweep.search.earlier_trials import stored_search
+    from semisweep.checks.validation import check_study
+    from semisweep.running.preparation import resolved_at, stored_tunings
+    from semisweep.running.search_forecast import (
+        following_trials,
+        search_forecast,
+        tuning_forecasts,
+    )
     from semisweep.study.catalogue import find_study
     from semisweep.study.declaration import Search
     from semisweep.study.resolve import Splits, planned_units
@@ -79,7 +84,7 @@ def forecast(
     designs: list[str] = []
     trials: dict[str, Trial] = {}
     further: list[Trial] = []  # of searches, for what it costs any of its trials
-    suggested = 0
+    suggested = following = 0
     read: dict[str, set[str]] = {}
     read_further: list[Reads] = []
     splits = Splits(request.roots, store.keys() if store else ())
@@ -90,30 +95,32 @@ def forecast(
             what = name if len(names) == 1 else f"{len(names)} studies"
             say(f"planning {what} at {request.scale} scale")
         if isinstance(study, Search):
-            stored = stored_search(study, request, splits, store)
-            tables += [stored] if stored else []
-            left = max(
-                0, (request.trials or study.trials or 0) - (len(stored.own) if stored else 0)
-            )
-            if left or not (stored and stored.confirmations):
-                left += study.confirm * study.confirm_seeds  # of the best, on new seeds
-            begun = len(plan([stored], store).missing) if stored else 0
-            open_trials = list(sample_trials(study, request)) * (left + begun)
-            further += open_trials
-            suggested += left
-            read_further += [reads_of([study.metric])] * len(open_trials)
+            wanted = request.trials or study.trials or 0
+            searches = [(study, search_forecast(study, wanted, request, splits, store))]
         else:
             place = StudyPlace(study.name, request.scale, variant_of(request.changes))
             looks = TableLooks(store, place) if store else None
             planned = planned_units(study, request.scale, request.seeds, request.draws)
             units = looks.kept_units(planned) if looks else {}
-            found = resolved_at(study, request, splits, units)
+            stored = looks.stored if looks else None
+            tuning = stored_tunings(study, request, splits, store, stored)
+            found = resolved_at(study, request, splits, units, tuning)
             tables.append(found.table)
             several = f"{name}: " if len(names) > 1 else ""
             designs += [several + line for line in design_lines(found.table, looks, request.looks)]
             trials |= found.trials
             for key, metrics in metrics_of(found.table).items():
                 read.setdefault(key, set()).update(metrics)
+            searches = tuning_forecasts(study, request, splits, store, stored) if tuning else []
+            waiting = list(following_trials(study, request, tuning, units)) if tuning else []
+            further += waiting
+            following += len(waiting)
+            read_further += [reads_of([found.table.metric])] * len(waiting)
+        for search, own in searches:
+            tables += [own.stored] if own.stored else []
+            further += own.trials
+            suggested += own.left
+            read_further += [reads_of([search.metric])] * len(own.trials)
     state = plan(tables, store)
     again = state.failed if request.retry_failed else ()
     keys = [key for key in (*state.missing, *again) if key in trials]
@@ -135,6 +142,7 @@ def forecast(
         studies=len(names),
         between=between(tables),
         suggested=suggested,
+        following=following,
         estimate=guess,
         problems=tuple(problems(guess, request, device, sizes)),
         device=device,
@@ -282,6 +290,8 @@ def to_text(found: Forecast, names: Sequence[str], scale: str) -> str:
     ]
     if found.suggested:
         lines.append(f"searches {found.suggested:6} more trials, chosen as they go")
+    if found.following:
+        lines.append(f"tuned    {found.following:6} replicates of the best that searches choose")
     lines += _cost_lines(guess)
     if found.sizes is not None:
         lines += size_lines(found.sizes, found.device)

@@ -25,6 +25,7 @@ from semisweep.study.declaration import Search, Study
 from semisweep.study.plan import trial_names
 from semisweep.study.request import AUTO, Request
 from semisweep.study.resolve import Splits
+from semisweep.study.tuned_rows import tuned_rows
 from semisweep.tables.image_tests import image_tests
 from semisweep.tracking.following import Follow, check_logging, check_searches, following
 
@@ -64,13 +65,15 @@ def _run(names: Sequence[Named], request: Request, store: Store, say: Say, follo
         check_searches(studies, request)
         adaptive = [study for study in studies if is_adaptive(study, request)]
         splits = Splits(request.roots, store.keys())
-        tables = []
+        tables: list[Prepared] = []
+        searches: list[Search] = []  # of tuned rows
         for study in studies:
             if isinstance(study, Study) and not is_adaptive(study, request):
                 check_study(study, request, splits)
+                searches += tune(study, request, connection, store, splits, say)
                 tables.append(prepare(study, request, splits, store, say))
         connection.pack = packer(request, store, tables, adaptive, say)
-        follow(studies)
+        follow([*studies, *searches])
         run_tables(tables, request, connection, store)
         measure_finished(tables, request, store, say)
         for study in adaptive:
@@ -97,6 +100,28 @@ def run_table(
     prepared = prepare(study, request, splits, store, say)
     run_tables([prepared], request, connection, store)
     measure_finished([prepared], request, store, say)
+
+
+def tune(
+    study: Study,
+    request: Request,
+    connection: Connection,
+    store: Store,
+    splits: Splits,
+    say: Say,
+) -> list[Search]:
+    """Run the searches of a study's tuned rows and return them; none where it has no such row."""
+    if not tuned_rows(study, request.scale):
+        return []
+    from semisweep.running.tuning_run import run_tuning
+    from semisweep.search.tuning_choice import searches_of
+
+    searches = list(searches_of(study, request).values())
+    connection.pack = packer(request, store, [], searches, say)
+    if run_tuning(study, request, connection, store, splits, say):
+        connection.disconnect()  # its slots are those of a sweep that is over
+        connection.resources = request.resources
+    return searches
 
 
 def packer(

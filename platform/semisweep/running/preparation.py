@@ -12,6 +12,7 @@ from semisweep.data.splits import draws_there
 from semisweep.statistics.intervals import FEWEST
 from semisweep.store.look_log import note_look
 from semisweep.store.resolved_study import Place, ResolvedStudy, Units
+from semisweep.store.resolved_tuning import Tuning
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.store import Store
 from semisweep.store.study_files import StudyPlace, variant_of
@@ -21,6 +22,8 @@ from semisweep.study.declaration import Study
 from semisweep.study.plan import Plan, plan
 from semisweep.study.request import Request
 from semisweep.study.resolve import Resolved, Splits, cell_trial, planned_units, resolve
+from semisweep.study.smoke import NOTE, adapted
+from semisweep.study.tuned_rows import tuned_rows
 from semisweep.tables.interim_analysis import shown_units, topped_up
 from semisweep.tables.rendering import tabulate
 from semisweep.tables.table_looks import TableLooks, goes_on
@@ -51,10 +54,11 @@ def prepare(study: Study, request: Request, splits: Splits, store: Store, say: S
     """
     looks = TableLooks(store, place_of(study.name, request))
     units = chosen_units(study, request, splits, looks, say)
-    resolved = resolved_at(study, request, splits, units)
+    tuning = stored_tunings(study, request, splits, store, looks.stored)
+    resolved = resolved_at(study, request, splits, units, tuning)
     if request.retrain:
         retrain(resolved, request.retrain, splits, store)
-        resolved = resolved_at(study, request, splits, units)
+        resolved = resolved_at(study, request, splits, units, tuning)
     state = plan([resolved.table], store)
     for why, count in reasons(splits.names, state.missing).items():
         say(f"note: {study.name}: {count} trials {why}")
@@ -67,7 +71,7 @@ def prepare(study: Study, request: Request, splits: Splits, store: Store, say: S
         looks.read_again()  # another process was first
         planned = planned_units(study, request.scale, request.seeds, request.draws)
         units |= looks.kept_units(planned, units)
-        resolved = resolved_at(study, request, splits, units)
+        resolved = resolved_at(study, request, splits, units, tuning)
         state = plan([resolved.table], store)
         entry = looks.next_entry(resolved.table, request.looks, added)
     table = replace(
@@ -103,9 +107,16 @@ def to_train(state: Plan, request: Request) -> tuple[str, ...]:
 
 
 def resolved_at(
-    study: Study, request: Request, splits: Splits, units: Mapping[Place, Units]
+    study: Study,
+    request: Request,
+    splits: Splits,
+    units: Mapping[Place, Units],
+    tuning: Mapping[Place, Tuning],
 ) -> Resolved:
-    """Return a study as a request wants it, with units of cells that have their own."""
+    """Return a study as a request wants it, with units of cells that have their own.
+
+    `tuning` is what the searches of tuned rows have come to.
+    """
     return resolve(
         study,
         request.scale,
@@ -114,22 +125,29 @@ def resolved_at(
         request.seeds,
         draws=request.draws,
         units=units,
-        adapt=adapted(request),
+        tuning=tuning,
+        adapt=lambda trial: adapted(trial, request),
     )
+
+
+def stored_tunings(
+    study: Study,
+    request: Request,
+    splits: Splits,
+    store: Store | None,
+    stored: ResolvedStudy | None,
+) -> dict[Place, Tuning]:
+    """Return what the searches of tuned rows have come to; Optuna is imported only for these."""
+    if not tuned_rows(study, request.scale):
+        return {}
+    from semisweep.search.tuning_choice import tunings_of
+
+    return tunings_of(study, request, splits, store, stored)
 
 
 def place_of(name: str, request: Request) -> StudyPlace:
     """Return where a store has the resolved study of a request."""
     return StudyPlace(name, request.stored_scale, variant_of(request.changes))
-
-
-def adapted(request: Request) -> Callable[[Trial], Trial] | None:
-    """Return a function that changes every trial of a request; None where there is none."""
-    if not request.smoke:
-        return None
-    from semisweep.study.smoke import shortened
-
-    return shortened
 
 
 def chosen_units(
@@ -199,8 +217,6 @@ def checked_notes(
     from semisweep.checks.remembered_checks import UNCHECKED, carried_note, check_before
 
     if request.smoke:
-        from semisweep.study.smoke import NOTE
-
         return [NOTE]
     if not needed:
         return carried_note(stored)

@@ -28,6 +28,7 @@ from semisweep.study.request import Request
 from semisweep.study.resolve import Splits
 from semisweep.study.scales import at_scale
 from semisweep.study.search_space import fields_of, varied
+from semisweep.study.smoke import adapted
 from semisweep.training.trial import Trial
 
 Outcomes = Mapping[str, Observation]
@@ -127,7 +128,7 @@ class Confirmations:
         found = replace(self.template, fields_of(self.space, entry.params))
         if "data.draw" not in varied(self.space):
             found = replace(found, {"data.draw": int(draw)})
-        return dataclasses.replace(found, seed=int(seed))
+        return adapted(dataclasses.replace(found, seed=int(seed)), self.request)
 
 
 def best_as_found(resolved: ResolvedSearch, outcomes: Outcomes) -> list[Suggestion]:

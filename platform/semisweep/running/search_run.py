@@ -51,6 +51,7 @@ from semisweep.study.request import Request
 from semisweep.study.resolve import Splits
 from semisweep.study.scales import at_scale
 from semisweep.study.search_space import fields_of
+from semisweep.study.smoke import adapted
 from semisweep.training.trial import Trial
 
 TELLING = ("finished", "stopped")
@@ -70,7 +71,7 @@ def run_search(
         say(f"{search.name}: waits, as another process goes on with it in store={store.root}")
         connection.disconnect()  # else workers that do nothing could be in the way of its own
 
-    with turn(store, search.name, request.scale, wait) as confirm:
+    with turn(store, search.name, request.stored_scale, wait) as confirm:
         _run(search, request, connection, store, say, confirm)
 
 
@@ -102,18 +103,22 @@ def _run(
     say: Say,
     confirm: Callable[[], None],
 ) -> None:
-    lag = 0
-    if request.deterministic:
-        if request.resources.slots is None:
-            connection.connect()
-        lag = request.resources.slots or connection.slots
-    source = Suggestions(search, request, store, lag, confirm, say)
+    source = Suggestions(search, request, store, lag_of(request, connection), confirm, say)
     if source.total:
         with SweepProgress(source.total, source.names) as progress:
             source.progress = progress
             # A suggestion sees what was finished before it.
             watch = SweepMetrics(search.name, progress)
             sweep(source, connection, watch, in_order=True, retries=request.retry_failed)
+
+
+def lag_of(request: Request, connection: Connection) -> int:
+    """Return of how many of its last trials a search must not know, 0 where it need not repeat."""
+    if not request.deterministic:
+        return 0
+    if request.resources.slots is None:
+        connection.connect()
+    return request.resources.slots or connection.slots
 
 
 class Suggestions:
@@ -130,7 +135,9 @@ class Suggestions:
         lag: int = 0,
         confirm: Callable[[], None] = lambda: None,
         say: Say = lambda text: None,
+        called: str = "",
     ) -> None:
+        self.called = f"{called}, " if called else ""  # before the names of trials
         self.search, self.request, self.store, self.confirm = search, request, store, confirm
         self.splits = Splits(request.roots, store.keys())
         self.template = template_of(search, request)
@@ -156,12 +163,12 @@ class Suggestions:
 
     def trial(self, values: Mapping[str, Value]) -> Trial:
         """Return the trial of some suggested values."""
-        return replace(self.template, fields_of(self.space, values))
+        return adapted(replace(self.template, fields_of(self.space, values)), self.request)
 
     def name(self, entry: Suggestion) -> str:
         """Return how a suggested trial is called on the screen."""
         values = (f"{path.rpartition('.')[2]}={_short(v)}" for path, v in entry.params.items())
-        return f"#{entry.number} " + " ".join(values)
+        return f"{self.called}#{entry.number} " + " ".join(values)
 
     def next(self) -> Job | Wait | None:
         """Return the next job: first what an earlier run left, then new suggestions.
@@ -222,7 +229,8 @@ class Suggestions:
             self._write()
         self.confirmations.begin(self.resolved)
         self.trials |= self.confirmations.trials
-        self.names |= trial_names(self.resolved)
+        for key, name in trial_names(self.resolved).items():
+            self.names.setdefault(key, name)
 
     def _suggest(self) -> Suggestion | None:
         """Return a new suggestion; None where there is none, or one must see further ends first."""
@@ -360,7 +368,7 @@ class Suggestions:
 
     def _write(self) -> None:
         self.confirm()
-        self.store.write_study(self.search.name, self.request.scale, self.resolved)
+        self.store.write_study(self.search.name, self.resolved.scale, self.resolved)
 
 
 def limit(search: Search, request: Request, resolved: ResolvedSearch) -> int:

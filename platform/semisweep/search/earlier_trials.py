@@ -27,6 +27,7 @@ from semisweep.study.declaration import Search
 from semisweep.study.request import Request
 from semisweep.study.resolve import Splits, make_trial, preset_of
 from semisweep.study.scales import at_scale
+from semisweep.study.smoke import adapted
 from semisweep.training.trial import Trial
 
 KeyOf = Callable[[Mapping[str, Value]], str]
@@ -35,7 +36,8 @@ KeyOf = Callable[[Mapping[str, Value]], str]
 def template_of(search: Search, request: Request) -> Trial:
     """Return the trial of a search before any values are suggested."""
     fields = at_scale(search.set, request.scale, {})
-    return make_trial(preset_of(search, request.scale), search.method, fields, request.changes)
+    preset, method = preset_of(search, request.scale), search.own_method
+    return adapted(make_trial(preset, method, fields, request.changes), request)
 
 
 def declared(search: Search, request: Request, splits: Splits, lag: int = 0) -> ResolvedSearch:
@@ -47,7 +49,7 @@ def declared(search: Search, request: Request, splits: Splits, lag: int = 0) -> 
         title=search.title,
         metric=search.metric,
         direction=search.direction,
-        scale=request.scale,
+        scale=request.stored_scale,
         sampler=search.sampler,
         also=tuple(search.also),
         halving=halving and dataclasses.replace(halving, rungs=tuple(halving.rungs)),

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from semisweep.core.errors import StoreError
 
+Single = bool | int | float | str | None  # neither a list nor an object
 SHOWN = 40  # characters of a value that does not fit
 
 
@@ -110,6 +111,14 @@ class Fields:
         if not all(isinstance(value, str) for value in found.values()):
             raise self.wrong(name, "an object of texts")
         return {key: str(value) for key, value in found.items()}
+
+    def single_values(self, name: str) -> dict[str, Single]:
+        """Return an object whose fields are neither lists nor objects."""
+        found = self.mapping(name)
+        known = {key: own for key, own in found.items() if isinstance(own, Single)}
+        if len(known) < len(found):
+            raise self.wrong(name, "an object of single values")
+        return known
 
     def lists_of_texts(self, name: str) -> tuple[tuple[str, ...], ...]:
         """Return a list of lists of texts."""

@@ -1,12 +1,13 @@
 """Removing trials, tables and searches from a store for good.
 
 What the looks at a table were is kept: a table that is run again is looked at again. A search goes
-with all that it has suggested: run again, it begins anew. A trial that some process trains is left
-alone.
+with all that it has suggested: run again, it begins anew. Those of a table's tuned rows are removed
+by their own names. A trial that some process trains is left alone.
 """
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +19,7 @@ from semisweep.store import files
 from semisweep.store.files import Location
 from semisweep.store.lease import is_lease
 from semisweep.store.resolved_search import ResolvedSearch
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.store import Store
 from semisweep.store.study_files import RECORDED, STUDIES, StoredStudy, StudyPlace
 from semisweep.store.suggestion_log import identity_of, remove_log
@@ -34,6 +36,7 @@ class Removal:
     searches: Mapping[StudyPlace, str]  # and the identity of each
     keys: tuple[str, ...]
     wanted: tuple[str, ...]
+    tuning: tuple[str, ...] = ()  # searches of the tables' tuned rows, which stay
 
     def __str__(self) -> str:
         parts = [f"{len(self.tables)} tables"] if self.tables else []
@@ -43,6 +46,9 @@ class Removal:
         if self.wanted:
             text += f"; {len(self.wanted)} of them belong to studies that stay, whose next run "
             text += "trains them again"
+        if self.tuning:
+            text += "; the searches of its tuned rows stay, unless named too: "
+            text += " ".join(map(shlex.quote, self.tuning))
         return text
 
 
@@ -65,7 +71,12 @@ def plan_removal(store: Store, names: Sequence[str], scale: str | None = None) -
         own.place: identity_of(own.study) for own in gone if isinstance(own.study, ResolvedSearch)
     }
     tables = tuple(own.place for own in gone if own.place not in searches)
-    return Removal(tables, searches, keys, wanted)
+    cells = (
+        cell for own in gone if isinstance(own.study, ResolvedStudy) for cell in own.study.cells
+    )
+    chose = dict.fromkeys(cell.tuning.search for cell in cells if cell.tuning)
+    tuning = tuple(name for name in chose if _has(rest, name))
+    return Removal(tables, searches, keys, wanted, tuning)
 
 
 def remove(store: Store, removal: Removal) -> list[str]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from semisweep.core.errors import ConfigError, StoreError
-from semisweep.store.json_fields import Fields
+from semisweep.store.json_fields import Fields, Single
 from semisweep.store.resolved_study import FORMAT, ResolvedStudy
 
 Direction = Literal["maximize", "minimize"]
-Value = bool | int | float | str | None  # of a suggestion, as Optuna's distributions have them
+Value = Single  # of a suggestion, as Optuna's distributions have them
 DIRECTIONS: tuple[Direction, ...] = ("maximize", "minimize")
 # What two searches must agree in to be one, in the order of their digest.
 SAME = ("space", "template", "metric", "direction", "sampler", "also", "halving")
@@ -269,10 +269,9 @@ def decode_suggestion(fields: Fields) -> Suggestion:
     rungs = None
     if fields.values.get("rungs") is not None:
         rungs = tuple(map(decode_decision, fields.items("rungs", "a rung of a stored search")))
-    params = fields.mapping("params")
     return Suggestion(
         number=fields.integer("number"),
-        params={name: _value(fields, value) for name, value in params.items()},
+        params=fields.single_values("params"),
         key=fields.text("key"),
         saw=fields.integers("saw") if fields.values.get("saw") is not None else None,
         rungs=rungs,
@@ -288,12 +287,6 @@ def decode_confirmation(fields: Fields) -> Confirmation:
         after=fields.integer("after"),
         chosen={own.integer("number"): own.texts_by_name("trials") for own in chosen},
     )
-
-
-def _value(fields: Fields, value: object) -> Value:
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise fields.wrong("params", "an object of single values")
 
 
 def _dimension(fields: Fields, name: str) -> Dimension:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from semisweep.core.errors import StoreError
 from semisweep.store.json_fields import Fields
 from semisweep.store.resolved_design import Design, decode_design
+from semisweep.store.resolved_tuning import Tuning, decode_tuning
 
 FORMAT = 1
 Place = tuple[str, str]  # row, column
@@ -43,6 +44,7 @@ class ResolvedCell:
     published_std: float | None = None
     metric: str | None = None  # where it is not the table's
     value: float | None = None  # a count that is known without training
+    tuning: Tuning | None = None  # of a row that has a search of its own
 
     @property
     def place(self) -> Place:
@@ -55,6 +57,7 @@ class ResolvedCell:
         found |= {"published": self.published, "published_std": self.published_std}
         found |= {} if self.metric is None else {"metric": self.metric}
         found["trials"] = dict(self.trials)
+        found |= {} if self.tuning is None else {"tuning": self.tuning.encoded()}
         return found | ({} if self.value is None else {"value": self.value})
 
 
@@ -224,7 +227,12 @@ def _cell(fields: Fields) -> ResolvedCell:
         published_std=fields.maybe_number("published_std"),
         metric=fields.maybe_text("metric"),
         value=fields.maybe_number("value"),
+        tuning=_tuning(fields) if fields.values.get("tuning") is not None else None,
     )
+
+
+def _tuning(fields: Fields) -> Tuning:
+    return decode_tuning(fields.inner("tuning", "the search of a tuned cell"))
 
 
 def _places(fields: Fields) -> tuple[Place, ...]:

@@ -26,6 +26,12 @@ class Row:
     fields it differs from the base row, by default those that either sets; `probe`: where that must
     show, None where nothing can (see `semisweep.study.factor`). `words` fill what stands in braces
     in the metrics of columns.
+
+    `tune`: a search for the best values of further fields, at the scales that its space names. In
+    each column it trains the row's method at the study's preset, scored on the val part, on a draw
+    and a seed that no replicate has. The trials of the row are those of the best, and wait for it.
+    Tuned rows of a study have the same number of trials. Such a search needs a space and a number
+    of trials alone: `tune=Search(space={"mini": {...}}, trials=12)`.
     """
 
     name: str
@@ -37,10 +43,16 @@ class Row:
     factor: Sequence[str] | None = None
     probe: Probe | None = Probe()  # noqa: RUF009  # frozen
     words: Mapping[str, str] = field(default_factory=dict)
+    tune: Search | None = None
 
     def __post_init__(self) -> None:
-        """Refuse fields that are not said by scale where they must be."""
+        """Refuse fields that are not said by scale where they must be, and a search of nothing."""
         _check_by_scale("a row", self.name, "scaled", self.scaled)
+        if self.tune is not None and self.method is None:
+            raise ConfigError(
+                f"a tuned row must have a method, got name={self.name!r}, method=None; a row of "
+                "published numbers has nothing to search"
+            )
 
     def fields(self, scale: str, column: str = "") -> dict[str, object]:
         """Return the fields of the arm at a scale, and in a column where one is named."""
@@ -148,12 +160,15 @@ class Search:
     `confirm`: so many of the best as found, of a front its best, are trained again to their end on
     `confirm_seeds` new seeds, and on other draws of the labelled images where they are drawn. The
     best of many noisy scores is too high; what is said of the best rests on the new trials alone.
+
+    A search of a row (see `Row.tune`) has no name, title, presets or method of its own, and is not
+    confirmed, as the table's replicates do that.
     """
 
-    name: str
-    title: str
-    presets: Mapping[str, Preset]
-    method: type[Method]
+    name: str = ""
+    title: str = ""
+    presets: Mapping[str, Preset] = field(default_factory=dict)
+    method: type[Method] | None = None
     space: Mapping[str, Space]  # scale -> what is varied, see `semisweep.study.search_space`
     trials: int | None = None
     metric: str = "last.val.miou"
@@ -164,6 +179,17 @@ class Search:
     set: Mapping[str, Fields] = field(default_factory=dict)  # scale -> fields
     confirm: int = 3
     confirm_seeds: int = 3
+
+    @property
+    def own_method(self) -> type[Method]:
+        """The method; raises `ConfigError` for a search that only a row can have."""
+        if not self.name or self.method is None:
+            method = self.method and self.method.__name__
+            raise ConfigError(
+                "a search that is no row's must have a name and a method, got "
+                f"name={self.name!r}, method={method}; set them, or write Row(tune=Search(...))"
+            )
+        return self.method
 
 
 def _check_by_scale(kind: str, name: str, field: str, given: Mapping[str, object]) -> None:

@@ -24,7 +24,8 @@ from semisweep.study.resolve import (
     replication,
 )
 from semisweep.study.scales import Fields, Preset, at_scale
-from semisweep.study.search_space import Bundle, leaf_text, unfold
+from semisweep.study.search_space import Bundle, Space, leaf_text, unfold
+from semisweep.study.tuned_rows import space_of
 from semisweep.training.trial import Trial
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ def _cell(study: Study, scale: str, row: Row, column: Column, changes: Fields) -
     set_by = dict.fromkeys(column.fields(scale), COLUMN)
     set_by |= dict.fromkeys(row.fields(scale, column.name), ROW)
     values, sources = _told(trial, preset, row.method, set_by, changes)
+    _tell_space(space_of(row, scale), values, sources)
     metric = at_scale(column.metric, scale, "").format(**row.words)
     values["metric"] = metric or preset.metric
     sources["metric"] = COLUMN if metric else preset.source("metric") or PRESET
@@ -177,9 +179,20 @@ def _cell(study: Study, scale: str, row: Row, column: Column, changes: Fields) -
 
 def _search_cell(study: Search, scale: str, changes: Fields) -> Cell:
     preset, fields = preset_of(study, scale), at_scale(study.set, scale, {})
-    trial = make_trial(preset, study.method, fields, changes)
-    values, sources = _told(trial, preset, study.method, dict.fromkeys(fields, SEARCH), changes)
-    for name, item in at_scale(study.space, scale, {}).items():
+    trial = make_trial(preset, study.own_method, fields, changes)
+    values, sources = _told(trial, preset, study.own_method, dict.fromkeys(fields, SEARCH), changes)
+    _tell_space(at_scale(study.space, scale, {}), values, sources)
+    values["metric"], sources["metric"] = (
+        ", ".join([study.metric, *(o.metric for o in study.also)]),
+        SEARCH,
+    )
+    values["seed"], sources["seed"], sources["method"] = 0, SEARCH, SEARCH
+    return Cell(("", ""), trial.method, values, sources)
+
+
+def _tell_space(space: Space, values: dict[str, object], sources: dict[str, str]) -> None:
+    """Put in place of the values that a search varies what they can be."""
+    for name, item in space.items():
         conditions, leaf = unfold(item)
         where = [f"{other} in {list(accepted)}" for other, accepted in conditions]
         text = leaf_text(leaf) + (f", where {' and '.join(where)}" if where else "")
@@ -190,12 +203,6 @@ def _search_cell(study: Search, scale: str, changes: Fields) -> Cell:
                 for below in [own for own in values if own.startswith(f"{path}.")]:
                     del values[below], sources[below]
                 values[path], sources[path] = ", ".join(chosen), f"{SPACE}, by {name}"
-    values["metric"], sources["metric"] = (
-        ", ".join([study.metric, *(o.metric for o in study.also)]),
-        SEARCH,
-    )
-    values["seed"], sources["seed"], sources["method"] = 0, SEARCH, SEARCH
-    return Cell(("", ""), trial.method, values, sources)
 
 
 def _told(

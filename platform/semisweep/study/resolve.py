@@ -25,6 +25,7 @@ from semisweep.data.fingerprint import Fingerprint, fingerprint, whole_state
 from semisweep.data.registry import open_dataset
 from semisweep.data.splits import DRAWN_FAMILIES, DataConfig, Split, make_split
 from semisweep.store.resolved_study import Label, Place, ResolvedCell, ResolvedStudy, Units
+from semisweep.store.resolved_tuning import Tuning
 from semisweep.store.store import Store
 from semisweep.store.trial_name import TrialName, TrialNames
 from semisweep.study.declaration import Column, Row, Search, Study
@@ -32,6 +33,7 @@ from semisweep.study.preset_options import OPTION, check_options, option_fields
 from semisweep.study.request import Roots
 from semisweep.study.scales import PROXY, Fields, Preset, at_scale, has_scale, preset_at
 from semisweep.study.search_space import varied
+from semisweep.study.tuned_rows import at_its_best, tuned_fields
 from semisweep.training.trial import Trial, method_path, sees_unlabelled, trial_key
 
 if TYPE_CHECKING:
@@ -129,6 +131,7 @@ def resolve(
     *,
     draws: int | None = None,
     units: Mapping[Place, Units] | None = None,
+    tuning: Mapping[Place, Tuning] | None = None,
     adapt: Callable[[Trial], Trial] | None = None,
 ) -> Resolved:
     """Return the trials of a study at a scale, and its table with the key of every trial.
@@ -136,7 +139,8 @@ def resolve(
     `changes` are the user's: they apply to every arm that has the field, and may not touch what the
     arms or columns of the study differ in. Without `splits` (no images on this machine) no trial
     has a key, and the table says what it would hold. `units` are of cells that have others than
-    the study plans. `adapt` changes every trial at last.
+    the study plans. `tuning` is of cells of tuned rows, which have no trials before their search
+    has chosen. `adapt` changes every trial at last.
     """
     changes = dict(changes or {})
     check_changes(study, scale, changes)
@@ -150,13 +154,17 @@ def resolve(
             unlike = None if splits is None else _Unlike(splits)
             place = (row.name, column.name)
             more = (units or {}).get(place)
-            more = more or _units(study, scale, (row, column), changes, seeds, draws)
-            for replicate, trial in replicates(study, scale, row, column, changes, units=more):
+            more = more or cell_units(study, scale, (row, column), changes, seeds, draws)
+            own_tuning = (tuning or {}).get(place)
+            arm = at_its_best(row, scale, column.name, own_tuning.params if own_tuning else None)
+            found = replicates(study, scale, arm, column, changes, units=more) if arm else ()
+            for replicate, trial in found:
                 if unlike is not None:
                     own, key = unlike(adapt(trial) if adapt else trial)
                     keys[replicate] = key
                     trials.setdefault(key, own)
-            cells.append(_cell(study, scale, row, column, keys, computed.get(place)))
+            cell = _cell(study, scale, row, column, keys, computed.get(place))
+            cells.append(dataclasses.replace(cell, tuning=own_tuning))
     elsewhere = [
         _cell(study, scale, row, column)
         for row in study.rows
@@ -173,7 +181,7 @@ def resolve(
     return Resolved(table, trials)
 
 
-def _units(
+def cell_units(
     study: Study,
     scale: str,
     place: tuple[Row, Column],
@@ -401,12 +409,13 @@ def check_changes(study: Study | Search, scale: str, changes: Fields) -> None:
     """Raise `ConfigError` if a change names no field of any arm, or one that the study varies."""
     preset = preset_of(study, scale)
     if isinstance(study, Search):
-        methods = [study.method]
-        fields_varied = [varied(at_scale(study.space, scale, {}))]
+        methods = [study.own_method]
+        fields_varied = [frozenset(varied(at_scale(study.space, scale, {})))]
     else:
         methods = [row.method for row in study.rows if row.method is not None]
-        fields_varied = [set(row.varied(scale)) for row in study.rows]
-        fields_varied += [set(item.fields(scale)) for item in study.columns if item.exists(scale)]
+        fields_varied = [row.varied(scale) | tuned_fields(row, scale) for row in study.rows]
+        columns = [column for column in study.columns if column.exists(scale)]
+        fields_varied += [frozenset(column.fields(scale)) for column in columns]
     trials = [make_trial(preset, method, {}, {}) for method in methods]
     check_options(study, scale, changes)
     for path in (own for own in changes if own != OPTION):

@@ -42,6 +42,11 @@ def reduced(study: Study, scale: str) -> Study:
     )
 
 
+def adapted(trial: Trial, request: Request) -> Trial:
+    """Return a trial as a request wants it: shortened for a smoke run."""
+    return shortened(trial) if request.smoke else trial
+
+
 def shortened(trial: Trial) -> Trial:
     """Return a trial of two steps and one evaluation, with few labelled images."""
     training = dataclasses.replace(

@@ -14,6 +14,7 @@ from semisweep.tables.code_marks import code_notes, code_warnings
 from semisweep.tables.data_marks import data_notes, data_warnings
 from semisweep.tables.table_analyses import effect_notes, variance_notes
 from semisweep.tables.table_values import Table
+from semisweep.tables.tuning_notes import tuning_notes, tuning_warnings
 
 ERRORS_SHOWN = 5
 SERIOUS = ("Smoke:", "Not checked")  # notes of a study that always show: its numbers may be wrong
@@ -39,6 +40,7 @@ def further_notes(table: Table) -> Iterator[str]:
             yield f"Metric: {table.metric_note} ({_metrics(table)}), in percent."
         yield f"Replication: {_replication(table)}"
     yield from verdict_texts.methods(table)
+    yield from tuning_notes(table)
     yield from _differences(table)
     yield from verdict_texts.noise_note(table)
     yield from variance_notes(table)
@@ -138,6 +140,7 @@ def serious_notes(table: Table) -> Iterator[str]:
     if table.changes:
         changed = ", ".join(f"`{name}={value}`" for name, value in table.changes.items())
         yield f"Changed with --set, so not the study as it is declared: {changed}."
+    yield from tuning_warnings(table)
 
 
 def _differences(table: Table) -> Iterator[str]:

@@ -17,7 +17,8 @@ from semisweep.store.compaction import compact_after_sweep
 from semisweep.store.files import Location, replacing
 from semisweep.store.removal import TABLES
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
-from semisweep.store.resolved_study import ResolvedStudy
+from semisweep.store.resolved_study import Place, ResolvedStudy
+from semisweep.store.resolved_tuning import Tuning
 from semisweep.store.snapshot import Snapshot, leaving_out
 from semisweep.store.store import Store, locate
 from semisweep.store.study_choice import Choice, choose
@@ -37,6 +38,7 @@ from semisweep.tables.table_builder import Outside, build
 from semisweep.tables.table_looks import TableLooks
 from semisweep.tables.table_values import Table
 from semisweep.tables.trial_list import trial_lines
+from semisweep.tables.tuning_notes import barren_searches
 
 if TYPE_CHECKING:
     from semisweep.study.catalogue import Named
@@ -111,10 +113,15 @@ class Reading:
         return "\n".join(self._markdown(study, further) for study in self.studies)
 
     def failures(self) -> list[str]:
-        """Return one line for each failed trial: its key and its error's last line."""
+        """Return a line for each failed trial, with its error's last line.
+
+        So it does for each search of a cell that has no other trials.
+        """
         errors = self.stored.errors
         keys = dict.fromkeys(key for study in self.studies for key in study.keys)
-        return [_failure(key, errors[key], self.request) for key in keys if key in errors]
+        found = [_failure(key, errors[key], self.request) for key in keys if key in errors]
+        tables = [study for study in self.studies if isinstance(study, ResolvedStudy)]
+        return [*found, *(line for study in tables for line in barren_searches(study))]
 
     def summaries(self) -> list[str]:
         """Return in a line each how many trials of the studies have finished."""
@@ -196,6 +203,7 @@ def _resolved_now(name: Named, request: Request, store: Store | None) -> StudyOr
     from semisweep.study.catalogue import find_study
     from semisweep.study.declaration import Search
     from semisweep.study.resolve import Splits, resolve
+    from semisweep.study.tuned_rows import tuned_rows
 
     study = find_study(name)
     if request.any_scale and request.scale not in study.presets:
@@ -213,8 +221,19 @@ def _resolved_now(name: Named, request: Request, store: Store | None) -> StudyOr
     if store is not None and all(request.roots.of(data.name).exists() for data in wanted):
         splits = Splits(request.roots, store.keys())
         prepare_data(wanted, splits)
+    tuning: dict[Place, Tuning] = {}
+    if splits is not None and tuned_rows(study, request.scale):
+        from semisweep.search.tuning_choice import tunings_of
+
+        tuning = tunings_of(study, request, splits, store)
     found = resolve(
-        study, request.scale, splits, request.changes, request.seeds, draws=request.draws
+        study,
+        request.scale,
+        splits,
+        request.changes,
+        request.seeds,
+        draws=request.draws,
+        tuning=tuning,
     ).table
     if store is None:
         return found

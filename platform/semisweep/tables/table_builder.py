@@ -105,6 +105,7 @@ def build(
         order=agreement(_orders(_unmixed(cells, mixes), given, values), alpha),
         mixed=mixes,
         elsewhere=tuple(_cell(cell, {}, {}, {}, alpha) for cell in study.elsewhere),
+        tuned={place: cell.tuning for place, cell in given.items() if cell.tuning},
         images={place: test for place, test in outside.images.items() if place in compared.cells},
         design=study.design,
         effects=design_answers(study, cells, alike, values, margin=margin),

@@ -14,6 +14,7 @@ from semisweep.statistics.intervals import Noise
 from semisweep.statistics.order_agreement import Agreement
 from semisweep.store.resolved_design import Design
 from semisweep.store.resolved_study import Label, Place
+from semisweep.store.resolved_tuning import Tuning
 from semisweep.tables.code_marks import CodeMarks
 
 Kind = Literal["", "base", "confirmatory", "exploratory"]
@@ -103,3 +104,4 @@ class Table:
     images: Mapping[Place, ImageTest]  # tests on other images, of cells against the base row
     design: Design | None = None  # of a study that takes a method apart
     effects: Mapping[str, tuple[Effect, ...]] = field(default_factory=dict)  # its, by column
+    tuned: Mapping[Place, Tuning]  # of cells that have a search of their own
