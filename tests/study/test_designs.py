@@ -7,8 +7,20 @@ import itertools
 from typing import Any
 
 import pytest
+from optuna.distributions import FloatDistribution
 
-from semisweep import Ablation, Column, Method, MethodConfig, Row, Study, config, designs, setting
+from semisweep import (
+    Ablation,
+    Column,
+    Method,
+    MethodConfig,
+    Row,
+    Search,
+    Study,
+    config,
+    designs,
+    setting,
+)
 from semisweep.core.errors import ConfigError
 from semisweep.study.resolve import cell_trial
 from semisweep_methods.supervised import Supervised
@@ -234,3 +246,17 @@ def test_equal_designs_are_equal() -> None:
     assert one is not None
     assert other is not None
     assert dataclasses.asdict(one) == dataclasses.asdict(other)
+
+
+def test_each_arm_is_tuned_but_in_what_it_has_off() -> None:
+    rate = {"training.optimizer.learning_rate": FloatDistribution(1e-3, 1e-1, log=True)}
+    tune = Search(space={"mini": {**rate, "config.a": FloatDistribution(0.1, 2.0)}}, trials=4)
+    study = designs.leave_one_out(whole(tune=tune))
+    spaces = {row.name: row.tune.space["mini"] for row in study.rows if row.tune is not None}
+
+    assert list(spaces) == ["full", "b+c", "a+c", "a+b"]
+    assert "config.a" not in spaces["b+c"]
+    assert all("config.a" in own for name, own in spaces.items() if name != "b+c")
+    alone = Search(space={"mini": {"config.a": FloatDistribution(0.1, 2.0)}}, trials=4)
+    rows = designs.leave_one_out(whole(tune=alone)).rows
+    assert [row.tune is None for row in rows] == [False, True, False, False]

@@ -13,7 +13,7 @@ from optuna.distributions import (
 
 from semisweep import Bundle, Halving, When
 from semisweep.core.errors import ConfigError
-from semisweep.study.search_space import check_space, fields_of, holds, unfold, varied
+from semisweep.study.search_space import check_space, fields_of, holds, unfold, varied, without
 
 SOURCE = CategoricalDistribution(("mix", "cross"))
 SPACE: dict[str, Any] = {
@@ -91,3 +91,9 @@ def test_halving_that_will_not_do_is_refused(wrong: dict[str, Any], told: str) -
         Halving(**wrong)
 
     assert told in str(caught.value)
+
+
+def test_a_space_without_a_field_lacks_what_depends_on_it() -> None:
+    assert list(without(SPACE, ["config.label_source"])) == ["backbones"]
+    assert list(without(SPACE, ["config.junior.channels"])) == list(SPACE)[1:]
+    assert without(SPACE, []) == SPACE

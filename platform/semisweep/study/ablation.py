@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from semisweep.core.errors import ConfigError, unknown
 from semisweep.store.resolved_design import Design, Kind
-from semisweep.study.declaration import Column, Row, Study
+from semisweep.study.declaration import Column, Row, Search, Study
 from semisweep.study.resolve import cell_trial
 from semisweep.study.scales import Fields, Preset, at_scale
+from semisweep.study.search_space import without
 from semisweep.training.switches import (
     Switch,
     closure,
@@ -38,7 +39,8 @@ class Ablation:
     `set` and `scaled` are fields of the whole method, at every scale and at one. `switches`: those
     to be ablated, in the order in which a cumulative design adds them; by default all that are on
     at every scale. A name is one of the method's (`semisweep methods NAME`), a `Switch` one of your
-    own. `beside`: rows of other methods for comparison. The others are as in a `Study`.
+    own. `tune`: a search that gives each arm values of its own, but of what the arm has off.
+    `beside`: rows of other methods for comparison. The others are as in a `Study`.
     """
 
     method: type[Method]
@@ -47,6 +49,7 @@ class Ablation:
     set: Fields = field(default_factory=dict)
     scaled: Mapping[str, Fields] = field(default_factory=dict)
     switches: Sequence[str | Switch] | None = None
+    tune: Search | None = None
     beside: Sequence[Row] = ()
     name: str = ""  # by default that of the method's class
     title: str = ""
@@ -136,6 +139,7 @@ class Ablation:
                 label=label,
                 method=self.method,
                 scaled={scale: self.fields(on, scale) for scale in scales},
+                tune=self._tune(on),
             )
             for on, label in arms.items()
         ]
@@ -165,6 +169,15 @@ class Ablation:
             confirmatory=None if judged else (),
             design=design,
         )
+
+    def _tune(self, on: On) -> Search | None:
+        """Return the search of an arm: without what it has off; None where nothing is left."""
+        if self.tune is None:
+            return None
+        off = {f"config.{path}" for path in off_fields(self.chosen, on)}
+        space = {scale: without(own, off) for scale, own in self.tune.space.items()}
+        space = {scale: own for scale, own in space.items() if own}
+        return dataclasses.replace(self.tune, space=space) if space else None
 
     @property
     def scales(self) -> list[str]:

@@ -13,7 +13,7 @@ Distributions are Optuna's, of which nothing here needs to know more than their 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -109,6 +109,18 @@ def varied(space: Space) -> set[str]:
         options = leaf.options.values() if isinstance(leaf, Bundle) else ({name: None},)
         found |= {field for fields in options for field in fields}
     return found
+
+
+def without(space: Space, fields: Collection[str]) -> dict[str, Item]:
+    """Return a space without what sets some fields, and what depends on that."""
+    gone = {name for name, item in space.items() if varied({name: item}) & set(fields)}
+    while more := {
+        name
+        for name, item in space.items()
+        if name not in gone and any(own in gone for own, _ in unfold(item)[0])
+    }:
+        gone |= more
+    return {name: item for name, item in space.items() if name not in gone}
 
 
 def samples(space: Space) -> Iterator[dict[str, object]]:
