@@ -89,7 +89,10 @@ def test_a_design_says_which_parts_it_finds() -> None:
     assert "at 4 %" in look
 
 
-def test_the_ends_of_a_path_find_nothing_yet() -> None:
-    own = designed.design("path", [(), ("a", "b")], ("a", "b"), all_orders=2)
+def test_the_ends_of_a_path_find_nothing_yet_and_say_what_may_come() -> None:
+    own = designed.design("path", [(), ("a", "b", "c")], ("a", "b", "c"), all_orders=6)
 
-    assert lines(None, designed.study_of(own, 5, confirmatory=())) == []
+    # At most a, b, c; two of pairs with one of them; and the whole, which is counted.
+    assert lines(None, designed.study_of(own, 5, confirmatory=())) == [
+        "path     its ends are counted; its steps, found one by one, have up to 5 further rows"
+    ]

@@ -36,6 +36,8 @@ def design_lines(
     places = [p for p in places if study.at[p].trials != study.at[study.base, p[1]].trials]
     named = [p for p in places if study.confirmatory is None or p in study.confirmatory]
     level = levels_of(stated).now
+    if study.design is not None and study.design.kind == "path" and not study.design.orders:
+        yield f"path     {_steps(study.design)}"
     if named:
         yield f"finds    {_found(stated, named, level, looks)}"
     elif study.design is not None and contrasts(study.design):
@@ -81,6 +83,13 @@ def _found_parts(
         sizes[column] = spread * detectable(len(own), counts[column], len(asked), level)
     effects = f"{len(asked)} effect{'' if len(asked) == 1 else 's'}"
     return _told("parts", sizes, counts, effects, _unit(study), looks)
+
+
+def _steps(design: Design) -> str:
+    """Return how many rows the steps of a path may have that is not known yet, beside its ends."""
+    count = len(design.switches)
+    most = max(0, count * (count + 1) // 2 - 1)
+    return f"its ends are counted; its steps, found one by one, have up to {most} further rows"
 
 
 def _told(
