@@ -18,6 +18,12 @@ from semisweep.cli.commands import cli
         (["run", "quickstart", "--set"], "training.ste", {"training.steps="}),
         (["run", "quickstart", "--retrain"], "Rank", {"RankMatch"}),
         (["run", "no_such_study", "--set"], "training.", set()),
+        (["table"], "gps/f", {"gps/factorial"}),
+        (["debug", "gps/leave-one-out"], "exch", {"exchange"}),
+        (["ablate"], "rank", {"rankmatch"}),
+        (["ablate", "gps", "--design"], "lea", {"leave-one-out"}),
+        (["ablate", "gps", "--switches"], "guide,fe", {"guide,feedback"}),
+        (["ablate", "no_such_method", "--switches"], "", set()),
     ],
 )
 def test_names_are_completed(line: list[str], incomplete: str, found: set[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from semisweep.cli.completion import methods, switches
 from semisweep.study.ablation_names import DESIGNS, ablation_name
 
 
@@ -44,7 +45,7 @@ def ablate_command(run: click.Command) -> click.Command:
         "plans and reports call the study METHOD/DESIGN. Cells that several designs share are "
         "trained once.",
         params=[
-            click.Argument(["method"]),
+            click.Argument(["method"], shell_complete=methods),
             click.Option(
                 ["--design"],
                 type=click.Choice(DESIGNS),
@@ -56,6 +57,7 @@ def ablate_command(run: click.Command) -> click.Command:
             click.Option(
                 ["--switches"],
                 metavar="A,B,...",
+                shell_complete=switches,
                 help="The parts to ablate, in the order in which they are added; all that are on.",
             ),
             click.Option(

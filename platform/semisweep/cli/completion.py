@@ -50,15 +50,36 @@ def _fields(context: click.Context) -> Iterable[str]:
                 yield from (name for name in names if name.partition(".")[0] in SECTIONS)
 
 
+def methods(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the methods that come along."""
+    from semisweep.study.ablation_names import method_names
+
+    return _beginning(method_names(), incomplete)
+
+
+def switches(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the last of the switches of the method that is to be ablated."""
+    from semisweep.study.catalogue import find_method
+    from semisweep.training.switches import switches_of
+
+    before, comma, last = incomplete.rpartition(",")
+    method = context.params.get("method") or next(iter(context.args), "")
+    try:
+        names = [own.name for own in switches_of(find_method(str(method)))]
+    except SemisweepError:
+        return []
+    return [before + comma + name for name in _beginning(names, last)]
+
+
 def _studies(context: click.Context, *, own: bool = False) -> list[Study | Search]:
     """Return the studies that the line names; with `own` only those of files and modules."""
     from semisweep.core.own_code import is_own
-    from semisweep.study.catalogue import find_study, study_names
+    from semisweep.study.catalogue import find_study, is_shipped
 
     # Click leaves the words in `args` where the line ends in an option that has no value yet.
     given = context.params.get("studies") or context.params.get("study") or context.args
     names = [given] if isinstance(given, str) else list(given)
-    names = [name for name in names if is_own(name) or name in study_names()]
+    names = [name for name in names if is_own(name) or is_shipped(name)]
     try:
         return [find_study(name) for name in names if is_own(name) or not own]
     except SemisweepError:  # a shell has no place for it

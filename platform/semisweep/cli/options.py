@@ -60,9 +60,14 @@ class Study(click.ParamType):  # type: ignore[type-arg]  # not generic in older 
     ) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
+        from semisweep.study.ablation_names import DESIGNS, MARK
         from semisweep.study.catalogue import study_names
 
-        return [CompletionItem(name) for name in study_names() if name.startswith(incomplete)]
+        names = list(study_names())
+        if MARK in incomplete:
+            method = incomplete.rpartition(MARK)[0]
+            names = [f"{method}{MARK}{design}" for design in DESIGNS]
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 class Assignment(click.ParamType):  # type: ignore[type-arg]
