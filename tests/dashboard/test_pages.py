@@ -304,3 +304,15 @@ assert not {{"torch", "ray"}} & set(sys.modules), "imported"
         [sys.executable, "-c", script], cwd=here, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_method_taken_apart_shows_its_parts(tmp_path: Path, tiny_shapes: Path) -> None:
+    fill_table(tmp_path / "store", "gps/shapley", tiny_shapes.parent)
+    pages = client(tmp_path / "store")
+    page = pages.get("/study", params={"of": "gps/shapley@mini"})
+
+    assert page.status_code == 200
+    assert "What each part adds" in page.text
+    assert "Shapley value of each part" in page.text
+    assert 'class="tile' in page.text
+    assert "gps/shapley" in pages.get("/").text
