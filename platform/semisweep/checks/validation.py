@@ -163,21 +163,30 @@ def check_mode(study: Study | Search, request: Request) -> None:
 
 def check_race(study: Study, request: Request) -> None:
     """Raise `ConfigError` for a table without rows to compare or replicates to save."""
-    from semisweep.statistics.race_stops import LEAST, in_rounds, looks_of
+    from semisweep.statistics.race_stops import LEAST
 
     if request.top_up:
         raise ConfigError(
             "a race and a top-up are a run each, got --race --top-up; run the race to its end first"
         )
-    trained = sum(row.method is not None for row in study.rows)
-    units = planned_units(study, request.scale, request.seeds, request.draws)
-    names = [f"{draw}/{seed}" for draw, seeds in enumerate(units) for seed in range(seeds)]
-    if trained < 2 or not looks_of(in_rounds(names)):
+    if not can_race(study, request):
+        trained = sum(row.method is not None for row in study.rows)
+        units = planned_units(study, request.scale, request.seeds, request.draws)
         raise ConfigError(
             f"a race needs at least 2 rows that are trained, and {LEAST} replicates (draws, where "
             f"there are several) within the first three quarters, got rows={trained}, "
             f"draws={len(units)}, seeds={max(units)}, study={study.name!r}; --draws 8 is enough"
         )
+
+
+def can_race(study: Study, request: Request) -> bool:
+    """Return whether a table has rows to compare, and replicates that a race could save."""
+    from semisweep.statistics.race_stops import in_rounds, looks_of
+
+    trained = sum(row.method is not None for row in study.rows)
+    units = planned_units(study, request.scale, request.seeds, request.draws)
+    names = [f"{draw}/{seed}" for draw, seeds in enumerate(units) for seed in range(seeds)]
+    return trained > 1 and bool(looks_of(in_rounds(names)))
 
 
 def check_search(search: Search, request: Request) -> None:

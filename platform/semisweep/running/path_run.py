@@ -1,9 +1,9 @@
 """The path of a method from nothing to the whole of it: step by step, each the best on val.
 
-A step is a table of its own, raced, whose trials are those that the path's table and every other
-design want; it is chosen by the mean of the draws (or seeds) that all its rows have. Which step is
-next follows from finished results alone, so a run that is killed and started again goes the same
-way and trains nothing twice.
+A step is a table of its own, raced where there are replicates to save. Its trials are those that
+the path's table and every other design want; it is chosen by the mean of the draws (or seeds) that
+all its rows have. Which step is next follows from finished results alone, so a run that is killed
+and started again goes the same way and trains nothing twice.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from semisweep.checks.validation import can_race
 from semisweep.core.errors import SweepError
 from semisweep.running.preparation import Say
 from semisweep.statistics.intervals import by_unit, mean_std, several_draws
@@ -37,7 +38,8 @@ def walk(study: Study, request: Request, store: Store, run: Run, say: Say) -> St
         if step.design is not None:
             return replace(step, name=study.name, title=study.title)
         step = replace(step, name=f"{study.name}/step-{len(taken) + 1}")
-        run(step, replace(request, race=not request.smoke, top_up=False, looks=None))
+        raced = not request.smoke and can_race(step, request)
+        run(step, replace(request, race=raced, top_up=False, looks=None))
         resolved = store.read_study(step.name, request.stored_scale, request.changes)
         assert isinstance(resolved, ResolvedStudy)
         row = best_row(resolved, store)
