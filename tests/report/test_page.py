@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import subprocess
 import sys
@@ -330,3 +331,15 @@ def test_lazy_rows_hold_what_results_hold(root: Path) -> None:
     key = store.keys()[0]
     assert stored.histories.of(key, "step").tolist() == [300, 600, 900, 1200, 1500]
     assert len(stored.histories.of("absent", "step")) == 0
+
+
+def test_a_store_whose_path_is_no_text_has_a_page(
+    tmp_path: Path, tiny_shapes: Path, call: Callable[..., Any]
+) -> None:
+    store = tmp_path / os.fsdecode(b"caf\xe9")  # in Latin-1
+    fill_table(store, "quickstart", tiny_shapes.parent)
+
+    said = call("report", "--store", store, "--output", tmp_path / "page.html")
+
+    assert said.code == 0
+    assert "caf\\udce9" in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -25,3 +25,8 @@ def one_line(text: str) -> str:
     A "<" before a space begins no tag and stays.
     """
     return re.sub(r"<(?! )", "&lt;", printable(" ".join(text.split())))
+
+
+def as_bytes(text: str) -> bytes:
+    """Return text as UTF-8, in which bytes of a path in another encoding stand as escapes."""
+    return text.encode("utf-8", "backslashreplace")

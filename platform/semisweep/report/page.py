@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semisweep.core.safe_text import without_controls
+from semisweep.core.safe_text import as_bytes, without_controls
 from semisweep.report.sections import FigureGroup, Section, section
 from semisweep.store.files import replacing
 from semisweep.store.resolved_search import ResolvedSearch, StudyOrSearch
@@ -148,7 +148,7 @@ def environment(*folders: Path) -> Environment:
 def write(text: str, path: Path) -> None:
     """Write the page, whole or not at all."""
     with replacing(path) as file:
-        file.write(text.encode())
+        file.write(as_bytes(text))
 
 
 def _version() -> str:

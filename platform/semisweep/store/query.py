@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semisweep.core.errors import ConfigError, unknown
+from semisweep.core.safe_text import as_bytes
 from semisweep.store import stopped_trial
 from semisweep.store.arrow_table import (
     Entry,
@@ -176,7 +177,7 @@ def export(store: str | Path | Store) -> bytes:
     writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(map(dict, rows.values()))
-    return text.getvalue().encode()
+    return as_bytes(text.getvalue())
 
 
 def _opened(store: str | Path | Store) -> Store:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from semisweep.core.errors import ConfigError
 from semisweep.core.faults import last_lines
 from semisweep.core.markdown import grid
-from semisweep.core.safe_text import printable
+from semisweep.core.safe_text import as_bytes, printable
 from semisweep.core.training_code import training_code
 from semisweep.evaluation.pseudo_label_results import label_row, measured_keys
 from semisweep.store.compaction import compact_after_sweep
@@ -161,7 +161,7 @@ def write(name: Named, request: Request, text: str) -> Location:
     place = StudyPlace(own, request.stored_scale, variant_of(request.changes))
     path = locate(request.store) / TABLES / f"{place.stem}.md"
     with replacing(path) as file:
-        file.write(text.encode())
+        file.write(as_bytes(text))
     return path
 
 
