@@ -45,7 +45,7 @@ MORE = {  # what a test adds: trainings of four steps, and what a terminal would
     "table rankmatch_components": SMALL,
     "table gps_updates": SMALL,
     "ablate taught.py:Taught --dry-run": SMALL,
-    "ablate": [*SMALL, "--draws", "3"],
+    "ablate": [*TRAINS, "--draws", "3"],
     "table taught.py:Taught/shapley": SMALL,
     "table gps/leave-one-out": SMALL,
     "report": ["--output", "page.html"],
@@ -65,6 +65,8 @@ SHOWN = {  # the beginning of a line -> what it must print
     "ablate taught.py:Taught --dry-run": "taught/leave-one-out",
     "ablate taught.py:Taught --design": "selection × averaging",
     "table taught.py:Taught/shapley": "\\toprule",
+    "table gps/leave-one-out": "\\toprule",
+    "ablate css": "css/path, css/shapley",
     "show": "state     finished",
     "data check": "is whole",
 }
