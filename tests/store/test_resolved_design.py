@@ -50,6 +50,8 @@ def test_a_design_is_read_as_it_was_written() -> None:
         {"kind": "cumulative", "orders": []},
         {"kind": "path", "orders": [["a", "b"], ["b", "a"]]},
         {"all_orders": "many"},
+        {"all_orders": 0},
+        {"orders": [["b", "a"]]},
         {"aliases": [1]},
         {"titles": {"a": 1}},
     ],

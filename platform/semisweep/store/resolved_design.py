@@ -88,3 +88,8 @@ def _check(design: Design, fields: Fields) -> None:
     right = all(sorted(order) == sorted(known) for order in design.orders)
     if not right or not least <= len(design.orders) <= most:
         raise fields.wrong("orders", f"orders of its switches, as {design.kind} has them")
+    sets = {frozenset(order[:count]) for order in design.orders for count in range(len(known) + 1)}
+    if design.kind == "shapley" and not sets <= design.rows.keys():
+        raise fields.wrong("orders", "orders of which each step has a row")
+    if design.orders and design.all_orders < len(design.orders):
+        raise fields.wrong("all_orders", "at least as many as its orders")
