@@ -64,7 +64,7 @@ def merge(sources: Sequence[str], store: str, dry_run: bool) -> int:
     """Add what archives, or other stores, have beyond this one. Again completes what was cut off.
 
     A trial that is finished here keeps its result. An archive may be a stranger's: it is unpacked
-    to $TMPDIR, to at most 1 GiB or 100 times its size, and read before anything is added. Exit code
+    to $TMPDIR, to at most 1 GiB or 200 times its size, and read before anything is added. Exit code
     1 where some of it is damaged, which is named and left out; 2 where it is no archive at all.
     """
     from semisweep.store.compaction import compact_after_sweep

@@ -37,10 +37,12 @@ ENDINGS: dict[str, Literal["w", "w:gz", "w:xz"]] = {
     ".txz": "w:xz",
 }
 # An archive may be unpacked to so many bytes, or to so many times its own, whichever is more.
-PLAIN_BYTES, PLAIN_RATIO = 2**30, 100
+PLAIN_BYTES, PLAIN_RATIO = 2**30, 200
 SMALL_BYTES = 64 * 2**20  # of any file but weights and checkpoints
 MOST_ENTRIES = 1_000_000
 READ_BYTES = 8 * 2**20  # at once, so that what an entry says of its size takes no memory
+
+Plain = gzip.GzipFile | lzma.LZMAFile | BinaryIO
 
 _CHARS = r"[\w.~%:-]"
 _KEY = r"\w[\w-]{0,199}"
@@ -208,7 +210,7 @@ def _none(path: Path, reason: str) -> StoreError:
     )
 
 
-def _plain(path: Path) -> gzip.GzipFile | lzma.LZMAFile | BinaryIO:
+def _plain(path: Path) -> Plain:
     """Return the file of an archive, unpacked as it is read."""
     with open(path, "rb") as file:
         start = file.read(6)

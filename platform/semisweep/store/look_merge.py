@@ -30,6 +30,8 @@ from semisweep.store.look_log import (
 )
 from semisweep.store.study_files import StudyPlace
 
+STAND = "stand"  # begins the origin of an entry that only says where the other store stood
+
 
 def merge_looks(source: Location, target: Location, place: StudyPlace, *, dry_run: bool) -> str:
     """Add to a table's log at `target` what that at `source` has beyond it.
@@ -39,25 +41,25 @@ def merge_looks(source: Location, target: Location, place: StudyPlace, *, dry_ru
     """
     theirs, ours = read_entries(source, place), read_entries(target, place)
     their_names, our_names = list(_identities(theirs)), list(_identities(ours))
-    known = set(our_names)
-    missing = [
-        (name, entry)
-        for name, (_, entry) in zip(their_names, theirs, strict=True)
-        if name not in known
-    ]
-    if not missing:
-        return ""
     if their_names[: len(our_names)] == our_names:  # the very log, which has gone on there
         for number, _ in () if dry_run else theirs[len(ours) :]:
             copy_entry(source, target, place, number)
-        return "added"
+        return "added" if len(theirs) > len(ours) else ""
+    named = zip(their_names, theirs, strict=True)
+    missing = [
+        (name, entry)
+        for name, (_, entry) in named
+        if name not in our_names and not name.startswith(STAND)
+    ]
     if any(entry.counts for _, entry in missing):
         return "its log is of an early version and has gone on at both; this store's stays"
-    looks_of = {name: entry.look for name, (_, entry) in zip(our_names, ours, strict=True)}
-    both = zip(their_names, theirs, strict=True)
-    before = {entry.look: looks_of[name] for name, (_, entry) in both if name in looks_of}
     stand = read_looks(target, place)
-    added = _continued(stand, missing, before)
+    looks_of = {name: entry.look for name, (_, entry) in zip(our_names, ours, strict=True)}
+    named = zip(their_names, theirs, strict=True)
+    before = {entry.look: looks_of[name] for name, (_, entry) in named if name in looks_of}
+    added = _continued(stand, missing, before, read_looks(source, place))
+    if not added:
+        return ""
     planned = max(stand.looks, *(entry.looks for entry in added))
     if 0 < planned < added[-1].look:
         return (
@@ -71,11 +73,12 @@ def merge_looks(source: Location, target: Location, place: StudyPlace, *, dry_ru
 
 
 def _continued(
-    stand: Looks, missing: Sequence[tuple[str, Entry]], looks: dict[int, int]
+    stand: Looks, missing: Sequence[tuple[str, Entry]], looks: dict[int, int], other: Looks
 ) -> list[Entry]:
     """Return entries of another log as they go on from where a table stands.
 
-    `looks`: what looks of the other log are here, as far as they are.
+    `looks`: what looks of the other log are here, as far as they are. At the end the table stands
+    no earlier than the `other` one, which may have counted the same entries as later looks.
     """
     found = []
     for name, entry in missing:
@@ -87,16 +90,19 @@ def _continued(
         further = replace(entry, look=own, origin=entry.origin or name)
         stand = after(stand, further, stand.number + 1)
         found.append(further)
+    if (other.look, other.judged) > (stand.look, stand.judged):
+        name = f"{STAND} {other.look} {other.judged}"
+        found.append(Entry(look=other.look, judged=other.judged, origin=name))
     return found
 
 
 def _identities(log: Sequence[tuple[int, Entry]]) -> Iterator[str]:
-    name = ""
+    before = ""
     for _, entry in log:
         counts = sorted(map(repr, entry.counts.items()))
-        text = json.dumps([name, encoded(entry), counts], sort_keys=True)
-        name = entry.origin or hashlib.sha256(text.encode()).hexdigest()[:20]
-        yield name
+        text = json.dumps([before, encoded(entry), counts], sort_keys=True)
+        before = hashlib.sha256(text.encode()).hexdigest()[:20]
+        yield entry.origin or before
 
 
 def places_with_looks(root: Location) -> list[StudyPlace]:
