@@ -67,6 +67,8 @@ SHOWN = {  # the beginning of a line -> what it must print
     "table taught.py:Taught/shapley": "\\toprule",
     "show": "state     finished",
     "data check": "is whole",
+    "store pack": " finished",
+    "store merge": "nothing is new",
 }
 
 
