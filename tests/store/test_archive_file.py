@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -186,7 +187,10 @@ def test_a_result_of_another_trial_or_of_many_rows_is_none(
         (many.getvalue(), "must be one row"),
     ):
         files[f"{TRIAL}/result.parquet"] = content
+        tracemalloc.start()
         merged = merge(write(tmp_path / "other.tar", list(files.items())), place / "store")
+        assert tracemalloc.get_traced_memory()[1] < 50e6, "rows are counted before they are read"
+        tracemalloc.stop()
         assert why in merged.left_out[0]
     assert Store.open(place / "store").keys() == ["bbbb"]
 

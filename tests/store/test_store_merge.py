@@ -121,6 +121,8 @@ def test_the_further_checkpoint_is_taken(here: Store, there: Store, tmp_path: Pa
     for key, (own, other) in zip(KEYS, [(1, 4), (4, 1), (3, 3)], strict=False):
         train(here, key, until=own)
         train(there, key, until=other)
+    with there.trial(KEYS[1]).try_lock():  # and was killed before its next checkpoint
+        there.trial(KEYS[1]).append_history([{"step": 2, "val.miou": 0.0}])
 
     _, merged = carried(here, there, tmp_path)
 
