@@ -69,6 +69,8 @@ SHOWN = {  # the beginning of a line -> what it must print
     "ablate css": "css/path, css/shapley",
     "show": "state     finished",
     "data check": "is whole",
+    "store pack": " finished",
+    "store merge": "nothing is new",
 }
 
 

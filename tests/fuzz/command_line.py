@@ -41,6 +41,8 @@ BEGINNINGS: dict[str, list[str]] = {
     "data init": ["semisweep-data"],
     "data make": ["shapes"],
     "data splits import": ["lists"],
+    "store pack": ["--output", "some.tar"],
+    "store merge": ["none.tar"],
 }
 NOT_TRIED = ("debug", "check", "dashboard")
 ALWAYS = {"run": ["--dry-run"], "rm": ["--yes"]}  # with whatever argument

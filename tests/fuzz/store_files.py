@@ -111,6 +111,7 @@ def ask(calls: Calls, root: Path, data: Path, path: Path, what: str) -> None:
             calls.note(("hides the other trials", path.name), about)
         if words == ["status"] and path.parts[0] == "trials" and TABLE not in out:
             calls.note(("status hides the study", path.name), about)
+    carry(calls, root, path, about)
     page = root.parent / "page.html"
     text = page.read_text() if page.exists() else ""
     if "\x1b" in text or "strange</script>" in text:
@@ -118,6 +119,22 @@ def ask(calls: Calls, root: Path, data: Path, path: Path, what: str) -> None:
     for name in ("page.html", "o.log"):
         (root.parent / name).unlink(missing_ok=True)
     shutil.rmtree(root.parent / "events", ignore_errors=True)
+
+
+def carry(calls: Calls, root: Path, path: Path, about: str) -> None:
+    """Pack a damaged store, and merge it and the archive; note where whole trials are lost."""
+    archive, merged = root.parent / "carried.tar.gz", root.parent / "merged"
+    calls.run(["store", "pack", "--store", str(root), "--output", str(archive)], about)
+    for source in (root, archive):
+        shutil.rmtree(merged, ignore_errors=True)
+        if source.exists():
+            code, _, _ = calls.run(["store", "merge", str(source), "--store", str(merged)], about)
+            damaged = {path.parts[1]} if path.parts[0] == "trials" else set()
+            kept = {own.parent.name for own in merged.glob("trials/*/result.parquet")}
+            lost = {own.parent.name for own in root.glob("trials/*/result.parquet")} - kept
+            if code in (0, 1) and not lost <= damaged:
+                calls.note(("merge loses whole trials", path.name), about)
+    archive.unlink(missing_ok=True)
 
 
 def questions(key: str, other: str, data: Path) -> Iterator[list[str]]:

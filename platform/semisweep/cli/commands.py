@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from semisweep.cli.ablate import ablate_command
+from semisweep.cli.archive import store_group
 from semisweep.cli.check import check
 from semisweep.cli.completion import columns, rows
 from semisweep.cli.dashboard import dashboard
@@ -113,6 +114,7 @@ for command in (
     gc,
     import_numbers,
     predict,
+    store_group,
     weights,
 ):
     cli.add_command(command)

@@ -80,6 +80,19 @@ def write(
     remove(folder, [other for other in others if other.step >= step])
 
 
+def add(folder: Location, stem: str, step: int, content: bytes) -> None:
+    """Write a state of a step beside all others under the stem, unless it is there."""
+    path = folder / name_of(stem, step, content)
+    if not path.is_file():
+        with files.replacing(path) as file:
+            file.write(content)
+
+
+def name_of(stem: str, step: int, content: bytes) -> str:
+    """Return the name of the file that holds a state."""
+    return f"{stem}-{step:08d}-{_digest(content)}.pt"
+
+
 def link(folder: Location, stem: str, other: str, step: int) -> None:
     """Give the file of a step under the stem `other` a name under `stem` too; raise `StoreError`.
 

@@ -105,6 +105,10 @@ class LeasedFolder(TrialFolder):
         else:
             self._begin(self.held.lease, step)
 
+    def start_over(self) -> None:
+        """Give up what an unfinished trial goes on from, by a folder of its own without it."""
+        self.rewind(-1)
+
     def complete(self, row: Mapping[str, object]) -> bool:
         """Make `row` the result and return True; return False if there is one already.
 

@@ -40,6 +40,7 @@ class Entry:
     trials: Mapping[Place, Sequence[str]] = field(default_factory=dict)  # that none had before
     units: Mapping[Place, Units] = field(default_factory=dict)  # of cells that were topped up
     counts: Mapping[Place, int] = field(default_factory=dict)  # units, in the earlier format
+    origin: str = ""  # of one that was noted in another store: its identity there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,18 +70,34 @@ class Looks:
 
 def read_looks(root: Location, place: StudyPlace) -> Looks:
     """Return where a table stands by its log; look 1 without one."""
+    found = Looks()
+    for number, entry in read_entries(root, place):
+        found = after(found, entry, number)
+    return found
+
+
+def read_entries(root: Location, place: StudyPlace) -> list[tuple[int, Entry]]:
+    """Return number and content of each entry of a table's log, in their order."""
     folder = root / FOLDER / place.stem
     names = (_NAME.fullmatch(entry.name) for entry in files.scan(folder))
     numbers = {int(match[1]): match[0] for match in names if match}
-    found = Looks()
-    for number in sorted(numbers):
-        found = _after(found, _read(folder / numbers[number]), number)
-    return found
+    return [(number, _read(folder / numbers[number])) for number in sorted(numbers)]
 
 
 def note_look(root: Location, place: StudyPlace, entry: Entry, number: int) -> bool:
     """Add an entry to a table's log; return whether no other process was first."""
-    value = {
+    path = _path(root, place, number)
+    return not path.exists() and files.create(path, json.dumps(encoded(entry)).encode())
+
+
+def copy_entry(source: Location, target: Location, place: StudyPlace, number: int) -> bool:
+    """Note an entry of another store's log as it stands there; return whether none was there."""
+    return files.create(_path(target, place, number), files.read(_path(source, place, number)))
+
+
+def encoded(entry: Entry) -> dict[str, object]:
+    """Return an entry as JSON has it."""
+    value: dict[str, object] = {
         "format": FORMAT,
         "look": entry.look,
         "looks": entry.looks,
@@ -95,8 +112,7 @@ def note_look(root: Location, place: StudyPlace, entry: Entry, number: int) -> b
             for (row, column), seeds in entry.units.items()
         ],
     }
-    path = root / FOLDER / place.stem / f"look-{number:03d}.json"
-    return not path.exists() and files.create(path, json.dumps(value).encode())
+    return value | ({"origin": entry.origin} if entry.origin else {})
 
 
 def most(units: Units, others: Units) -> Units:
@@ -104,7 +120,11 @@ def most(units: Units, others: Units) -> Units:
     return tuple(max(pair) for pair in zip_longest(units, others, fillvalue=0))
 
 
-def _after(found: Looks, entry: Entry, number: int) -> Looks:
+def _path(root: Location, place: StudyPlace, number: int) -> Location:
+    return root / FOLDER / place.stem / f"look-{number:03d}.json"
+
+
+def after(found: Looks, entry: Entry, number: int) -> Looks:
     """Return where a table stands after a further entry."""
     seen = dict(found.seen)
     for place, keys in entry.trials.items():
@@ -144,6 +164,7 @@ def _read(path: Location) -> Entry:
         race=fields.integer("race"),
         trials={_place(own): own.texts("keys") for own in trials},
         units={_place(own): own.integers("seeds") for own in units},
+        origin=fields.text("origin", ""),
     )
 
 

@@ -48,8 +48,10 @@ def read_row(path: Location, columns: Sequence[str] | None = None) -> dict[str, 
         with ParquetFile(io.BytesIO(files.read(path))) as file:
             names = file.schema_arrow.names
             wanted = names if columns is None else [name for name in names if name in set(columns)]
-            count = file.metadata.num_rows
-            rows: list[dict[str, Any]] = file.read(columns=wanted).to_pylist() if wanted else [{}]
+            count = file.metadata.num_rows  # known before they are read, which may be too many
+            rows: list[dict[str, Any]] = [{}]
+            if wanted and count == 1:
+                rows = file.read(columns=wanted).to_pylist()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, pa.ArrowException) as error:

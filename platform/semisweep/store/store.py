@@ -5,6 +5,7 @@
 <root>/studies/, <root>/recorded/    resolved studies, see `semisweep.store.study_files`
 <root>/searches/                     what searches suggested, see `semisweep.store.suggestion_log`
 <root>/looks/                        looks at tables, see `semisweep.store.look_log`
+<root>/merging/                      a lock: who merges, see `semisweep.store.store_merge`
 <root>/loggers/                      locks: who logs a study, see `semisweep.tracking.follower`
 <root>/results/, <root>/history/     compacted copies, see `semisweep.store.compacted_parts`
 

@@ -40,6 +40,14 @@ class StudyPlace(NamedTuple):
     def __str__(self) -> str:
         return "@".join(part for part in self if part)
 
+    @classmethod
+    def of_stem(cls, stem: str) -> StudyPlace | None:
+        """Return the place whose files' names begin so, None where they are no study's."""
+        parts = stem.split("@")
+        if len(parts) not in (2, 3):
+            return None
+        return cls(unquote(parts[0]), unquote(parts[1]), *parts[2:])
+
     @property
     def names(self) -> list[str]:
         """What it may be called: its name, with the scale, and with a variant where it has one."""
@@ -127,6 +135,43 @@ class StudyFiles:
         files.write_json(path, study.encoded())
         return path
 
+    def recorded(self) -> list[StudyPlace]:
+        """Return the place of every form that any table had, in order."""
+        return sorted(self._listed(RECORDED))
+
+    def read_form(self, place: StudyPlace) -> ResolvedStudy | None:
+        """Return a form of a table that `recorded` names, None where it is gone."""
+        study = self._read_file(self._path(RECORDED, place.stem))
+        return study if isinstance(study, ResolvedStudy) else None
+
+    def has_form(self, place: StudyPlace, table: ResolvedStudy) -> bool:
+        """Return whether a table ever was in this form here."""
+        return self._form_path(place, table)[1].exists()
+
+    def keep_form(self, place: StudyPlace, table: ResolvedStudy) -> None:
+        """Keep a form of a table, which need not be the newest one."""
+        self._record(place, table)
+
+    def keep_beside(self, place: StudyPlace, study: StudyOrSearch, newer: StudyOrSearch) -> None:
+        """Keep a study as one whose place `newer` has taken."""
+        self._keep_earlier(place, study, newer)
+
+    def read_as_is(self, place: StudyPlace) -> StudyOrSearch | None:
+        """Return what the file of a place has, whatever its changes, as it is without its log."""
+        return self._read_file(self._path(STUDIES, place.stem))
+
+    def put(self, place: StudyPlace, study: StudyOrSearch) -> None:
+        """Keep a study at a place, instead of what has been there.
+
+        A table's form is recorded last: a store that has recorded one has had it at its place.
+        """
+        found = self.read_as_is(place)
+        if found is not None:  # also of other changes, in a store of an earlier version
+            self._keep_earlier(place, found, study)
+        files.write_json(self._path(STUDIES, place.stem), study.encoded())
+        if isinstance(study, ResolvedStudy):
+            self._record(place, study)
+
     def recorded_keys(self) -> Iterator[tuple[str, str]]:
         """Yield study and key of everything that any study ever wanted, some of them repeatedly."""
         for stored in self.all():
@@ -160,18 +205,20 @@ class StudyFiles:
             files.write_json(path, earlier.encoded())
 
     def _record(self, place: StudyPlace, table: ResolvedStudy) -> None:
-        plain = files.plain(table.encoded())
-        own = place._replace(variant=_digest(plain)[:20])
-        path = self._path(RECORDED, own.stem)
+        plain, path = self._form_path(place, table)
         if not path.exists():
             files.create(path, json.dumps(plain).encode())
+
+    def _form_path(self, place: StudyPlace, table: ResolvedStudy) -> tuple[Any, Location]:
+        """Return a form of a table as JSON has it, and its file."""
+        plain = files.plain(table.encoded())
+        own = place._replace(variant=_digest(plain)[:20])
+        return plain, self._path(RECORDED, own.stem)
 
     def _listed(self, folder: str) -> Iterator[StudyPlace]:
         names = (entry.name for entry in files.scan(self.root / folder))
         stems = (name.removesuffix(".json") for name in names if name.endswith(".json"))
-        for parts in (stem.split("@") for stem in stems):
-            if len(parts) in (2, 3):
-                yield StudyPlace(unquote(parts[0]), unquote(parts[1]), *parts[2:])
+        yield from (place for place in map(StudyPlace.of_stem, stems) if place is not None)
 
     def _read_file(self, path: Location) -> StudyOrSearch | None:
         found = files.read_json(path)

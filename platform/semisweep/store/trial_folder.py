@@ -199,6 +199,19 @@ class TrialFolder:
         """
         checkpoint_file.write(self._own, f"{WEIGHTS}{name}", step, content, sync_name=False)
 
+    def add_weights(self, name: str, step: int, content: bytes) -> None:
+        """Keep weights that were made elsewhere beside all others of their name."""
+        checkpoint_file.add(self._own, f"{WEIGHTS}{name}", step, content)
+
+    def start_over(self) -> None:
+        """Give up what an unfinished trial goes on from: states, then the history.
+
+        The caller has the right to train the trial. Its next attempt begins at the first step.
+        """
+        states = checkpoint_file.find(self._own)  # checkpoints first, as they know the others
+        checkpoint_file.remove(self._own, sorted(states, key=lambda file: file.stem != CHECKPOINT))
+        self.cut_history(-1)
+
     def share_weights(self, name: str, other: str, step: int) -> None:
         """Keep the weights called `other` of a step as `name` too, without writing them again."""
         checkpoint_file.link(self._own, f"{WEIGHTS}{name}", f"{WEIGHTS}{other}", step)
@@ -231,6 +244,11 @@ class TrialFolder:
 
         with files.replacing(self._own / f"confusion-{name}.npz", sync_name=False) as file:
             np.savez_compressed(file, confusion=array)
+
+    def add_confusion(self, file: str, content: bytes) -> None:
+        """Keep an array that `write_confusion` wrote elsewhere to a file of this name."""
+        with files.replacing(self._own / file, sync_name=False) as own:
+            own.write(content)
 
     def read_confusion(self, name: str) -> NDArray[np.integer[Any]]:
         """Return what `write_confusion` kept; raise `StoreError` if missing or damaged."""
