@@ -9,6 +9,7 @@ STUDIES = {
     "segkc_seniors": "semisweep_studies.segkc:seniors",
     "segkc_search": "semisweep_studies.segkc:search",
     "segkc_sizes": "semisweep_studies.searches:segkc_sizes",
+    "segkc_pairs": "semisweep_studies.searches:segkc_pairs",
     "segkc_classic": "semisweep_studies.segkc_comparisons:classic",
     "segkc_efficiency": "semisweep_studies.segkc_comparisons:efficiency",
     "segkc_augmented": "semisweep_studies.segkc_comparisons:blender",
