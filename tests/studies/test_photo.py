@@ -6,6 +6,7 @@ tf_efficientnet_lite0.safetensors.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import os
@@ -27,6 +28,7 @@ from semisweep.networks.encoder import fits
 from semisweep.running.job_sources import job_for
 from semisweep.study.catalogue import find_study, study_names
 from semisweep.study.needed_weights import needed_weights
+from semisweep.study.recipe import PRESET, cells_of
 from semisweep.study.request import Request, Roots
 from semisweep.study.resolve import Splits, cell_trial, replicates, resolve
 from semisweep.training.trial import trial_identity
@@ -57,7 +59,7 @@ def cells(study: Study) -> Iterator[tuple[str, str, Trial]]:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small copy of CamVid as SegNet's tutorial distributes it: bands of classes, void between."""
+    """A small copy of CamVid as SegNet's tutorial distributes it: bands of classes and void."""
     home = tmp_path_factory.mktemp("data") / "camvid"
     draws = np.random.default_rng(0)
     for part, count in SMALL.items():
@@ -128,12 +130,12 @@ def test_what_two_tables_have_alike_is_one_trial() -> None:
         assert identity("methods_compared", row) == identity(name, other), row
 
 
-def test_everything_that_is_trained_has_a_source() -> None:
-    for field in ("data.family", "training.steps", "training.optimizer.learning_rate"):
-        assert PHOTO.source(field)
-    assert "not yet tuned" in PHOTO.source("training.augmentation.scale") or PHOTO.source(
-        "training.augmentation.scale"
-    ).startswith("UniMatch")
+@pytest.mark.parametrize("study", tables(), ids=lambda study: study.name)
+def test_every_value_says_where_it_is_from_and_which_are_not_tuned(study: Study) -> None:
+    for cell in cells_of(study, SCALE, {}):
+        assert PRESET not in cell.sources.values()
+        rate = cell.sources["training.optimizer.learning_rate"]
+        assert rate.startswith("chosen; not yet tuned")
 
 
 def test_one_file_of_weights_is_enough_for_the_tables() -> None:
@@ -174,6 +176,8 @@ def tiny(trial: Trial, **more: object) -> Trial:
         "training.precision": "fp32",
         **more,
     }
+    if hasattr(trial.config, "agents"):
+        changes["config.agents"] = 4
     for name in ("network", "senior", "junior"):
         if hasattr(trial.config, name):
             changes[f"config.{name}.pretrained"] = False
@@ -237,14 +241,8 @@ def test_every_table_resolves_where_its_data_are(root: Path) -> None:
     for study in tables():
         few = [own for own in study.columns if own.exists(SCALE)][:1]
         splits = Splits(Roots(root.parent))
-        found = resolve(replace_columns(study, few), SCALE, splits, seeds=1)
+        found = resolve(dataclasses.replace(study, columns=few), SCALE, splits)
         assert len(found.trials) == 3 * len(study.rows)
-
-
-def replace_columns(study: Study, columns: list[Any]) -> Study:
-    import dataclasses
-
-    return dataclasses.replace(study, columns=columns)
 
 
 @pytest.mark.slow
