@@ -4,6 +4,7 @@ STUDIES = {
     "quickstart": "semisweep_studies.quickstart:quickstart",
     "methods_compared": "semisweep_studies.comparison:compared",
     "mini_learning_rate": "semisweep_studies.tuning:learning_rate",
+    "photo_learning_rate": "semisweep_studies.tuning:photo_learning_rate",
     "segkc_losses": "semisweep_studies.segkc:losses",
     "segkc_backbones": "semisweep_studies.segkc:backbones",
     "segkc_seniors": "semisweep_studies.segkc:seniors",
