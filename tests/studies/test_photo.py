@@ -30,7 +30,7 @@ from semisweep.study.catalogue import find_study, study_names
 from semisweep.study.needed_weights import needed_weights
 from semisweep.study.recipe import PRESET, cells_of
 from semisweep.study.request import Request, Roots
-from semisweep.study.resolve import Splits, cell_trial, replicates, resolve
+from semisweep.study.resolve import Splits, cell_trial, replicates, replication, resolve
 from semisweep.training.trial import trial_identity
 from semisweep_studies.photo import LABELLED, MORE, PHOTO, SCALE
 from semisweep_studies.searches import pairs
@@ -46,8 +46,12 @@ SPLIT = Split(("a",), ("b",))
 SMALL = {"train": 40, "val": 3, "test": 3}
 
 
+RATES = "photo_learning_rate"
+
+
 def tables() -> list[Study]:
-    found = [find_study(name) for name in study_names()]
+    """Return the studies of the scale but that of its rates."""
+    found = [find_study(name) for name in study_names() if name != RATES]
     return [own for own in found if isinstance(own, Study) and SCALE in own.presets]
 
 
@@ -111,11 +115,13 @@ def test_three_draws_are_paired_over_rows(study: Study) -> None:
             assert found == {(("0/0", 0, 0), ("1/0", 1, 0), ("2/0", 2, 0))}
 
 
+def identity_of(trial: Trial) -> str:
+    return json.dumps(trial_identity(trial, SPLIT))
+
+
 def test_what_two_tables_have_alike_is_one_trial() -> None:
     def identity(name: str, row: str) -> str:
-        study = find(name)
-        trial = next(own for own_row, _, own in cells(study) if own_row == row)
-        return json.dumps(trial_identity(trial, SPLIT))
+        return identity_of(next(own for own_row, _, own in cells(find(name)) if own_row == row))
 
     shared = [
         ("supervised", "rankmatch_components", "supervised"),
@@ -136,6 +142,17 @@ def test_every_value_says_where_it_is_from_and_which_are_not_tuned(study: Study)
         assert PRESET not in cell.sources.values()
         rate = cell.sources["training.optimizer.learning_rate"]
         assert rate.startswith("chosen; not yet tuned")
+
+
+def test_the_rate_is_chosen_by_six_trials_on_val() -> None:
+    study = find(RATES)
+    trials = [trial for _, _, trial in cells(study)]
+    rates = {trial.training.optimizer.learning_rate for trial in trials}
+
+    assert len(trials) == len({identity_of(trial) for trial in trials}) == 6
+    assert replication(study, SCALE) == (1, 1)
+    assert study.presets[SCALE].metric == "last.val.miou"
+    assert min(rates) < PHOTO.training.optimizer.learning_rate < max(rates)
 
 
 def test_one_file_of_weights_is_enough_for_the_tables() -> None:
