@@ -26,6 +26,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 WHY_NOT = {
     "run rankmatch_components --address": "needs a cluster: tests/cluster and make test-cluster",
     "plan css_sources --scale paper": "needs Pascal VOC: tests/study/test_preset_options.py",
+    "weights fetch methods_compared": "needs a network: tests/study/test_needed_weights.py",
+    "run methods_compared --scale photo": "needs CamVid: tests/studies/test_photo.py",
 }
 SMALL = [
     *("--set", "training.steps=4", "--set", "training.evaluations=1"),

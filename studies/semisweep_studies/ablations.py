@@ -37,7 +37,7 @@ stpg = Ablation(
     name="stpg",
     paper="stpg",
     presets=stpg_studies.PRESETS,
-    columns=stpg_studies.components.columns[1:],
+    columns=stpg_studies.COMPONENT_COLUMNS[1:],
     scaled=stpg_studies.MINI_STPG,
     switches=("unlabelled", "dual", "selection", "contrast"),
 )

@@ -29,6 +29,7 @@ from semisweep_methods.cutmix_seg import CutMixSeg
 from semisweep_methods.mean_teacher import MeanTeacher
 from semisweep_methods.supervised import Supervised
 from semisweep_studies.augmentations import CSS as CSS_AUGMENTATION
+from semisweep_studies.photo import MANY, PHOTO_CSS, PHOTO_PRESETS, at_photo
 from semisweep_studies.presets import MINI
 from semisweep_studies.tables import MINI_CSS, MINI_EPOCH, MINI_LABEL, MINI_LABELLED, numbers
 
@@ -139,6 +140,7 @@ WITH_CROSS = {
 MINI_WARM_UP = max(1, round((MINI.training.steps or 0) / MINI_EPOCH / 3))
 SMALL: Mapping[str, Fields] = {
     "mini": {**MINI_CSS["mini"], "config.warm_up_epochs": MINI_WARM_UP},
+    **PHOTO_CSS,
     "proxy": {"config.warm_up_epochs": 2},  # a tenth, as the schedule
 }
 INDICATORS = {
@@ -175,7 +177,7 @@ sources = Study(
     title="CSS, Table 5: where pseudo-labels come from",
     paper="css",
     table="5",
-    presets=WITH_CROSS,
+    presets={**WITH_CROSS, **PHOTO_PRESETS},
     base="logit",
     confirmatory=("mix", "cross"),
     rows=[
@@ -184,7 +186,7 @@ sources = Study(
         arm("mix", "mix", "own", "mix"),
         arm("cross", "cross", "own", "cross"),
     ],
-    columns=[FEW, MORE],
+    columns=[at_photo(FEW), MORE, MANY],
     published=numbers(
         [FEW, MORE],
         {

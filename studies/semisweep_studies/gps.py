@@ -24,6 +24,7 @@ from semisweep.study.scales import Fields
 from semisweep.training.protocols import PROTOCOLS
 from semisweep_methods.gps import GPS
 from semisweep_studies.augmentations import CPS as CPS_AUGMENTATION
+from semisweep_studies.photo import MANY, PHOTO_PRESETS, at_photo
 from semisweep_studies.presets import CPS_NETWORK, DEEP_STEM, MINI
 from semisweep_studies.tables import MINI_LABEL, MINI_LABELLED, numbers
 
@@ -140,7 +141,7 @@ losses = Study(
     title="GPS, Table 4: loss configurations, without CutMix",
     paper="gps",
     table="4",
-    presets=PRESETS,
+    presets={**PRESETS, **PHOTO_PRESETS},
     base="gps+cps+fps",
     confirmatory=("gps+fps", "cps+fps", "gps+cps"),
     rows=[
@@ -159,7 +160,7 @@ losses = Study(
             ("gps+cps+fps", "guide + exchange + feedback", ()),
         )
     ],
-    columns=[PASCAL_EIGHTH, CITYSCAPES_EIGHTH],
+    columns=[at_photo(PASCAL_EIGHTH), CITYSCAPES_EIGHTH, MANY],
     published=numbers(
         [PASCAL_EIGHTH, CITYSCAPES_EIGHTH],
         {

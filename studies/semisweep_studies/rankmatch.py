@@ -14,11 +14,13 @@ from semisweep_methods.rankmatch import RankMatch
 from semisweep_methods.supervised import Supervised
 from semisweep_methods.unimatch import UniMatch
 from semisweep_methods.unimatch_contrastive import UniMatchContrastive
+from semisweep_studies.photo import MANY, PHOTO_AGENTS, PHOTO_PRESETS, at_photo
 from semisweep_studies.presets import MINI, RANKMATCH_PAPER, SUPERVISED_NOTE
 from semisweep_studies.tables import MINI_CONTRAST, MINI_LABEL, MINI_LABELLED
 
 PRESETS = {"mini": MINI, "paper": RANKMATCH_PAPER}
 MINI_AGENTS = {"mini": {"config.agents": 16}}
+FEWER_AGENTS = {**MINI_AGENTS, **PHOTO_AGENTS}
 FEW = Column(
     name="1/16 (92)",
     set={"mini": MINI_LABELLED, "paper": {"data.labelled": 92}},
@@ -31,7 +33,7 @@ components = Study(
     title="RankMatch, Table 4: components",
     paper="rankmatch",
     table="4",
-    presets=PRESETS,
+    presets={**PRESETS, **PHOTO_PRESETS},
     base="baseline",
     confirmatory=("correlation+rank",),
     rows=[
@@ -48,16 +50,16 @@ components = Study(
             label="+ correlation (KL)",
             method=RankMatch,
             set={"config.consistency": "kl"},
-            scaled=MINI_AGENTS,
+            scaled=FEWER_AGENTS,
         ),
         Row(
             name="correlation+rank",
             label="+ correlation + rank",
             method=RankMatch,
-            scaled=MINI_AGENTS,
+            scaled=FEWER_AGENTS,
         ),
     ],
-    columns=[FEW, FULL],
+    columns=[at_photo(FEW), FULL, MANY],
     published={
         ("supervised", "1/16 (92)"): 44.0,
         ("supervised", "Full (1464)"): 72.9,

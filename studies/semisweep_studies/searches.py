@@ -1,9 +1,11 @@
-"""Searches over the settings of GPS and of CSS, and over the sizes of SegKC's networks.
+"""Searches over the settings of GPS and of CSS, and over sizes and backbones of SegKC's networks.
 
 Those of SegKC's, STPG's and RankMatch's settings stand with their ablations.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -15,6 +17,7 @@ from semisweep_methods.segkc import SegKC
 from semisweep_studies import css, segkc
 from semisweep_studies.gps import PRESETS as GPS_PRESETS
 from semisweep_studies.gps import pascal
+from semisweep_studies.photo import LABELLED, PHOTO_NETWORK, PHOTO_PRESETS, SCALE
 from semisweep_studies.tables import MINI_CSS, MINI_LABELLED
 
 _GPS = {
@@ -100,4 +103,50 @@ segkc_sizes = Search(
     confirm_seeds=2,
     also=[Objective(metric="parameters", direction="minimize")],
     set={"mini": MINI_LABELLED, "paper": {"data.labelled": 92}},
+)
+
+LITE = PHOTO_NETWORK.backbone
+
+
+def pairs(name: str, backbones: Sequence[tuple[str, str]]) -> Search:
+    """Return a search over pairs of backbones, senior and junior, at photo scale.
+
+    Any of timm's that DeepLabV3+ can read, and whose weights are at hand, will do; both networks
+    have decoders of one width, so that pairs differ in their encoders alone.
+    """
+    return Search(
+        name=name,
+        title="SegKC: mIoU against parameters, over pairs of backbones",
+        presets=PHOTO_PRESETS,
+        method=SegKC,
+        space={
+            SCALE: {
+                "backbones": Bundle(
+                    {
+                        f"{senior} > {junior}": {
+                            "config.senior.backbone": senior,
+                            "config.junior.backbone": junior,
+                        }
+                        for senior, junior in backbones
+                    }
+                )
+            }
+        },
+        sampler="grid",
+        confirm=2,
+        confirm_seeds=2,
+        also=[Objective(metric="parameters", direction="minimize")],
+        set={SCALE: {"data.labelled": LABELLED, "config.senior": PHOTO_NETWORK}},
+    )
+
+
+segkc_pairs = pairs(
+    "segkc_pairs",
+    [
+        (LITE, LITE),
+        ("resnet18.a1_in1k", LITE),
+        (LITE, "resnet18.a1_in1k"),
+        ("resnet50.a1_in1k", LITE),
+        ("resnet50.a1_in1k", "resnet18.a1_in1k"),
+    ],
 )

@@ -17,6 +17,7 @@ from semisweep import Bundle, Column, NetworkConfig, Preset, Row, Search, Study
 from semisweep.core.config import replace
 from semisweep.study.scales import Fields
 from semisweep_methods.segkc import SegKC
+from semisweep_studies.photo import MANY, PHOTO_PRESETS, at_photo
 from semisweep_studies.presets import MINI, SEGKC_CITYSCAPES, SEGKC_PAPER
 from semisweep_studies.tables import MINI_LABEL, MINI_LABELLED, numbers
 
@@ -97,7 +98,7 @@ losses = Study(
     title="SegKC, Table 4: loss terms",
     paper="segkc",
     table="4",
-    presets=PRESETS,
+    presets={**PRESETS, **PHOTO_PRESETS},
     base="sup+con+kd",
     confirmatory=("sup+con",),
     rows=[
@@ -115,7 +116,7 @@ losses = Study(
         ),
         Row(name="sup+con+kd", label="+ consistency + distillation", method=SegKC),
     ],
-    columns=ALL_COLUMNS,
+    columns=[at_photo(ALL_COLUMNS[0]), *ALL_COLUMNS[1:], MANY],
     published=published(
         ALL_COLUMNS,
         {

@@ -26,6 +26,7 @@ from semisweep_methods.fixmatch import FixMatch
 from semisweep_methods.stpg import STPG
 from semisweep_methods.supervised import Supervised
 from semisweep_studies.augmentations import CPS
+from semisweep_studies.photo import MANY, PHOTO_PRESETS, at_photo
 from semisweep_studies.presets import CPS_NETWORK, DEEP_STEM, MINI
 from semisweep_studies.tables import MINI_LABEL, MINI_LABELLED, numbers
 
@@ -109,7 +110,7 @@ def arm(name: str, label: str, *bundles: Fields) -> Row:
     return Row(name=name, label=label, method=STPG, set=fields, scaled=MINI_STPG)
 
 
-_COMPONENT_COLUMNS = [
+COMPONENT_COLUMNS = [
     Column(
         name="Cityscapes",
         set={"paper": {"data.labelled": 372}},
@@ -127,7 +128,7 @@ components = Study(
     title="STPG, Table 4: components",
     paper="stpg",
     table="4",
-    presets=PRESETS,
+    presets={**PRESETS, **PHOTO_PRESETS},
     base="Ls+Lu+DM+PS+DCL",
     confirmatory=("Ls+Lu+DM+PS", "Ls+Lu+DM+DCL"),
     rows=[
@@ -138,9 +139,9 @@ components = Study(
         arm("Ls+Lu+DM+DCL", "DM + dual contrast (DCL)", NO_SELECTION),
         arm("Ls+Lu+DM+PS+DCL", "DM + PS + DCL"),
     ],
-    columns=_COMPONENT_COLUMNS,
+    columns=[COMPONENT_COLUMNS[0], at_photo(COMPONENT_COLUMNS[1]), MANY],
     published=numbers(
-        _COMPONENT_COLUMNS,
+        COMPONENT_COLUMNS,
         {
             "Ls": (66.74, 66.83),
             "Ls+Lu": (72.10, 72.63),
@@ -159,7 +160,7 @@ selection = Study(
     title="STPG, Table 5: which pseudo-labels the professional student learns from",
     paper="stpg",
     table="5",
-    presets=CITYSCAPES_PRESETS,
+    presets={**CITYSCAPES_PRESETS, **PHOTO_PRESETS},
     base="cons+hmis",
     confirmatory=("cons", "cons+lmis+hmis"),
     rows=[
@@ -172,7 +173,7 @@ selection = Study(
         arm("cons+hmis", "consistent + highly mismatched"),
         arm("cons+lmis+hmis", "all", NO_SELECTION),
     ],
-    columns=[CITYSCAPES_ONLY],
+    columns=[at_photo(CITYSCAPES_ONLY), MANY],
     published=numbers(
         [CITYSCAPES_ONLY],
         {

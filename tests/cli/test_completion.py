@@ -12,7 +12,7 @@ from semisweep.cli.commands import cli
     ("line", "incomplete", "found"),
     [
         (["run"], "quick", {"quickstart"}),
-        (["run", "quickstart", "--scale"], "p", {"proxy", "paper"}),
+        (["run", "quickstart", "--scale"], "p", {"photo", "proxy", "paper"}),
         (["debug", "gps_losses"], "gps+", {"gps+fps", "gps+cps", "gps+cps+fps"}),
         (["debug", "gps_losses", "gps", "--column"], "Pas", {"Pascal VOC"}),
         (["run", "quickstart", "--set"], "training.ste", {"training.steps="}),

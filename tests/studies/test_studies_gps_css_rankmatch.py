@@ -181,7 +181,8 @@ def test_every_study_resolves_at_its_scales(study: Study, scale: str) -> None:
 
 
 def test_all_studies_but_those_of_data_that_is_not_embedded_have_both_scales() -> None:
-    assert {study.name for study in STUDIES if set(study.presets) != set(SCALES)} == {
+    both = {"mini", "paper"}
+    assert {study.name for study in STUDIES if not both <= set(study.presets)} == {
         "rankmatch_lucchi"
     }
 
@@ -234,7 +235,7 @@ def test_columns_that_differ_are_different_trials(study: Study, scale: str) -> N
         assert len(set(of_row)) == len(of_row)
 
 
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("scale", ["mini", "paper"])
 def test_equal_cells_of_different_tables_are_one_trial(scale: str) -> None:
     few, both = "92", "92 logit label"
     groups = [
@@ -342,7 +343,12 @@ def test_the_losses_of_gps_are_switched_as_its_table_marks_them(scale: str) -> N
         "gps+cps": (True, True, False),
         "gps+cps+fps": (True, True, True),
     }
-    weights = {"Pascal VOC": (0.5, 1.5, 0.5), "Cityscapes": (1.0, 5.0, 1.0)}
+    of_pascal = (0.5, 1.5, 0.5)
+    weights = {
+        "Pascal VOC": of_pascal,
+        "Cityscapes": (1.0, 5.0, 1.0),
+        "CamVid 90": of_pascal,
+    }
     for (row, column), trial in cells(gps.losses, scale).items():
         own = trial.config
         assert isinstance(own, GPSConfig)
@@ -525,6 +531,8 @@ def test_rows_of_css_have_the_source_and_the_indicators_that_they_name(scale: st
         ("css_components", "cross+ind", "92"): ("cross", own),
     }
     for (name, row, column), (source, bundle) in expected.items():
+        if scale not in BY_NAME[name].presets:
+            continue
         trial = cells(BY_NAME[name], scale)[row, column]
         config = trial.config
         assert isinstance(config, CSSConfig)

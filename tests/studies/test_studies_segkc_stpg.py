@@ -30,6 +30,7 @@ from semisweep_methods.stpg import STPGConfig
 from semisweep_methods.supervised import Supervised
 from semisweep_studies import (
     rankmatch_comparisons,
+    searches,
     segkc,
     segkc_comparisons,
     stpg,
@@ -60,18 +61,20 @@ STUDIES = [
 ]
 BY_NAME = {study.name: study for study in STUDIES}
 EACH = [
-    pytest.param(study, scale, id=f"{study.name}-{scale}") for study in STUDIES for scale in SCALES
+    pytest.param(study, scale, id=f"{study.name}-{scale}")
+    for study in STUDIES
+    for scale in study.presets
 ]
 ABLATIONS = [
     pytest.param(study, scale, id=f"{study.name}-{scale}")
     for study in STUDIES
-    for scale in SCALES
+    for scale in study.presets
     if study.table not in ("1", "2", "3")
 ]
 SEARCHES = [
     pytest.param(study, scale, id=f"{study.name}-{scale}")
-    for study in (segkc.search, stpg.search)
-    for scale in SCALES
+    for study in (segkc.search, stpg.search, searches.segkc_pairs)
+    for scale in study.presets
 ]
 COMPARISON = Study(
     name="comparison",
@@ -138,7 +141,7 @@ def test_the_csv_of_an_empty_store_has_every_published_number_in_its_place(study
 
 
 @pytest.mark.parametrize(("study", "scale"), EACH)
-def test_every_study_resolves_at_both_scales(study: Study, scale: str) -> None:
+def test_every_study_resolves_at_its_scales(study: Study, scale: str) -> None:
     shown = resolve(study, scale, None).table
     columns = [column for column in study.columns if scale in column.set]
     counted = [column for column in columns if column.unit]

@@ -23,7 +23,7 @@ from semisweep.study.resolve import (
     replicates,
 )
 from semisweep.study.scales import PROXY, SCALES, at_scale
-from semisweep.study.search_space import SAMPLERS, check_space, samples
+from semisweep.study.search_space import SAMPLERS, bundled, check_space, samples
 from semisweep.study.tuned_rows import tuned_rows
 from semisweep.training.trial import Trial, method_class, method_path
 
@@ -108,11 +108,12 @@ def check_counts(trials: Iterable[Trial], splits: Splits) -> None:
 
 
 def sample_trials(study: Study | Search, request: Request) -> Iterator[Trial]:
-    """Yield a trial of every trained cell of a study, or the one that a search changes."""
+    """Yield a trial of every trained cell of a study; of a search, with each choice of a bundle."""
     scale, changes = request.scale, request.changes
     if isinstance(study, Search):
         fields = at_scale(study.set, scale, {})
-        yield make_trial(preset_of(study, scale), study.own_method, fields, changes)
+        for own in ({}, *bundled(at_scale(study.space, scale, {}))):
+            yield make_trial(preset_of(study, scale), study.own_method, {**fields, **own}, changes)
         return
     for row in study.rows:
         for column in study.columns:

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 def scales(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Return the scales that begin so: the usual ones, or those of studies of one's own."""
+    from semisweep.study.scales import PROXY, SCALES
+
     own = [scale for study in _studies(context, own=True) for scale in study.presets]
-    return _beginning(own or ("mini", "proxy", "paper"), incomplete)
+    return _beginning(own or (*SCALES, PROXY), incomplete)
 
 
 def rows(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:

@@ -148,7 +148,7 @@ verify_data_option = click.option(
 any_count_option = click.option(
     "--any-count",
     is_flag=True,
-    help="Accept another number of images than published, at paper scale too.",
+    help="Accept another number of images than published, at other scales than mini too.",
 )
 
 
@@ -183,8 +183,8 @@ def changed(changes: Sequence[tuple[str, str]], options: Sequence[str] = ()) -> 
 scale_option = click.option(
     "--scale",
     shell_complete=scales,
-    help="mini, the default, proxy or paper; or another that a study has, the default if it is the "
-    "only one.",
+    help="mini, the default, photo, proxy or paper; or another that a study has, the default if it "
+    "is the only one.",
 )
 
 

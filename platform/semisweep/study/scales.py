@@ -1,7 +1,8 @@
 """Scales: what a study trains in minutes, as its paper has it, or in between.
 
-Studies say what they are at `mini` and at `paper` scale. `proxy` is made of the latter: the real
-data and networks, with a part of the schedule. What was reduced stands beneath the table.
+Studies say what they are at `mini` and at `paper` scale, some also at `photo`: real photographs and
+a network that starts from ImageNet. `proxy` is made of `paper`: its data and networks, with a part
+of the schedule. What was reduced stands beneath the table.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from semisweep.training.trial import TrainingConfig
 T = TypeVar("T")
 Fields = Mapping[str, object]
 
-SCALES = ("mini", "paper")
+SCALES = ("mini", "photo", "paper")
 PROXY = "proxy"
 EMBEDDED = "shapes"  # the data set that comes along
 PROXY_EVALUATIONS = 10

@@ -130,6 +130,14 @@ def samples(space: Space) -> Iterator[dict[str, object]]:
         yield from (fields_of({name: leaf}, {name: value}) for value in ends(leaf))
 
 
+def bundled(space: Space) -> Iterator[Mapping[str, object]]:
+    """Yield the fields of every option of the bundles of a space, such as pairs of backbones."""
+    for item in space.values():
+        _, leaf = unfold(item)
+        if isinstance(leaf, Bundle):
+            yield from leaf.options.values()
+
+
 def ends(leaf: Leaf) -> list[Value]:
     """Return the choices of a leaf of a space, or its bounds."""
     if isinstance(leaf, Bundle):
