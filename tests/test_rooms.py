@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import semisweep
-from semisweep.study.ablation_names import method_names
+from semisweep.study.named_values import method_names
 
 ROOT = Path(__file__).resolve().parent.parent
 PLATFORM = ROOT / "platform" / "semisweep"

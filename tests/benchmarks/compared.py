@@ -23,7 +23,7 @@ import semisweep
 from semisweep import Store, Trial
 from semisweep.statistics.intervals import mean_std, paired_difference, paired_interval
 from semisweep.study.catalogue import find_study
-from semisweep.study.request import Roots
+from semisweep.study.data_roots import Roots
 from semisweep.study.resolve import Splits, resolve
 from semisweep.training.trainer import Training
 

@@ -37,7 +37,7 @@ from semisweep.core.device import device_name, driver_version, initialise, is_gp
 from semisweep.core.markdown import grid
 from semisweep.core.provenance import CHECKOUT, git
 from semisweep.running.cost_history import gpus_here
-from semisweep.study.ablation_names import method_names
+from semisweep.study.named_values import method_names
 from semisweep.training import compilation
 
 SECTION_SECONDS = 230

@@ -35,7 +35,7 @@ from semisweep.core.device import begin_measuring, is_gpu, peak_memory, peak_res
 from semisweep.data.shapes import make
 from semisweep.data.splits import Split
 from semisweep.store.store import Store
-from semisweep.study.catalogue import find_method
+from semisweep.study.named_values import find_method
 from semisweep.training.compilation import compile_networks
 from semisweep.training.iteration import iterate
 from semisweep.training.loader import Loader

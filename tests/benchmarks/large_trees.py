@@ -25,7 +25,8 @@ from semisweep import DataConfig, Study
 from semisweep.checks.validation import sample_trials
 from semisweep.data.splits import DRAWN_FAMILIES, lists_folder
 from semisweep.study.catalogue import find_study, study_names
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import replicates
 
 VOC = {"train": 10_582, "val": 1449}

@@ -22,7 +22,7 @@ from semisweep.store.query import results
 from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.trial_records import Result
 from semisweep.study.catalogue import find_study
-from semisweep.study.request import Roots
+from semisweep.study.data_roots import Roots
 from semisweep.study.resolve import Splits, resolve
 from semisweep.tables.markdown_csv import to_markdown
 from semisweep.tables.table_builder import build

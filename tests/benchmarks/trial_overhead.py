@@ -29,7 +29,8 @@ from semisweep.cluster.connection import environment
 from semisweep.cluster.trial_execution import LEDGER
 from semisweep.data.shapes import make
 from semisweep.running.job_sources import job_for
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits, resolve
 
 HERE = Path(__file__).parent

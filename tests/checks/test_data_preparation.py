@@ -13,7 +13,7 @@ from semisweep.checks import data_preparation
 from semisweep.checks.data_preparation import prepare_data
 from semisweep.core.errors import DataError
 from semisweep.data.registry import open_dataset
-from semisweep.study.request import Roots
+from semisweep.study.data_roots import Roots
 from semisweep.study.resolve import Splits
 
 DATA = DataConfig(name="mine", family="random", labelled=4)

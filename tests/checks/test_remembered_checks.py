@@ -13,7 +13,8 @@ from semisweep import Column, Row, Store, Study
 from semisweep.checks.remembered_checks import UNCHECKED, RememberingChecker, check_before
 from semisweep.core.errors import ConfigError
 from semisweep.running.preparation import prepare
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits
 from semisweep_methods.rankmatch import RankMatch
 from semisweep_methods.unimatch import UniMatch

@@ -14,7 +14,8 @@ from semisweep import Column, Objective, Option, Row, Study
 from semisweep.checks.arm_integrity import check_arms
 from semisweep.checks.validation import check_study
 from semisweep.core.errors import ConfigError
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits
 from semisweep_methods.fixmatch import FixMatch
 from semisweep_methods.unimatch import UniMatch

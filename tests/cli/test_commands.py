@@ -14,8 +14,8 @@ from resolved import cell, table
 
 from semisweep import Store, load
 from semisweep.store.compaction import compact
-from semisweep.study.ablation_names import method_names
 from semisweep.study.catalogue import study_names
+from semisweep.study.named_values import method_names
 
 Call = Callable[..., Any]
 Check = Callable[..., None]

@@ -15,7 +15,8 @@ from two_tables import two_tables
 from semisweep import Store, load
 from semisweep.store.study_origin import note_origin
 from semisweep.study.catalogue import find_study, study_names
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.title import study_title
 from semisweep.tables.rendering import Reading
 

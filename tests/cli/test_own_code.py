@@ -78,8 +78,9 @@ def trained(lab: Path) -> Store:
     from semisweep.running.preparation import prepare
     from semisweep.store.study_origin import note_origin
     from semisweep.study.catalogue import find_study, origin_of
+    from semisweep.study.data_roots import Roots
     from semisweep.study.declaration import Study
-    from semisweep.study.request import Request, Roots
+    from semisweep.study.request import Request
     from semisweep.study.resolve import Splits
 
     before = Path.cwd()

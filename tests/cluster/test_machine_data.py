@@ -19,7 +19,7 @@ from semisweep.cluster.machine_data import (
 from semisweep.core.errors import DataError
 from semisweep.data.registry import open_dataset
 from semisweep.data.splits import make_split
-from semisweep.study.request import Roots
+from semisweep.study.data_roots import Roots
 from semisweep.study.resolve import Splits, make_trial
 from semisweep.training.trial import Trial
 from semisweep_methods.supervised import Supervised

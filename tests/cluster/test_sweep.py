@@ -24,7 +24,8 @@ from semisweep.data.shapes import make
 from semisweep.running.job_sources import job_for
 from semisweep.running.search_run import Suggestions, turn
 from semisweep.study.catalogue import find_study
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits, resolve
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]

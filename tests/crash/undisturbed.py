@@ -9,7 +9,8 @@ from semisweep import Store, Study, Trial
 from semisweep.cluster.trial_execution import execute
 from semisweep.running.job_sources import job_for
 from semisweep.study.catalogue import find_study
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits, resolve
 
 

@@ -17,7 +17,8 @@ from resolved import cell, search, table
 
 from semisweep import Store
 from semisweep.report import page as report
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 
 HOSTILE = (
     "</title></style></script><script>window.obeyed=1</script>\"'>"

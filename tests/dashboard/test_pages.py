@@ -21,7 +21,8 @@ from semisweep.dashboard.serving import listening_on, require_packages
 from semisweep.store import stopped_trial
 from semisweep.store.resolved_search import RungDecision
 from semisweep.store.resolved_study import RaceRecord, StoppedRow
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 
 TOKEN = "a-token"
 EVIL = "<script>alert(1)</script>"

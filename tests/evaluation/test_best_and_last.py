@@ -24,7 +24,7 @@ from semisweep.evaluation.scored_again import kept_of, scored
 from semisweep.store import checkpoint_file
 from semisweep.store.trial_folder import TrialFolder
 from semisweep.store.trial_records import Result
-from semisweep.study.request import Roots
+from semisweep.study.data_roots import Roots
 from semisweep.training.metric import summary
 from semisweep.training.protocols import Protocol
 from semisweep.training.trainer import from_bytes

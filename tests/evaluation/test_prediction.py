@@ -20,7 +20,7 @@ from semisweep.core.config import encode
 from semisweep.core.errors import ConfigError, DataError, SemisweepError, StoreError
 from semisweep.data.registry import open_dataset
 from semisweep.evaluation.prediction import coloured, overlay, predict, predict_images, targets_of
-from semisweep.study.request import Roots
+from semisweep.study.data_roots import Roots
 from semisweep.training.method_fixtures import tiny_network
 from semisweep.training.protocols import Protocol
 from semisweep.training.trainer import to_bytes

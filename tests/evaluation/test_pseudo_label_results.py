@@ -17,7 +17,8 @@ from semisweep.data.shapes import CLASSES, make
 from semisweep.data.splits import make_split
 from semisweep.evaluation.pseudo_label_results import label_row, measure
 from semisweep.store.resolved_study import ResolvedStudy
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.tables.rendering import make_table
 from semisweep.training.method_fixtures import tiny_network
 from semisweep.training.trial import trial_key

@@ -43,7 +43,7 @@ from semisweep.evaluation.kept_weights import kept_names, opened_trial, rebuild,
 from semisweep.evaluation.rescoring import evaluate_trials, read_rows
 from semisweep.store import checkpoint_file
 from semisweep.store.garbage_collection import examine, free
-from semisweep.study.request import Roots
+from semisweep.study.data_roots import Roots
 from semisweep.training.method_fixtures import tiny_network
 from semisweep.training.protocols import Protocol, parse_protocol
 from semisweep.training.trial import trial_key

@@ -19,7 +19,8 @@ from semisweep.data.registry import open_dataset
 from semisweep.running.cost_history import here, probe
 from semisweep.running.job_sources import job_for
 from semisweep.study.catalogue import find_study
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits, resolve
 
 pytestmark = [

@@ -18,8 +18,7 @@ from states import different
 from semisweep import DataConfig, OptimizerConfig, TrainingConfig, Trial
 from semisweep.data.registry import open_dataset
 from semisweep.data.splits import make_split
-from semisweep.study.ablation_names import method_names
-from semisweep.study.catalogue import find_method
+from semisweep.study.named_values import find_method, method_names
 from semisweep.testing import MethodContract
 from semisweep.training.checkpoint_writer import copied
 from semisweep.training.method_fixtures import train_steps

@@ -14,7 +14,7 @@ from semisweep import AugmentationConfig, DataConfig, Method, TrainingConfig, Tr
 from semisweep.core.device import is_gpu
 from semisweep.data.registry import open_dataset
 from semisweep.data.splits import make_split
-from semisweep.study.catalogue import find_method
+from semisweep.study.named_values import find_method
 from semisweep.training import compilation
 from semisweep.training.compilation import compile_networks
 from semisweep.training.cuda_graph import Replayed

@@ -16,7 +16,7 @@ from semisweep.cluster.gpu_sharing import gpu_here, gpu_share
 from semisweep.core.device import ADVICE
 from semisweep.store.query import results
 from semisweep.study.catalogue import find_study
-from semisweep.study.request import Roots
+from semisweep.study.data_roots import Roots
 from semisweep.study.resolve import Splits, resolve
 from semisweep.training.trial import method_path
 

@@ -12,8 +12,7 @@ from semisweep import NetworkConfig
 from semisweep.checks.miniature_training import tiny
 from semisweep.core.config import identity
 from semisweep.networks.network import Network
-from semisweep.study.ablation_names import method_names
-from semisweep.study.catalogue import find_method
+from semisweep.study.named_values import find_method, method_names
 from semisweep.training.method_fixtures import tiny_network, train_steps
 
 

@@ -15,7 +15,8 @@ from semisweep.report.curve_plots import over_training
 from semisweep.report.figure import Figure
 from semisweep.store.resolved_study import Label, ResolvedStudy
 from semisweep.store.snapshot import Snapshot
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.tables.table_builder import build
 
 

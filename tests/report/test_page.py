@@ -24,7 +24,8 @@ from semisweep.statistics.intervals import interval, mean_std
 from semisweep.store.query import results
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.trial_records import Result
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.tables.table_builder import build
 from semisweep.tables.table_values import Label
 

@@ -12,7 +12,8 @@ from resolved import METRIC, cell, table
 from semisweep import Store
 from semisweep.report import page
 from semisweep.store.resolved_study import Label, ResolvedStudy
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.tables.imported_numbers import ImportedNumber, keep
 from semisweep.tables.markdown_csv import to_markdown
 from semisweep.tables.rendering import make_table

@@ -36,7 +36,8 @@ from semisweep.report.feature_map import features, flat, pixels
 from semisweep.report.label_maps import label_maps
 from semisweep.report.picture_strips import strips
 from semisweep.running.job_sources import job_for
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits, resolve
 from semisweep.training.protocols import Protocol
 from semisweep_methods.stpg import STPG, STPGConfig

@@ -15,7 +15,8 @@ from semisweep import Halving, Store
 from semisweep.report import page as report
 from semisweep.store import stopped_trial
 from semisweep.store.resolved_search import RungDecision
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 
 STUDY = "rankmatch_agents"
 # Texts of a figure that lie over each other, or that leave it.

@@ -31,8 +31,9 @@ from semisweep.running.preparation import prepare
 from semisweep.store.trial_folder import TrialFolder
 from semisweep.store.trial_name import TrialName
 from semisweep.store.trial_records import Result, TrialProgress
+from semisweep.study.data_roots import Roots
 from semisweep.study.plan import plan
-from semisweep.study.request import Request, Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits, resolve
 from semisweep.tables.markdown_csv import to_markdown
 from semisweep.tables.rendering import make_table

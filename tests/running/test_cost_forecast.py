@@ -32,7 +32,8 @@ from semisweep.running.cost_history import (
     kind_of_trial,
     probe,
 )
-from semisweep.study.request import Request, Resources, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request, Resources
 from semisweep.study.resolve import Splits, resolve
 
 

@@ -10,8 +10,9 @@ from resolved import cell, table
 from semisweep import Store
 from semisweep.running.job_sources import Reads, job_for, metrics_of, reads_of
 from semisweep.study.catalogue import find_study
+from semisweep.study.data_roots import Roots
 from semisweep.study.declaration import Study
-from semisweep.study.request import KEEP, Request, Roots, make_request
+from semisweep.study.request import KEEP, Request, make_request
 from semisweep.study.resolve import Splits, cell_trial
 
 

@@ -13,7 +13,8 @@ from semisweep import Store, Study
 from semisweep.core.errors import SweepError
 from semisweep.running.path_run import walk
 from semisweep.study.catalogue import find_study
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits, resolve
 
 PATH = "gps/path"  # guide, exchange, feedback after guide, ramp after feedback

@@ -17,7 +17,8 @@ from semisweep.statistics.alpha_spending import level_at_look
 from semisweep.store import files
 from semisweep.store.look_log import Entry, Looks, note_look, read_looks
 from semisweep.store.resolved_study import ResolvedStudy, units_of
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits, resolve
 from semisweep.tables.rendering import resolved_study
 from semisweep_methods.supervised import Supervised

@@ -19,8 +19,9 @@ from semisweep.running.race_run import Race
 from semisweep.statistics.alpha_spending import level_at_look
 from semisweep.statistics.race_stops import STOPPING
 from semisweep.store.resolved_study import ResolvedStudy, StoppedRow
+from semisweep.study.data_roots import Roots
 from semisweep.study.plan import plan
-from semisweep.study.request import Request, Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits, resolve
 from semisweep.tables.rendering import make_table, render
 from semisweep.tables.row_comparisons import levels_of

@@ -28,8 +28,9 @@ from semisweep.store.resolved_search import Confirmation
 from semisweep.store.snapshot import Snapshot
 from semisweep.store.study_files import StoredStudy, StudyPlace
 from semisweep.store.trial_records import TrialProgress
+from semisweep.study.data_roots import Roots
 from semisweep.study.plan import plan, trial_names
-from semisweep.study.request import Request, Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits
 from semisweep.tables.rendering import render
 from semisweep.tracking.trial_record import places

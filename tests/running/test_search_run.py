@@ -36,7 +36,8 @@ from semisweep.core.errors import ConfigError
 from semisweep.data.shapes import make
 from semisweep.running.search_run import turn
 from semisweep.store.resolved_search import Suggestion
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits
 from semisweep.tables.rendering import render
 

@@ -20,7 +20,8 @@ from semisweep.search.tuning_choice import searches_of
 from semisweep.store.garbage_collection import examine
 from semisweep.store.resolved_search import ResolvedSearch
 from semisweep.store.resolved_study import ResolvedStudy
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.tuned_rows import OF_ITS_OWN
 from semisweep.tables.rendering import Reading, render
 

@@ -32,8 +32,9 @@ from semisweep.search.trial_outcome import outcomes
 from semisweep.store import stopped_trial
 from semisweep.store.resolved_search import ResolvedSearch, RungDecision
 from semisweep.store.trial_records import TrialProgress
+from semisweep.study.data_roots import Roots
 from semisweep.study.plan import plan
-from semisweep.study.request import Request, Roots
+from semisweep.study.request import Request
 from semisweep.tables.rendering import render
 from semisweep.training.method_fixtures import tiny_network
 from semisweep_methods.supervised import Supervised

@@ -16,7 +16,8 @@ from semisweep.cluster.job import Job, Outcome
 from semisweep.search.tuning_choice import searches_of, trials_of, tuning
 from semisweep.store import stopped_trial
 from semisweep.store.resolved_search import RungDecision
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 
 FULL = ("full", "few")
 

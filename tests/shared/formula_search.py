@@ -14,7 +14,8 @@ from semisweep import DataConfig, Preset, Search, Store, TrainingConfig
 from semisweep.cluster.job import Outcome, Wait
 from semisweep.running.search_run import Suggestions
 from semisweep.store.resolved_search import Suggestion
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.training.method_fixtures import tiny_network
 from semisweep_methods.rankmatch import RankMatch
 

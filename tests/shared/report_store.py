@@ -12,7 +12,8 @@ from semisweep import Objective, Search, Store, Study, Trial
 from semisweep.core.config import flatten, replace
 from semisweep.store.resolved_search import Suggestion
 from semisweep.study.catalogue import find_study
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits, make_trial, preset_of, resolve
 
 CLASSES = ("background", "striped_disc", "striped_bar", "dotted_disc", "dotted_bar")

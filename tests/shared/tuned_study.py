@@ -21,7 +21,8 @@ from semisweep.running.tuning_run import TogetherSuggested
 from semisweep.search.tuning_choice import searches_of, tunings_of
 from semisweep.store.resolved_study import Place as CellPlace
 from semisweep.store.resolved_tuning import Tuning
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits
 from semisweep.training.method_fixtures import tiny_network
 from semisweep.training.trial import Trial

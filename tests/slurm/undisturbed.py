@@ -15,7 +15,8 @@ from semisweep.cluster.job import Job
 from semisweep.cluster.trial_execution import execute
 from semisweep.data.shapes import make
 from semisweep.running.job_sources import job_for
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits, resolve
 
 data, place = Path(sys.argv[1]), sys.argv[2]

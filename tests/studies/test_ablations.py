@@ -10,10 +10,10 @@ import pytest
 
 from semisweep import Ablation, Row, Study, designs
 from semisweep.core.config import canonical
-from semisweep.study.ablation_names import method_names
 from semisweep.study.catalogue import find_study
+from semisweep.study.data_roots import Roots
 from semisweep.study.factor import training_identity
-from semisweep.study.request import Roots
+from semisweep.study.named_values import method_names
 from semisweep.study.resolve import Splits, replicates, resolve
 from semisweep_studies import ablations, css, gps, rankmatch, segkc, stpg
 

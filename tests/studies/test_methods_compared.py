@@ -8,7 +8,7 @@ import pytest
 
 from semisweep.data.shapes import make
 from semisweep.study.catalogue import find_study
-from semisweep.study.request import Roots
+from semisweep.study.data_roots import Roots
 from semisweep.study.resolve import Splits, resolve
 
 TESTS = Path(__file__).parent.parent

@@ -10,7 +10,8 @@ import resolved
 from semisweep import Store
 from semisweep.data.shapes import make
 from semisweep.report import page
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits
 from semisweep.tables.table_builder import build
 

@@ -29,9 +29,10 @@ from semisweep.data.splits import Split
 from semisweep.networks.encoder import fits
 from semisweep.running.job_sources import job_for
 from semisweep.study.catalogue import find_study, study_names
+from semisweep.study.data_roots import Roots
 from semisweep.study.needed_weights import needed_weights
 from semisweep.study.recipe import PRESET, cells_of
-from semisweep.study.request import Request, Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits, cell_trial, replicates, replication, resolve
 from semisweep.training.trial import trial_identity
 from semisweep_studies.photo import LABELLED, MORE, PHOTO, SCALE

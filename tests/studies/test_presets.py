@@ -19,7 +19,8 @@ from semisweep.core.config import replace
 from semisweep.data.splits import DRAWN_FAMILIES
 from semisweep.running.job_sources import job_for
 from semisweep.study.catalogue import find_study, study_names
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits, cell_trial, column_preset, resolve
 from semisweep.study.scales import PROXY
 

@@ -18,7 +18,8 @@ from semisweep.core.config import canonical
 from semisweep.core.errors import ConfigError
 from semisweep.data.splits import Split
 from semisweep.running.debugging import debug_trial
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import check_changes, has, make_trial, preset_of, replicates, resolve
 from semisweep.study.scales import SCALES, preset_at
 from semisweep.study.search_space import samples, varied

@@ -15,7 +15,8 @@ from semisweep.running.preparation import prepare
 from semisweep.search.earlier_trials import template_of
 from semisweep.search.tuning_choice import searches_of
 from semisweep.study.catalogue import find_study
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import Splits
 from semisweep.study.tuned_rows import tuned_rows
 

@@ -8,8 +8,9 @@ import pytest
 
 from semisweep.core.errors import ConfigError
 from semisweep.study.ablation_names import ablation_name, is_ablation, parse
-from semisweep.study.catalogue import default_scale, find_study, method_names
+from semisweep.study.catalogue import default_scale, find_study
 from semisweep.study.declaration import Study
+from semisweep.study.named_values import method_names
 
 OWN = """
 from semisweep import Ablation, MethodConfig, NetworkConfig, config, functional, setting, Update

@@ -11,14 +11,8 @@ import pytest
 
 from semisweep import Method, Search, Study
 from semisweep.core.errors import ConfigError
-from semisweep.study.catalogue import (
-    check_study_name,
-    find_method,
-    find_study,
-    method_names,
-    short,
-    study_names,
-)
+from semisweep.study.catalogue import check_study_name, find_study, short, study_names
+from semisweep.study.named_values import find_method, method_names
 from semisweep_methods.rankmatch import RankMatch
 from semisweep_studies.quickstart import quickstart
 

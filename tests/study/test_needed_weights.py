@@ -203,7 +203,8 @@ def test_the_weights_of_a_study_are_those_of_its_trained_rows(
 ) -> None:
     from semisweep.checks.validation import sample_trials
     from semisweep.study.catalogue import find_study
-    from semisweep.study.request import Request, Roots
+    from semisweep.study.data_roots import Roots
+    from semisweep.study.request import Request
 
     def backbones(name: str, scale: str) -> list[NeededWeights]:
         request = Request(scale=scale, roots=Roots(tmp_path))

@@ -15,7 +15,7 @@ from semisweep import Column, DataConfig, Preset, Row, Search, Study, TrainingCo
 from semisweep.core.errors import ConfigError, DataError
 from semisweep.data.splits import Split
 from semisweep.study.catalogue import find_study, study_names
-from semisweep.study.request import Roots
+from semisweep.study.data_roots import Roots
 from semisweep.study.resolve import (
     Splits,
     check_changes,

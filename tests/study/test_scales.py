@@ -24,7 +24,8 @@ from semisweep.checks.validation import sample_trials
 from semisweep.core.config import replace
 from semisweep.core.errors import ConfigError
 from semisweep.study.catalogue import find_study, study_names
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import cell_trial, check_changes, column_preset, preset_of, resolve
 from semisweep.study.scales import PROXY, at_scale, has_scale, preset_at, reduced
 from semisweep_methods.supervised import Supervised

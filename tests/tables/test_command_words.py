@@ -14,7 +14,8 @@ from resolved import cell, table
 
 from semisweep import Store
 from semisweep.store.study_origin import note_origin
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.tables.command_words import shorter, study_words
 from semisweep.tables.rendering import Reading, keys_table
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from semisweep.study.ablation_names import method_names
-from semisweep.study.catalogue import find_method
+from semisweep.study.named_values import find_method, method_names
 from semisweep.tables.method_tables import method_notes, provenance_table, switches_table
 from semisweep_methods.gps import GPS
 from semisweep_methods.rankmatch import RankMatch

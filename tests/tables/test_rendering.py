@@ -11,7 +11,8 @@ from resolved import search
 from semisweep import Store
 from semisweep.core.markdown import grid
 from semisweep.store.resolved_search import Direction
-from semisweep.study.request import Request, Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request
 from semisweep.tables.rendering import (
     Reading,
     render,

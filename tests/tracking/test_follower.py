@@ -14,7 +14,8 @@ from resolved import cell, table
 from semisweep import Store
 from semisweep.core.errors import ConfigError
 from semisweep.store.study_files import StoredStudy, StudyPlace
-from semisweep.study.request import Request, Roots, make_request
+from semisweep.study.data_roots import Roots
+from semisweep.study.request import Request, make_request
 from semisweep.tracking import follower
 from semisweep.tracking.follower import Follower
 from semisweep.tracking.following import check_logging

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from semisweep import Method, NetworkConfig, TrainingConfig
 from semisweep.networks.network import Network
-from semisweep.study.catalogue import find_method
+from semisweep.study.named_values import find_method
 from semisweep.training import compilation
 from semisweep.training.compilation import compile_networks, eager, is_compiled, is_worth_it
 from semisweep.training.iteration import iterate

@@ -20,7 +20,7 @@ import torch
 from semisweep import DataConfig, OptimizerConfig, TrainingConfig, Trial
 from semisweep.core.config import is_configuration, replace
 from semisweep.core.errors import ConfigError
-from semisweep.study.request import Roots
+from semisweep.study.data_roots import Roots
 from semisweep.study.resolve import Splits
 from semisweep.training.method_fixtures import tiny_network
 from semisweep.training.protocols import Protocol

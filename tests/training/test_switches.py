@@ -9,8 +9,7 @@ import pytest
 from semisweep import Method, MethodConfig, Switch, config, setting
 from semisweep.core.config import replace
 from semisweep.core.errors import ConfigError
-from semisweep.study.ablation_names import method_names
-from semisweep.study.catalogue import find_method
+from semisweep.study.named_values import find_method, method_names
 from semisweep.training.switches import (
     closure,
     is_admissible,

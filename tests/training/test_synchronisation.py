@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from semisweep import Batch, Method, TrainingConfig
-from semisweep.study.ablation_names import method_names
-from semisweep.study.catalogue import find_method
+from semisweep.study.named_values import find_method, method_names
 from semisweep.training.functional import channel_dropout, moved
 from semisweep.training.iteration import iterate
 from semisweep.training.method_fixtures import progress_at, random_batch, tiny_network

@@ -14,9 +14,8 @@ from semisweep import DataConfig, Method, OptimizerConfig, TrainingConfig, Trial
 from semisweep.core.config import identity, replace
 from semisweep.core.errors import ConfigError
 from semisweep.data.splits import Split
-from semisweep.study.ablation_names import method_names
-from semisweep.study.catalogue import find_method
-from semisweep.study.request import Roots
+from semisweep.study.data_roots import Roots
+from semisweep.study.named_values import find_method, method_names
 from semisweep.study.resolve import Splits
 from semisweep.training.trial import (
     TRAINER_VERSION,

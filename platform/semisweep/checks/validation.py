@@ -12,8 +12,9 @@ from semisweep.core.errors import ConfigError, unknown
 from semisweep.data.check import count_problems
 from semisweep.data.registry import open_dataset
 from semisweep.study.catalogue import check_study_name, is_listed
+from semisweep.study.data_roots import Roots
 from semisweep.study.declaration import Search, Study
-from semisweep.study.request import Request, Roots
+from semisweep.study.request import Request
 from semisweep.study.resolve import (
     Splits,
     check_changes,

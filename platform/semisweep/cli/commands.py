@@ -288,8 +288,7 @@ def studies(
 @click.argument("name", required=False)
 def methods(name: str | None) -> None:
     """List the methods, or show where each value of one comes from, and what was chosen in it."""
-    from semisweep.study.ablation_names import method_names
-    from semisweep.study.catalogue import find_method
+    from semisweep.study.named_values import find_method, method_names
 
     if name is None:
         for known, path in method_names().items():

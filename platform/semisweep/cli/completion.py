@@ -54,14 +54,14 @@ def _fields(context: click.Context) -> Iterable[str]:
 
 def methods(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Complete the methods that come along."""
-    from semisweep.study.ablation_names import method_names
+    from semisweep.study.named_values import method_names
 
     return _beginning(method_names(), incomplete)
 
 
 def switches(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Complete the last of the switches of the method that is to be ablated."""
-    from semisweep.study.catalogue import find_method
+    from semisweep.study.named_values import find_method
     from semisweep.training.switches import switches_of
 
     before, comma, last = incomplete.rpartition(",")

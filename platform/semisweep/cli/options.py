@@ -12,7 +12,8 @@ from semisweep.cli.completion import fields, scales
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from semisweep.study.request import Request, Roots
+    from semisweep.study.data_roots import Roots
+    from semisweep.study.request import Request
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -50,7 +51,7 @@ class Study(click.ParamType):  # type: ignore[type-arg]  # not generic in older 
         from semisweep.core import own_code
 
         if own_code.is_own(str(value)):
-            from semisweep.study.catalogue import register
+            from semisweep.study.named_values import register
 
             register(str(value))
         return str(value)

@@ -90,8 +90,9 @@ def _wanted(
     from semisweep.checks.validation import check_networks, sample_trials
     from semisweep.core.config import parse_value
     from semisweep.study.catalogue import find_study, study_names
+    from semisweep.study.data_roots import Roots
     from semisweep.study.needed_weights import needed_weights
-    from semisweep.study.request import Request, Roots
+    from semisweep.study.request import Request
     from semisweep.study.resolve import check_changes
     from semisweep.study.scales import has_scale
 

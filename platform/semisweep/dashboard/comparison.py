@@ -13,7 +13,7 @@ from semisweep.dashboard.trial_states import places_of, state_of
 from semisweep.report.figure import Figure
 from semisweep.store.store import Store
 from semisweep.store.trial_difference import SECTIONS, differences
-from semisweep.study.request import Roots
+from semisweep.study.data_roots import Roots
 
 MOST = 8  # trials; as many as there are colours
 IMAGES = 4

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from semisweep.data.base import DataSet
-    from semisweep.study.request import Roots
+    from semisweep.study.data_roots import Roots
     from semisweep.training.method import Method
     from semisweep.training.trial import Trial
 

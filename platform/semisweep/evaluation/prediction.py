@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from semisweep.store.store import Store
-    from semisweep.study.request import Roots
+    from semisweep.study.data_roots import Roots
     from semisweep.training.method import Method
 
 OPACITY = 0.5  # of the colours in an overlay

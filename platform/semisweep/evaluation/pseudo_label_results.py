@@ -21,7 +21,7 @@ from semisweep.store.store import Store
 from semisweep.store.trial_folder import TrialFolder
 
 if TYPE_CHECKING:
-    from semisweep.study.request import Roots
+    from semisweep.study.data_roots import Roots
 
 
 MEASURED = "labels."  # metrics of kept weights, which a result need not have yet

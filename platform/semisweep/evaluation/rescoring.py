@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from semisweep.data.base import DataSet
-    from semisweep.study.request import Roots
+    from semisweep.study.data_roots import Roots
     from semisweep.training.method import Method
     from semisweep.training.protocols import Protocol
     from semisweep.training.trial import Trial

@@ -11,7 +11,7 @@ from semisweep.store.store import Store
 
 if TYPE_CHECKING:
     from semisweep.data.base import DataSet
-    from semisweep.study.request import Roots
+    from semisweep.study.data_roots import Roots
     from semisweep.training.method import Method
 
 PARTS = ("test", "val")  # the first that a data set has

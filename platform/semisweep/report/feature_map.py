@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from semisweep.data.base import DataSet
-    from semisweep.study.request import Roots
+    from semisweep.study.data_roots import Roots
     from semisweep.training.method import Method
 
 IMAGES = 24

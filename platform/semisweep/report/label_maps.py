@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from semisweep.data.base import DataSet
-    from semisweep.study.request import Roots
+    from semisweep.study.data_roots import Roots
     from semisweep.training.method import Method
 
 WHAT = "labels.{}.miou"  # the metric of the columns that are drawn

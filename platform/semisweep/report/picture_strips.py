@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from semisweep.data.base import DataSet
     from semisweep.data.reading import Pixels
-    from semisweep.study.request import Roots
+    from semisweep.study.data_roots import Roots
 
 MOST_COLUMNS = 8  # of pictures beside each other
 MOST_PIXELS = 224  # of the longer side of a picture

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from semisweep.core.errors import ConfigError, unknown
 from semisweep.store.resolved_design import KINDS
+from semisweep.study.named_values import find_method, find_value, method_names
 
 if TYPE_CHECKING:
     from semisweep.study.ablation import Ablation
@@ -93,11 +94,6 @@ def parse(name: str) -> Parts:
     )
 
 
-def method_names() -> dict[str, str]:
-    """Return the methods that come along: name and the text of its import path."""
-    return dict(resolve_name("semisweep_methods:METHODS"))
-
-
 def method_ablations() -> dict[str, str]:
     """Return the ablations that come along: a method's name and the text of their import path."""
     return dict(resolve_name("semisweep_studies:ABLATIONS"))
@@ -124,7 +120,6 @@ def study_of(name: str) -> Study:
 def ablation_of(method: str) -> Ablation:
     """Return the ablation of a method that comes along, or that a file or a module has."""
     from semisweep.study.ablation import Ablation
-    from semisweep.study.catalogue import find_method, find_value
 
     known = method_ablations()
     if method in known or ":" in method:

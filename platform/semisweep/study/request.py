@@ -13,6 +13,7 @@ from semisweep.store.object_requests import check_endpoint
 from semisweep.store.object_storage import ObjectPath
 from semisweep.store.store import Store, locate
 from semisweep.study.catalogue import default_scale, is_listed, is_shipped
+from semisweep.study.data_roots import Roots
 
 if TYPE_CHECKING:
     from semisweep.study.catalogue import Named
@@ -22,18 +23,6 @@ AUTO = "auto"
 LOGGERS = ("tensorboard", "wandb", "mlflow")
 LOG_DIR = "semisweep-logs"
 KEEP = (AUTO, "both", "best", "last", "all")  # which weights of a finished trial, and how much
-
-
-@dataclass(frozen=True)
-class Roots:
-    """Where the data sets of this machine lie."""
-
-    default: Path
-    named: Mapping[str, Path] = field(default_factory=dict)
-
-    def of(self, name: str) -> Path:
-        """Return the absolute folder of a data set."""
-        return Path(self.named.get(name, self.default / name)).absolute()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,9 +28,9 @@ from semisweep.store.resolved_study import Label, Place, ResolvedCell, ResolvedS
 from semisweep.store.resolved_tuning import Tuning
 from semisweep.store.store import Store
 from semisweep.store.trial_name import TrialName, TrialNames
+from semisweep.study.data_roots import Roots
 from semisweep.study.declaration import Column, Row, Search, Study
 from semisweep.study.preset_options import OPTION, check_options, option_fields
-from semisweep.study.request import Roots
 from semisweep.study.scales import PROXY, Fields, Preset, at_scale, has_scale, preset_at
 from semisweep.study.search_space import varied
 from semisweep.study.tuned_rows import at_its_best, tuned_fields

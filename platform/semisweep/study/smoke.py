@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 
 from semisweep.data.shapes import make
+from semisweep.study.data_roots import Roots
 from semisweep.study.declaration import Study
-from semisweep.study.request import Request, Roots
+from semisweep.study.request import Request
 from semisweep.study.scales import EMBEDDED
 from semisweep.training.trial import Trial
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from semisweep.core.errors import ConfigError, DataError
 from semisweep.store.resolved_study import ResolvedCell, ResolvedStudy
 from semisweep.store.trial_records import Result
-from semisweep.study.request import Roots
+from semisweep.study.data_roots import Roots
 from semisweep.tables.table_values import Table
 
 MARK = "‡"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from semisweep.core.config import encode, is_configuration, replace, settings
 from semisweep.core.errors import ConfigError, unknown
@@ -22,9 +22,13 @@ from semisweep.core.errors import ConfigError, unknown
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    from semisweep.training.method import Method
-
 SEPARATORS = frozenset("+:@,/ \t\n")  # of names of switches, in rows, effects and commands
+
+
+class Configured(Protocol):
+    """A method, as far as its switches go."""
+
+    Config: ClassVar[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +49,7 @@ class Switch:
         return self.label or self.name.replace("_", " ")
 
 
-def switches_of(method: type[Method]) -> tuple[Switch, ...]:
+def switches_of(method: type[Configured]) -> tuple[Switch, ...]:
     """Return the switches of a method as its configuration declares them, each after what it needs.
 
     A switch of several fields stands where its first one does. Raises `ConfigError` for one that is
@@ -68,7 +72,7 @@ def after_needed(switches: Sequence[Switch]) -> tuple[Switch, ...]:
     return tuple(found.values())
 
 
-def check_switches(method: type[Method], switches: Sequence[Switch]) -> None:
+def check_switches(method: type[Configured], switches: Sequence[Switch]) -> None:
     """Raise `ConfigError` for switches that are none of a method's, or contradict each other."""
     names = [own.name for own in switches]
     for own in switches:
