@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from semisweep import NetworkConfig, Search, Store, Study, Trial
-from semisweep.checks.validation import sample_trials
+from semisweep.checks.validation import bundled_trials, sample_trials
 from semisweep.cluster.trial_execution import execute
 from semisweep.core.config import replace, settings
 from semisweep.data import camvid
@@ -165,10 +165,12 @@ def test_one_file_of_weights_is_enough_for_the_tables() -> None:
     assert {own.backbone for own in needed_weights(trials)} == {"tf_efficientnet_lite0"}
 
 
-def test_pairs_of_backbones_name_the_weights_of_all_of_them() -> None:
+def test_pairs_of_backbones_name_the_weights_of_all_of_them(
+    call: Callable[..., Any], refused: Callable[..., None], tmp_path: Path
+) -> None:
     found = find_study("segkc_pairs")
     assert isinstance(found, Search)
-    trials = list(sample_trials(found, Request(scale=SCALE, roots=Roots(Path()))))
+    trials = list(bundled_trials(found, Request(scale=SCALE, roots=Roots(Path()))))
     networks = {
         own
         for trial in trials
@@ -180,8 +182,13 @@ def test_pairs_of_backbones_name_the_weights_of_all_of_them() -> None:
     assert backbones == {"tf_efficientnet_lite0", "resnet18.a1_in1k", "resnet50.a1_in1k"}
     assert all(fits(name, 16) for name in backbones)
     assert {own.channels for own in networks} == {128}
+    given = ("--weights-dir", tmp_path)
+    refused(
+        call("weights", "check", "segkc_pairs", "--scale", SCALE, *given),
+        "missing resnet18.a1_in1k, resnet50.a1_in1k, tf_efficientnet_lite0",
+    )
     mine = pairs("mine", [("resnet18", "resnet10t")])
-    own = list(sample_trials(mine, Request(scale=SCALE, roots=Roots(Path()))))[-1]
+    own = list(bundled_trials(mine, Request(scale=SCALE, roots=Roots(Path()))))[-1]
     assert (own.config.senior.backbone, own.config.junior.backbone) == ("resnet18", "resnet10t")
 
 
@@ -237,7 +244,7 @@ def test_a_method_trains_on_a_small_copy_in_the_usual_layout(
 def test_two_backbones_of_a_pair_train_together(root: Path, tmp_path: Path) -> None:
     """Their maps differ in width: what the junior tells the senior is projected."""
     study = pairs("mine", [("test_resnet", "tf_efficientnet_lite0")])
-    trial = list(sample_trials(study, Request(scale=SCALE, roots=Roots(Path()))))[-1]
+    trial = list(bundled_trials(study, Request(scale=SCALE, roots=Roots(Path()))))[-1]
     found = trained(tiny(trial), Roots(root.parent), tmp_path / "store")
 
     assert found["config.senior.backbone"] == "test_resnet"

@@ -109,18 +109,26 @@ def check_counts(trials: Iterable[Trial], splits: Splits) -> None:
 
 
 def sample_trials(study: Study | Search, request: Request) -> Iterator[Trial]:
-    """Yield a trial of every trained cell of a study; of a search, with each choice of a bundle."""
+    """Yield a trial of every trained cell of a study, or the one that a search changes."""
     scale, changes = request.scale, request.changes
     if isinstance(study, Search):
         fields = at_scale(study.set, scale, {})
-        for own in ({}, *bundled(at_scale(study.space, scale, {}))):
-            yield make_trial(preset_of(study, scale), study.own_method, {**fields, **own}, changes)
+        yield make_trial(preset_of(study, scale), study.own_method, fields, changes)
         return
     for row in study.rows:
         for column in study.columns:
             if column.exists(scale):
                 found = replicates(study, scale, row, column, changes)
                 yield from (trial for _, trial in islice(found, 1))
+
+
+def bundled_trials(study: Study | Search, request: Request) -> Iterator[Trial]:
+    """Yield a trial of every option of the bundles of a search, such as its pairs of backbones."""
+    if isinstance(study, Search):
+        scale, changes = request.scale, request.changes
+        fields = at_scale(study.set, scale, {})
+        for own in bundled(at_scale(study.space, scale, {})):
+            yield make_trial(preset_of(study, scale), study.own_method, {**fields, **own}, changes)
 
 
 def check_mode(study: Study | Search, request: Request) -> None:

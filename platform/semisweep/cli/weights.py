@@ -87,7 +87,7 @@ def fetch_weights(
 def _wanted(
     studies: Sequence[str], given: str | None, changes: Sequence[tuple[str, str]]
 ) -> list[NeededWeights]:
-    from semisweep.checks.validation import check_networks, sample_trials
+    from semisweep.checks.validation import bundled_trials, check_networks, sample_trials
     from semisweep.core.config import parse_value
     from semisweep.study.catalogue import find_study, study_names
     from semisweep.study.data_roots import Roots
@@ -106,7 +106,7 @@ def _wanted(
         if every and not has_scale(study.presets, scale):
             continue
         check_changes(study, scale, changed)
-        trials += list(sample_trials(study, request))
+        trials += [*sample_trials(study, request), *bundled_trials(study, request)]
     check_networks(trials)
     return needed_weights(trials)
 
