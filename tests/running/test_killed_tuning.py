@@ -13,7 +13,7 @@ import pytest
 from semisweep import Store, export
 from semisweep.store.resolved_study import ResolvedStudy
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.ray, pytest.mark.faults, pytest.mark.timeout(1500)]
 CRASH = Path(__file__).parent.parent / "crash"
 PLACES = [("full", "8 labelled"), ("low", "8 labelled")]
 
