@@ -136,7 +136,10 @@ SEARCH = {"format": 1, "kind": "search", "name": "s", "metric": "m", "direction"
         (STUDY | {"notes": [1]}, "must have notes, a list of texts"),
         (STUDY | {"race": {}}, "a race of a stored study must have alpha, a number, got none"),
         (SEARCH | {"direction": "up"}, "must have direction, maximize or minimize, got 'up'"),
-        (SEARCH | {"trials": [{"key": "k"}]}, "a suggestion of a stored search must have params"),
+        (
+            SEARCH | {"trials": [{"key": "k", "number": 0}]},
+            "a suggestion of a stored search must have params",
+        ),
         (
             SEARCH | {"halving": {"rungs": [2]}},
             "halving of a stored search must have reduction",
