@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from signal import SIGINT, SIGTERM
 from typing import TYPE_CHECKING
 
 from semisweep.core.errors import ConfigError
@@ -47,14 +49,26 @@ def serve(store: Store, request: Request, port: int | None, told: Callable[[str]
             pages.closing = True
             super().handle_exit(sig, frame)
 
-    with listening, suppress(KeyboardInterrupt):  # which ends it as it should
+    server = Server(config)
+    with listening, _ended_by_signals(server.handle_exit):
         own = listening.getsockname()[1]
         told(f"http://{LOOPBACK}:{own}/?token={token}")
         told(
             f"shows {request.store}, read-only; from another machine: ssh -L "
             f"{own}:{LOOPBACK}:{own} to this one, then this address; Ctrl-C ends it"
         )
-        Server(config).run(sockets=[listening])
+        server.run(sockets=[listening])
+
+
+@contextmanager
+def _ended_by_signals(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end what is served, also before it has begun."""
+    before = {number: signal.signal(number, handler) for number in (SIGINT, SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, own in before.items():
+            signal.signal(number, own)
 
 
 def require_packages() -> None:
