@@ -47,7 +47,7 @@ MORE = {  # what a test adds: trainings of four steps, and what a terminal would
     "table rankmatch_components": SMALL,
     "table gps_updates": SMALL,
     "ablate taught.py:Taught --dry-run": SMALL,
-    "ablate": [*TRAINS, "--draws", "3"],
+    "ablate": [*TRAINS, "--draws", "2"],
     "table taught.py:Taught/shapley": SMALL,
     "table gps/leave-one-out": SMALL,
     "report": ["--output", "page.html"],

@@ -108,7 +108,7 @@ segkc_sizes = Search(
 LITE = PHOTO_NETWORK.backbone
 
 
-def pairs(name: str, backbones: Sequence[tuple[str, str]]) -> Search:
+def pairs(name: str, backbones: Sequence[tuple[str, str]], *, title: str) -> Search:
     """Return a search over pairs of backbones, senior and junior, at photo scale.
 
     Any of timm's that DeepLabV3+ can read, and whose weights are at hand, will do; both networks
@@ -116,7 +116,7 @@ def pairs(name: str, backbones: Sequence[tuple[str, str]]) -> Search:
     """
     return Search(
         name=name,
-        title="SegKC: mIoU against parameters, over pairs of backbones",
+        title=title,
         presets=PHOTO_PRESETS,
         method=SegKC,
         space={
@@ -149,4 +149,5 @@ segkc_pairs = pairs(
         ("resnet50.a1_in1k", LITE),
         ("resnet50.a1_in1k", "resnet18.a1_in1k"),
     ],
+    title="SegKC: mIoU against parameters, over pairs of backbones",
 )

@@ -21,12 +21,18 @@ PHOTO_RATES = (2.5e-4, 5e-4, 1e-3)
 
 
 def _rates(
-    name: str, scale: str, preset: Preset, rows: Sequence[Row], rates: Sequence[float]
+    name: str,
+    scale: str,
+    preset: Preset,
+    rows: Sequence[Row],
+    rates: Sequence[float],
+    *,
+    title: str,
 ) -> Study:
     """Return the study of some rates at a scale, of one draw, scored on val."""
     return Study(
         name=name,
-        title=f"Learning rates at {scale} scale, scored on val",
+        title=title,
         presets={
             scale: dataclasses.replace(
                 preset,
@@ -50,7 +56,14 @@ def _rates(
     )
 
 
-learning_rate = _rates("mini_learning_rate", "mini", MINI, compared.rows, RATES)
+learning_rate = _rates(
+    "mini_learning_rate",
+    "mini",
+    MINI,
+    compared.rows,
+    RATES,
+    title="Learning rates at mini scale, scored on val",
+)
 photo_learning_rate = _rates(
     "photo_learning_rate",
     SCALE,
@@ -60,4 +73,5 @@ photo_learning_rate = _rates(
         Row(name="unimatch", label="UniMatch", method=UniMatch),
     ],
     PHOTO_RATES,
+    title="Learning rates at photo scale, scored on val",
 )

@@ -108,7 +108,7 @@ def test_a_study_shows_its_rows_and_columns(call: Call) -> None:
     said = call("studies", "gps_losses").out
 
     assert "rows     gps, fps, gps+fps, cps+fps, gps+cps, gps+cps+fps" in said
-    assert "columns  Pascal VOC (mini, paper), Cityscapes (paper)" in said
+    assert "columns  Pascal VOC (mini, paper, photo), Cityscapes (paper)" in said
 
 
 def test_a_dry_run_says_what_plan_says(call: Call, tiny_shapes: Path) -> None:

@@ -572,15 +572,16 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
     job = dataclasses.replace(job, store=str(store.root))
     folder = store.trial(job.key)
     child = forker.start(job, ledger)
-    until(lambda: len(folder.evaluations()) >= 4)
+    kept = lambda: sorted(folder.path.glob("checkpoint-*"))  # noqa: E731
+    until(lambda: len(folder.evaluations()) >= 4 and len(kept()) == 2)
     os.kill(child, signal.SIGKILL)
     forker.wait(child)
-    checkpoints = sorted(folder.path.glob("checkpoint-*"))
+    checkpoints = kept()
     assert len(checkpoints) == 2
     content = bytearray(checkpoints[-1].read_bytes())
     content[len(content) // 2] ^= 1
-    kept = {"one bit": len(content), "cut short": len(content) // 2, "empty": 0}[damage]
-    checkpoints[-1].write_bytes(content[:kept])
+    left = {"one bit": len(content), "cut short": len(content) // 2, "empty": 0}[damage]
+    checkpoints[-1].write_bytes(content[:left])
 
     assert events(ledger) == ["started", "training"]
     assert forker.wait(forker.start(job, ledger)) == FINISHED

@@ -187,7 +187,7 @@ def test_pairs_of_backbones_name_the_weights_of_all_of_them(
         call("weights", "check", "segkc_pairs", "--scale", SCALE, *given),
         "missing resnet18.a1_in1k, resnet50.a1_in1k, tf_efficientnet_lite0",
     )
-    mine = pairs("mine", [("resnet18", "resnet10t")])
+    mine = pairs("mine", [("resnet18", "resnet10t")], title="Mine")
     own = list(bundled_trials(mine, Request(scale=SCALE, roots=Roots(Path()))))[-1]
     assert (own.config.senior.backbone, own.config.junior.backbone) == ("resnet18", "resnet10t")
 
@@ -243,7 +243,7 @@ def test_a_method_trains_on_a_small_copy_in_the_usual_layout(
 
 def test_two_backbones_of_a_pair_train_together(root: Path, tmp_path: Path) -> None:
     """Their maps differ in width: what the junior tells the senior is projected."""
-    study = pairs("mine", [("test_resnet", "tf_efficientnet_lite0")])
+    study = pairs("mine", [("test_resnet", "tf_efficientnet_lite0")], title="Mine")
     trial = list(bundled_trials(study, Request(scale=SCALE, roots=Roots(Path()))))[-1]
     found = trained(tiny(trial), Roots(root.parent), tmp_path / "store")
 
