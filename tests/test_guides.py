@@ -64,7 +64,7 @@ SHOWN = {  # the beginning of a line -> what it must print
     "import": "1 of 1 numbers are new",
     "diff": "seed",
     "methods taught.py:Taught": "averaging=0.0",
-    "ablate taught.py:Taught --dry-run": "taught/leave-one-out",
+    "ablate taught.py:Taught --dry-run": "taught.py:Taught/leave-one-out",
     "ablate taught.py:Taught --design": "selection × averaging",
     "table taught.py:Taught/shapley": "\\toprule",
     "table gps/leave-one-out": "\\toprule",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from semisweep import Store
 from semisweep.store import suggestion_log
 from semisweep.store.resolved_search import ResolvedSearch, Suggestion
 from semisweep.store.resolved_study import ResolvedStudy
+from semisweep.store.store_archive import pack
 from semisweep.store.study_merge import Step, merge_studies
 from semisweep.store.study_origin import note_origin, study_origins
 from semisweep.tables.imported_numbers import ImportedNumber, keep, read_imported
@@ -197,3 +199,18 @@ def test_one_damaged_file_is_named_and_the_rest_is_added(here: Store, there: Sto
     assert sum(step.kind == "left out" for step in steps) == 3
     assert newest(here) == A
     assert suggested(here) == ["a"]
+
+
+def test_the_lock_of_a_search_is_not_packed(here: Store, tmp_path: Path) -> None:
+    own = begin(here, "a")
+    identity = suggestion_log.identity_of(own)
+    with here.lock(f"searches/{identity}", wait=True):
+        pass
+    archive = tmp_path / "store.tar"
+
+    pack(here, archive)
+
+    with tarfile.open(archive) as tar:
+        names = tar.getnames()
+    assert f"searches/{identity}/search.json" in names
+    assert not [name for name in names if "lock" in name]

@@ -66,6 +66,11 @@ _SMALL = re.compile(
 _DAMAGED = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
 
 
+def is_packed(name: str) -> bool:
+    """Return whether an archive may have a file of this name below a store: no lock, say."""
+    return bool(_STATE.fullmatch(name) or _SMALL.fullmatch(name))
+
+
 def write_archive(path: Path, entries: Iterable[tuple[str, bytes]]) -> int:
     """Write an archive, compressed as its ending says, and return its size in bytes.
 
@@ -141,7 +146,7 @@ def _unpacked(tar: tarfile.TarFile, path: Path, folder: Path) -> Iterator[str]:
 def _objection(member: tarfile.TarInfo, seen: set[str], folder: Path) -> str:
     """Return why an entry is left out, "" for one that is written."""
     is_state = _STATE.fullmatch(member.name)
-    if not is_state and not _SMALL.fullmatch(member.name):
+    if not is_packed(member.name):
         return "a store has no file of that name"
     if not member.isreg() or member.issparse():
         return "an entry must be a regular file"

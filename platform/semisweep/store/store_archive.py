@@ -14,7 +14,7 @@ from pathlib import Path
 
 from semisweep.core.errors import StoreError, unknown
 from semisweep.store import files
-from semisweep.store.archive_file import mode_of, write_archive
+from semisweep.store.archive_file import is_packed, mode_of, write_archive
 from semisweep.store.store import Store
 from semisweep.store.study_files import StudyPlace
 from semisweep.store.study_origin import ORIGINS
@@ -111,8 +111,9 @@ def _file(store: Store, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
     for name in names:
         path = path / name
     try:
-        if not files.is_temporary(path.name):
-            yield "/".join(names), files.read(path)
+        name = "/".join(names)
+        if is_packed(name):
+            yield name, files.read(path)
     except FileNotFoundError:  # it was removed meanwhile
         return
 
