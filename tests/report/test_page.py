@@ -344,3 +344,11 @@ def test_a_store_whose_path_is_no_text_has_a_page(
 
     assert said.code == 0
     assert "caf\\udce9" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_page_without_a_name_is_refused(
+    tmp_path: Path, tiny_shapes: Path, call: Callable[..., Any], refused: Callable[..., None]
+) -> None:
+    fill_table(tmp_path / "store", "quickstart", tiny_shapes.parent)
+
+    refused(call("report", "--store", tmp_path / "store", "--output", ""), "must have a name")

@@ -117,7 +117,12 @@ def link(source: Location, target: Location) -> None:
 
 @contextmanager
 def temporary_beside(path: Path) -> Iterator[Path]:
-    """Yield a new name in the folder of `path`, and remove what is left under it at the end."""
+    """Yield a new name in the folder of `path`, and remove what is left under it at the end.
+
+    Raises `StoreError` for a path that names no file.
+    """
+    if not path.name:
+        raise StoreError(f"a file to write must have a name, got path={str(path)!r}; name one")
     make_folder(path.parent)
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(6)}{TEMPORARY}")
     try:
