@@ -260,3 +260,10 @@ def test_each_arm_is_tuned_but_in_what_it_has_off() -> None:
     alone = Search(space={"mini": {"config.a": FloatDistribution(0.1, 2.0)}}, trials=4)
     rows = designs.leave_one_out(whole(tune=alone)).rows
     assert [row.tune is None for row in rows] == [False, True, False, False]
+
+
+def test_a_path_of_tuned_arms_is_refused() -> None:
+    tune = Search(space={"mini": {"config.a": FloatDistribution(0.1, 2.0)}}, trials=4)
+
+    with pytest.raises(ConfigError, match="a path must be of arms at their declared values"):
+        designs.path(whole(tune=tune))

@@ -154,8 +154,14 @@ def path(whole: Ablation) -> Study:
     Each step adds the switch that is best on the val part, chosen in a race with the others, so
     that the next can be declared when its trials have ended: `Study.steps` is of those taken.
     Between any two configurations it is a path of switches of your own, whose `off` is the one
-    where the method is the other.
+    where the method is the other. Raises `ConfigError` for arms that are tuned: each step would
+    wait for the searches of all its rows.
     """
+    if whole.tune is not None:
+        raise ConfigError(
+            "a path must be of arms at their declared values, got tune with "
+            f"{whole.base_name}/path; leave tune out, or take another design"
+        )
     arms: dict[On, str] = {frozenset(): "none", _full(whole): "full"}
     study = whole.study("path", arms, base=frozenset(), judged=False,
                         all_orders=count_orders(whole.chosen))  # fmt: skip
