@@ -18,7 +18,7 @@ from semisweep import (
     Preset,
     TrainingConfig,
 )
-from semisweep.study.scales import Fields
+from semisweep.study.scales import Fields, Option
 from semisweep_studies.augmentations import UNIMATCH
 
 SCALE = "photo"
@@ -33,6 +33,18 @@ PHOTO_NETWORK = NetworkConfig(
     pretrained=True,
     normalisation="backbone",
 )
+
+OPTIONS = {
+    "cpu": Option(
+        set={
+            "training.steps": 300,
+            "training.crop_pixels": 128,
+            "training.precision": "fp32",
+            "training.evaluations": 3,
+        },
+        source="chosen: a trial of ten minutes on one core of a CPU",
+    )
+}
 
 PHOTO = Preset(
     data=DataConfig(name="camvid", family="random", labelled=LABELLED),
@@ -64,6 +76,7 @@ PHOTO = Preset(
     ),
     draws=3,
     seeds=1,
+    options=OPTIONS,
     sources={
         "data": "chosen: 30 of 367, a twelfth, as the papers' 1/8 and 1/16; drawn at random",
         "training": f"{UNTUNED}; the same for every method",

@@ -263,6 +263,16 @@ def test_a_local_file_gives_the_encoder_its_weights(tmp_path: Path, suffix: str)
         assert torch.equal(value, source[name.removeprefix("model.")])
 
 
+def test_weights_of_the_head_are_no_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "weights.safetensors"
+    save_file(timm.create_model("test_efficientnet").state_dict(), file)
+    built(backbone="test_efficientnet", weights=str(file), pretrained=True)
+
+    assert not caplog.records
+
+
 def test_a_file_of_a_package_is_named_without_a_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

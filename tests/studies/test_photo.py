@@ -40,8 +40,9 @@ from semisweep_studies.searches import pairs
 
 CAMVID = os.environ.get("SEMISWEEP_TEST_CAMVID")  # before it is hidden from all tests
 WEIGHTS = os.environ.get("SEMISWEEP_TEST_WEIGHTS")
+OF_METHODS = {"quickstart", "methods_compared"}
 MAIN = {
-    "methods_compared",
+    *OF_METHODS,
     *("segkc_losses", "stpg_components", "stpg_selection"),
     *("gps_losses", "css_sources", "rankmatch_components"),
 }
@@ -103,7 +104,7 @@ def test_rows_share_images_steps_rate_and_augmentation(study: Study) -> None:
         assert trial.training == PHOTO.training
         assert trial.data.name == "camvid"
         by_column.setdefault(column, set()).add(trial.data.labelled or 0)
-    counts = [LABELLED] if study.name == "methods_compared" else [LABELLED, MORE]
+    counts = [LABELLED] if study.name in OF_METHODS else [LABELLED, MORE]
     assert list(by_column.values()) == [{count} for count in counts]
 
 
@@ -128,6 +129,9 @@ def test_what_two_tables_have_alike_is_one_trial() -> None:
         return identity_of(next(own for own_row, _, own in cells(find(name)) if own_row == row))
 
     shared = [
+        ("supervised", "quickstart", "Sup.-only"),
+        ("unimatch", "quickstart", "UniMatch"),
+        ("rankmatch", "quickstart", "RankMatch"),
         ("supervised", "rankmatch_components", "supervised"),
         ("unimatch", "rankmatch_components", "baseline"),
         ("rankmatch", "rankmatch_components", "correlation+rank"),

@@ -5,6 +5,7 @@ An encoder returns the taps its decoder reads, as maps [B, D, h, w], and knows t
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeGuard
@@ -31,6 +32,14 @@ ANY_SIZE: tuple[Mapping[str, Any], ...] = (
     {"strict_img_size": False},
     {},
 )
+
+
+def _says_more(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Unexpected keys")
+
+
+# timm warns of weights of the head at every network without one; `require_names` knows better.
+logging.getLogger("timm.models._builder").addFilter(_says_more)
 
 
 class FeatureModel(Protocol):
