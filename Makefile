@@ -21,7 +21,8 @@ test: $(VENV)/installed
 # What `make test` leaves out: each kind of kill, loss and cluster once, networks that are compiled,
 # values and files of every wrong kind. Minutes.
 test-ray: $(VENV)/installed
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "slow and not cluster and not gpu and not faults"
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "slow and not ray and not gpu" --numprocesses 2
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "slow and ray and not cluster and not gpu and not faults"
 
 # How often random tables, designs, races and searches claim what is not there, in every way of use. Minutes.
 test-statistics: $(VENV)/installed
