@@ -1,7 +1,8 @@
-"""Writes tests/golden/mini_tables.parquet and .md: one table of each paper, at mini scale, in full.
+"""Writes tests/golden/SCALE_tables.parquet and .md: tables that were trained in full.
 
-    semisweep run STUDY... --draws 1 --seeds 3 --store STORE       # those of STUDIES
-    python tests/benchmarks/mini_tables.py STORE DATA
+    semisweep run STUDY... --scale mini --draws 1 --seeds 3 --store STORE        # those of mini
+    semisweep run STUDY... --scale photo --option cpu --data camvid=DATA --store STORE  # of photo
+    python tests/benchmarks/golden_tables.py SCALE STORE DATA
 
 One row a trial, with everything that its result has but for times and machines.
 """
@@ -24,39 +25,79 @@ from semisweep.store.trial_records import Result
 from semisweep.study.catalogue import find_study
 from semisweep.study.data_roots import Roots
 from semisweep.study.resolve import Splits, resolve
+from semisweep.study.scales import Fields
 from semisweep.tables.markdown_csv import to_markdown
 from semisweep.tables.table_builder import build
+from semisweep_studies.photo import OPTIONS
 
-# As they were trained: mini scale has had three draws of one seed since, and these are not yet.
-DRAWS, SEEDS = 1, 3
-STUDIES = ("segkc_losses", "stpg_selection", "gps_losses", "css_sources", "rankmatch_components")
-GOLDEN = Path(__file__).parents[1] / "golden"
-RESULTS, TABLES = GOLDEN / "mini_tables.parquet", GOLDEN / "mini_tables.md"
+FOLDER = Path(__file__).parents[1] / "golden"
 VOLATILE = ("run.", "source.", "library.")
 
 Rows = Mapping[str, Mapping[str, Any]]
 
 
-def resolved_tables(splits: Splits) -> list[ResolvedStudy]:
-    """Return the tables as their studies are now, with the keys of their trials."""
-    found = []
-    for name in STUDIES:
-        study = find_study(name)
-        assert isinstance(study, Study)
-        preset = dataclasses.replace(study.presets["mini"], draws=DRAWS, seeds=SEEDS)
-        trained = dataclasses.replace(study, presets={**study.presets, "mini": preset})
-        found.append(resolve(trained, "mini", splits).table)
-    return found
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Golden:
+    """Tables of one scale on one data set, and what was set for them.
+
+    `draws` and `seeds`: where they were trained with others than the scale has now.
+    """
+
+    scale: str
+    studies: tuple[str, ...]
+    data: str
+    changes: Fields = dataclasses.field(default_factory=dict)
+    draws: int | None = None
+    seeds: int | None = None
+
+    @property
+    def results(self) -> Path:
+        """The results, a row a trial."""
+        return FOLDER / f"{self.scale}_tables.parquet"
+
+    @property
+    def tables(self) -> Path:
+        """The tables, as Markdown."""
+        return FOLDER / f"{self.scale}_tables.md"
+
+    def resolved(self, data: Path) -> list[ResolvedStudy]:
+        """Return the tables as their studies are now, with the keys of their trials."""
+        splits = Splits(Roots(data.parent, {self.data: data}))
+        found = []
+        for name in self.studies:
+            study = find_study(name)
+            assert isinstance(study, Study)
+            preset = study.presets[self.scale]
+            if self.draws is not None:
+                preset = dataclasses.replace(preset, draws=self.draws, seeds=self.seeds)
+            trained = dataclasses.replace(study, presets={**study.presets, self.scale: preset})
+            found.append(resolve(trained, self.scale, splits, self.changes).table)
+        return found
+
+    def rows(self) -> Rows:
+        """Return the kept results by key."""
+        return {row["key"]: row for row in pa.parquet.read_table(self.results).to_pylist()}
+
+
+MINI = Golden(
+    scale="mini",
+    studies=("segkc_losses", "stpg_selection", "gps_losses", "css_sources", "rankmatch_components"),
+    data="shapes",
+    draws=1,
+    seeds=3,
+)
+PHOTO = Golden(
+    scale="photo",
+    studies=("photo_learning_rate", "quickstart"),
+    data="camvid",
+    changes=OPTIONS["cpu"].set,
+)
+SCALES = {own.scale: own for own in (MINI, PHOTO)}
 
 
 def keys_of_all(tables: list[ResolvedStudy]) -> set[str]:
     """Return the keys that some tables want."""
     return {key for own in tables for key in own.keys}
-
-
-def kept_rows() -> Rows:
-    """Return the golden results by key."""
-    return {row["key"]: row for row in pa.parquet.read_table(RESULTS).to_pylist()}
 
 
 def render(tables: list[ResolvedStudy], rows: Rows) -> str:
@@ -69,8 +110,9 @@ def render(tables: list[ResolvedStudy], rows: Rows) -> str:
 
 def main(arguments: list[str]) -> None:
     """Write both files."""
-    store, data = Store.open(Path(arguments[0])), Path(arguments[1]).absolute()
-    tables = resolved_tables(Splits(Roots(data.parent, {"shapes": data})))
+    golden = SCALES[arguments[0]]
+    store, data = Store.open(Path(arguments[1])), Path(arguments[2]).absolute()
+    tables = golden.resolved(data)
     rows = results(store, keys_of_all(tables))
     unfinished = keys_of_all(tables) - rows.keys()
     assert not unfinished, f"{len(unfinished)} trials must finish first"
@@ -78,9 +120,9 @@ def main(arguments: list[str]) -> None:
         {name: value for name, value in rows[key].items() if not name.startswith(VOLATILE)}
         for key in sorted(rows)
     ]
-    pa.parquet.write_table(pa.Table.from_pylist(kept), RESULTS, compression="zstd")
-    TABLES.write_text(render(tables, kept_rows()), encoding="utf-8")
-    print(f"{len(kept)} trials: {RESULTS}, {TABLES}")
+    pa.parquet.write_table(pa.Table.from_pylist(kept), golden.results, compression="zstd")
+    golden.tables.write_text(render(tables, golden.rows()), encoding="utf-8")
+    print(f"{len(kept)} trials: {golden.results}, {golden.tables}")
 
 
 if __name__ == "__main__":

@@ -103,6 +103,6 @@ def test_a_method_and_an_ablation_of_ones_own_are_found(tmp_path: Path) -> None:
 
     assert isinstance(method, Study)
     assert isinstance(whole, Study)
-    assert (method.name, list(method.presets)) == ("mine/one-in", ["mini"])
+    assert (method.name, list(method.presets)) == ("mine/one-in", ["mini", "photo"])
     assert (whole.name, list(whole.presets)) == ("mine/one-in/switches=two", ["tiny"])
     assert default_scale([f"{file}:whole/one-in"]) == "tiny"
