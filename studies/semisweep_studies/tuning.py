@@ -13,7 +13,7 @@ from semisweep import Column, Preset, Row, Study
 from semisweep_methods.supervised import Supervised
 from semisweep_methods.unimatch import UniMatch
 from semisweep_studies.comparison import compared
-from semisweep_studies.photo import PHOTO, SCALE
+from semisweep_studies.photo import PHOTO, RATE, SCALE
 from semisweep_studies.presets import MINI
 
 RATES = (0.004, 0.008, 0.016)
@@ -29,7 +29,14 @@ def _rates(
     *,
     title: str,
 ) -> Study:
-    """Return the study of some rates at a scale, of one draw, scored on val."""
+    """Return the study of some rates at a scale, of one draw, scored on val.
+
+    The scale's options are without the rate that they have: it is what is chosen here.
+    """
+    options = {
+        name: dataclasses.replace(own, set={k: v for k, v in own.set.items() if k != RATE})
+        for name, own in preset.options.items()
+    }
     return Study(
         name=name,
         title=title,
@@ -40,6 +47,7 @@ def _rates(
                 metric_note="mIoU on the val part, last checkpoint",
                 notes=(),
                 draws=1,
+                options=options,
             )
         },
         base="supervised",
@@ -49,7 +57,7 @@ def _rates(
         columns=[
             Column(
                 name=f"rate={rate}",
-                set={scale: {"training.optimizer.learning_rate": rate}},
+                set={scale: {RATE: rate}},
             )
             for rate in rates
         ],

@@ -29,11 +29,10 @@ import semisweep
 from semisweep.training.trial import method_path
 from semisweep_methods.supervised import Supervised
 from semisweep_methods.unimatch import UniMatch
-from semisweep_studies.photo import LABELLED, PHOTO, PHOTO_NETWORK, SCALE
+from semisweep_studies.photo import LABELLED, PHOTO, PHOTO_NETWORK, RATE, SCALE
 
 SECTIONS = ("rates", "tables", "plain")
 RATES = "photo_learning_rate"
-RATE = "training.optimizer.learning_rate"
 TABLES = (
     *("methods_compared", "rankmatch_components", "gps_losses", "segkc_losses"),
     *("css_sources", "stpg_components", "stpg_selection"),
