@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from semisweep.store.look_log import Entry, note_look, read_entries, read_looks
+from semisweep.store import look_merge
+from semisweep.store.look_log import Entry, copy_entry, note_look, read_entries, read_looks
 from semisweep.store.look_merge import merge_looks
 from semisweep.store.store import Store
 from semisweep.store.study_files import StudyPlace
@@ -48,6 +50,23 @@ def merge(source: Store, target: Store, *, dry_run: bool = False) -> str:
 def stands(store: Store) -> tuple[int, bool, set[str]]:
     found = read_looks(store.root, PLACE)
     return found.look, found.judged, set(found.seen.get(CELL, ()))
+
+
+def test_a_look_that_is_taken_here_meanwhile_is_not_passed_by(
+    here: Store, there: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note(here, look(1, "a"), judged(1))
+    note(there, look(1, "a"), judged(1), look(2, "b"), judged(2))
+
+    def later(*arguments: Any) -> bool:
+        note(here, look(2, "own"))
+        monkeypatch.setattr(look_merge, "copy_entry", copy_entry)
+        return copy_entry(*arguments)
+
+    monkeypatch.setattr(look_merge, "copy_entry", later)
+
+    assert "merge again" in merge(there, here)
+    assert stands(here) == (2, False, {"a", "own"})
 
 
 def test_a_log_that_has_gone_on_is_taken_as_it_is(here: Store, there: Store) -> None:

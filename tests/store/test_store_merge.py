@@ -14,15 +14,23 @@ from typing import Any
 
 import pytest
 from made_trials import TOTAL, told, train
+from resolved import cell, search, table
 from two_tables import two_tables
 
 from semisweep import Store
 from semisweep.core.errors import StoreError
-from semisweep.store import files
+from semisweep.store import checkpoint_file, files, suggestion_log, trial_content
+from semisweep.store.checkpoint_file import CheckpointFile
+from semisweep.store.resolved_tuning import Tuning
 from semisweep.store.store_archive import Packed, pack
 from semisweep.store.store_merge import Merged, merge
 
 KEYS = [f"{number}" * 20 for number in range(6)]
+
+
+@pytest.fixture(autouse=True)
+def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEMISWEEP_LEASE_SECONDS", "1")
 
 
 @pytest.fixture
@@ -135,6 +143,45 @@ def test_the_further_checkpoint_is_taken(here: Store, there: Store, tmp_path: Pa
     assert [train(there, key) for key in KEYS[:3]] == [2, 2, 3]
 
 
+def test_of_two_trainings_the_history_is_of_the_one_that_goes_on(here: Store, there: Store) -> None:
+    train(here, KEYS[0], until=4)
+    train(there, KEYS[0], until=2)
+    with there.trial(KEYS[0]).try_lock():
+        there.trial(KEYS[0]).rewind(2)
+        there.trial(KEYS[0]).cut_history(-1)
+        there.trial(KEYS[0]).append_history([{"step": step, "val.miou": 0.9} for step in (1, 2)])
+
+    assert merge(here.root, str(there.root)).counts["further"] == 1
+
+    assert there.trial(KEYS[0]).evaluations() == here.trial(KEYS[0]).evaluations()
+    assert train(there, KEYS[0]) == 2
+
+
+def test_a_failure_is_forgotten_where_the_trial_has_gone_further(here: Store, there: Store) -> None:
+    train(here, KEYS[0], until=4)
+    train(there, KEYS[0], until=2)
+    there.trial(KEYS[0]).fail({"key": KEYS[0], "error": "it broke", "attempts": 1, "trial": {}})
+
+    merge(here.root, str(there.root))
+    back = merge(str(there.root), here.root)
+
+    assert there.trial(KEYS[0]).failure() is None
+    assert here.trial(KEYS[0]).failure() is None
+    assert not back.is_new
+
+
+def test_a_checkpoint_here_that_is_damaged_is_none(here: Store, tmp_path: Path) -> None:
+    there = Store.open(tmp_path / "there", create=True)
+    train(here, KEYS[0], until=4)
+    train(there, KEYS[0], until=5)
+    for file in checkpoint_file.find(there.trial(KEYS[0]).states, "checkpoint"):
+        assert isinstance(file.path, Path)
+        file.path.write_bytes(b"torn")
+
+    assert merge(here.root, there.root).counts["further"] == 1
+    assert there.trial(KEYS[0]).read_checkpoint() == (4, b"4")
+
+
 def test_merging_twice_changes_nothing(here: Store, there: Store, tmp_path: Path) -> None:
     fill(here)
     carried(here, there, tmp_path)
@@ -189,8 +236,54 @@ def test_a_trial_that_is_trained_here_is_left_alone(here: Store, there: Store) -
         assert not there.trial(KEYS[0]).finished
 
     assert merged.counts["busy"] == 1
+    assert not merged.is_whole
     assert "in training here" in merged.notes[0]
     assert merge(str(here.root), str(there.root)).counts["finished"] == 1
+
+
+HELD = """
+import os, signal, sys
+from semisweep import Store
+
+with Store.open(sys.argv[1]).trial(sys.argv[2]).try_lock() as held:
+    assert held
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_the_lease_of_a_killed_process_is_waited_for(
+    here: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+) -> None:
+    monkeypatch.setenv("SEMISWEEP_LEASES", "1")
+    there = Store.open(tmp_path / "there", create=True)
+    train(here, KEYS[0])
+    train(there, KEYS[0], until=2)
+    command = [sys.executable, "-c", HELD, str(there.root), KEYS[0]]
+    assert subprocess.run(command).returncode == -signal.SIGKILL
+
+    merged = merge(here.root, there.root, dry_run=dry_run)
+
+    assert merged.is_whole
+    assert merged.counts["finished"] == 1
+
+
+def test_a_dry_run_needs_no_store(here: Store, any_place: str) -> None:
+    fill(here)
+
+    assert merge(here.root, any_place, dry_run=True).counts["finished"] == 3
+    assert not Store.exists(any_place)
+
+
+def test_a_lock_alone_is_no_trial(here: Store, there: Store) -> None:
+    train(here, KEYS[0])
+    with here.trial(KEYS[1]).try_lock():
+        pass
+
+    merged = merge(here.root, str(there.root))
+
+    assert (merged.counts["finished"], merged.counts["known"]) == (1, 0)
+    assert there.keys() == [KEYS[0]]
 
 
 def test_a_partial_training_here_leaves_no_weights_to_a_result_from_there(
@@ -233,6 +326,46 @@ def test_a_study_takes_its_own_trials_along(here: Store, there: Store, tmp_path:
     assert packed.trials == {"finished": 1}
     assert there.keys() == ["bbbb"]
     assert [place.name for place in there.study_files.places()] == ["second"]
+
+
+def test_a_tuned_table_takes_its_searches_along(here: Store, there: Store, tmp_path: Path) -> None:
+    for key in KEYS[:3]:
+        train(here, key)
+    found = search(KEYS[:2], name="example~ours~one")
+    suggestion_log.begin(here.root, found)
+    here.write_study(found.name, "mini", found)
+    tuning = Tuning(
+        search=found.name, trials=2, metric="last.val.miou", ended=2, number=0, params={}, score=0.5
+    )
+    here.write_study("example", "mini", table(cell((KEYS[2],), tuning=tuning)))
+
+    packed, _ = carried(here, there, tmp_path, names=["example"])
+
+    assert packed.trials == {"finished": 3}
+    assert there.keys() == KEYS[:3]
+    assert there.read_search(found.name, "mini") == here.read_search(found.name, "mini")
+    assert list(suggestion_log.read_all(there.root)) == list(suggestion_log.read_all(here.root))
+
+
+def test_a_checkpoint_is_packed_with_the_weights_that_it_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever trains goes two checkpoints further when the first has been read."""
+    store = Store.open(tmp_path / "store", create=True)
+    train(store, KEYS[0], until=2)
+    folder, whole, further = store.trial(KEYS[0]), trial_content._kept, [4, 3]
+
+    def later(states: files.Location, step: int | None) -> list[CheckpointFile]:
+        while further:
+            folder.write_weights("best", 3, b"best 3")
+            folder.write_checkpoint(further[-1], b"%d" % further.pop())
+        return whole(states, step)
+
+    monkeypatch.setattr(trial_content, "_kept", later)
+    found = trial_content.read_trial(folder)
+
+    assert found.step == 4
+    assert [(file.stem, file.step) for file in found.weights] == [("weights-best", 3)]
 
 
 def test_a_trial_is_packed_as_it_was_at_one_moment(tmp_path: Path) -> None:

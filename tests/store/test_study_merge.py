@@ -19,6 +19,11 @@ from semisweep.store.study_origin import note_origin, study_origins
 from semisweep.tables.imported_numbers import ImportedNumber, keep, read_imported
 
 
+@pytest.fixture(autouse=True)
+def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEMISWEEP_LEASE_SECONDS", "1")
+
+
 @pytest.fixture
 def here(any_place: str) -> Store:
     return Store.open(any_place, create=True)
@@ -119,6 +124,30 @@ def test_a_search_that_has_gone_on_there_goes_on_here(here: Store, there: Store)
     following = Suggestion(number=4, params={"x": "e"}, key="e", saw=())
     suggestion_log.append(here.root, own, following)
     assert suggested(here)[-1] == "e"
+
+
+def test_a_search_that_goes_on_here_is_left_alone(here: Store, there: Store) -> None:
+    own = begin(here, "a", "b")
+    begin(there, "a", "b", "c", "d")
+
+    with here.lock(suggestion_log.turn_folder(own.name, own.scale), wait=False) as held:
+        assert held
+        steps = merge(there, here)
+        following = Suggestion(number=2, params={"x": "own"}, key="own", saw=())
+        suggestion_log.append(here.root, own, following)
+
+    assert {step.kind for step in steps} == {"busy"}
+    assert suggested(here) == ["a", "b", "own"]
+
+
+def test_a_dry_run_tells_of_a_search_once(here: Store, there: Store) -> None:
+    begin(here, "a", "b")
+    begin(there, "a", "b", "c", "d")
+
+    dry = list(merge_studies(there, here, dry_run=True))
+
+    assert suggested(here) == ["a", "b"]
+    assert dry == merge(there, here)
 
 
 def test_a_new_search_can_go_on(here: Store, there: Store) -> None:

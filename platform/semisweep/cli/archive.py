@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from semisweep.store.store_merge import Merged
 
 SHOWN = 20  # lines of one kind
-DAMAGED = 1  # exit code: all else was done
+INCOMPLETE = 1  # exit code: all else was done
 
 
 @click.group(name="store")
@@ -53,7 +53,7 @@ def pack(studies: Sequence[str], store: str, output: Path, checkpoints: bool, we
     click.echo(_told(packed, weights))
     click.echo(f"{output}: {_mib(packed.size)}")
     _warn("left out", packed.left_out)
-    return DAMAGED if packed.left_out else 0
+    return INCOMPLETE if packed.left_out else 0
 
 
 @store_group.command()
@@ -65,7 +65,8 @@ def merge(sources: Sequence[str], store: str, dry_run: bool) -> int:
 
     A trial that is finished here keeps its result. An archive may be a stranger's: it is unpacked
     to $TMPDIR, to at most 1 GiB or 200 times its size, and read before anything is added. Exit code
-    1 where some of it is damaged, which is named and left out; 2 where it is no archive at all.
+    1 where some of it is damaged, which is named and left out, or goes on here just now: merge
+    again; 2 where it is no archive at all.
     """
     from semisweep.store.compaction import compact_after_sweep
     from semisweep.store.store import Store
@@ -77,7 +78,7 @@ def merge(sources: Sequence[str], store: str, dry_run: bool) -> int:
         click.echo(_added(source, merged, dry_run))
         _warn("left out", merged.left_out)
         _warn("note", merged.notes)
-        code = DAMAGED if merged.left_out else code
+        code = code if merged.is_whole else INCOMPLETE
         if merged.is_new and not dry_run:
             compact_after_sweep(Store.open(store))
     return code

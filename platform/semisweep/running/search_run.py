@@ -27,7 +27,7 @@ from semisweep.cluster.job import WAIT, Job, Outcome, Wait
 from semisweep.cluster.progress import SweepProgress
 from semisweep.cluster.prometheus import SweepMetrics
 from semisweep.cluster.sweep import sweep
-from semisweep.core.config import digest, replace
+from semisweep.core.config import replace
 from semisweep.running.job_sources import job_for, keep_failure, outcome_note
 from semisweep.running.preparation import Say
 from semisweep.running.search_confirmation import Confirmations
@@ -83,7 +83,7 @@ def turn(
 
     Yields a function that raises `LeaseError` when another process has taken it over.
     """
-    folder, waits = f"searches/{digest([name, scale])}", False
+    folder, waits = suggestion_log.turn_folder(name, scale), False
     while True:
         with store.lock(folder, wait=False) as confirm:
             if confirm:

@@ -30,6 +30,7 @@ from semisweep.store.look_log import (
 )
 from semisweep.store.study_files import StudyPlace
 
+JUST_LOOKED = "another process has just looked at it; merge again"
 STAND = "stand"  # begins the origin of an entry that only says where the other store stood
 
 
@@ -43,7 +44,8 @@ def merge_looks(source: Location, target: Location, place: StudyPlace, *, dry_ru
     their_names, our_names = list(_identities(theirs)), list(_identities(ours))
     if their_names[: len(our_names)] == our_names:  # the very log, which has gone on there
         for number, _ in () if dry_run else theirs[len(ours) :]:
-            copy_entry(source, target, place, number)
+            if not copy_entry(source, target, place, number):
+                return JUST_LOOKED
         return "added" if len(theirs) > len(ours) else ""
     named = zip(their_names, theirs, strict=True)
     missing = [
@@ -68,7 +70,7 @@ def merge_looks(source: Location, target: Location, place: StudyPlace, *, dry_ru
         )
     for number, entry in enumerate(() if dry_run else added, start=stand.number + 1):
         if not note_look(target, place, entry, number):
-            return "another process has just looked at it; merge again"
+            return JUST_LOOKED
     return "added"
 
 

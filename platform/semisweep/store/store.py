@@ -172,6 +172,11 @@ class Store:
             with lease.held(path, wait=wait) as found:
                 yield None if found is None else found.confirm
 
+    @property
+    def patience(self) -> float:
+        """Seconds after which a lock is free whose process is gone; only leases take their time."""
+        return 1.5 * lease.lease_seconds() if self.leased else 0.0
+
     def write_study(self, name: str, scale: str, study: StudyOrSearch) -> Location:
         """Keep a resolved study as the newest of this name, scale and changes; nothing is lost."""
         return self.study_files.write(name, scale, study)

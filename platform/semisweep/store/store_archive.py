@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from semisweep.core.errors import StoreError, unknown
+from semisweep.core.safe_text import one_line
 from semisweep.store import files
 from semisweep.store.archive_file import is_packed, mode_of, write_archive
+from semisweep.store.resolved_study import ResolvedStudy
 from semisweep.store.store import Store
 from semisweep.store.study_files import StudyPlace
 from semisweep.store.study_origin import ORIGINS
@@ -71,7 +73,22 @@ def _chosen(store: Store, names: Sequence[str]) -> set[tuple[str, str]]:
     for name in names:
         if not any(name in place.names for place in places):
             raise unknown("study of this store", name, {place.name for place in places})
-    return {place[:2] for place in places if not names or set(names) & set(place.names)}
+    meant = [place for place in places if not names or set(names) & set(place.names)]
+    return {place[:2] for place in meant} | _tuned_by(store, meant)
+
+
+def _tuned_by(store: Store, places: Iterable[StudyPlace]) -> set[tuple[str, str]]:
+    """Return name and scale of the searches that tuned rows of some studies are from."""
+    found = set()
+    for place in places:
+        try:
+            study = store.study_files.read_as_is(place)
+        except StoreError:  # whoever merges it is told
+            continue
+        for cell in study.cells if isinstance(study, ResolvedStudy) else ():
+            if cell.tuning is not None:
+                found.add((cell.tuning.search, place.scale))
+    return found
 
 
 def _wanted(store: Store, places: set[tuple[str, str]]) -> list[str]:
@@ -124,10 +141,10 @@ def _trial_entries(
     try:
         found = read_trial(store.trial(key), checkpoint=checkpoints, weights=weights)
     except StoreError as error:
-        packed.left_out.append(f"trial {key}: {error}")
+        packed.left_out.append(one_line(f"trial {key}: {error}"))
         return
-    if not (found.small or found.result or found.attempts):
-        return  # a lock that somebody took, and no more
+    if found.is_empty:
+        return
     packed.trials[found.state] += 1
     packed.checkpoint_bytes += len(found.checkpoint or b"")
     packed.weight_bytes += found.weight_bytes if found.result is not None else 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +20,10 @@ from semisweep.core.errors import StoreError
 from semisweep.core.safe_text import one_line
 from semisweep.store import checkpoint_file, files
 from semisweep.store.archive_file import unpack
+from semisweep.store.object_storage import ObjectPath
 from semisweep.store.result_file import VOLATILE
 from semisweep.store.store import Store, locate
-from semisweep.store.study_merge import Step, merge_studies
+from semisweep.store.study_merge import BUSY, Step, merge_studies
 from semisweep.store.trial_content import (
     DESCRIPTION,
     MEASURED,
@@ -54,6 +56,11 @@ class Merged:
         """Whether anything was added to the store."""
         return any(self.counts[kind] for kind in ADDED)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing was left out, nor waits for a process that goes on with it here."""
+        return not (self.left_out or self.counts[BUSY])
+
 
 # What is added, by the kind of a step: how many of it are told.
 ADDED = {
@@ -80,7 +87,9 @@ def merge(source: str | Path, target: str | Path, *, dry_run: bool = False) -> M
         if _same(other, target):
             raise StoreError(f"a store must be merged into another one, got {source} twice")
         if dry_run and not Store.exists(target):
-            _merge(other, Store(locate(target)), merged, dry_run=True)
+            place = locate(target)
+            own = Store(place, leased=isinstance(place, ObjectPath))
+            _merge(other, own, merged, dry_run=True)
             return merged
         own = Store.open(target, create=not dry_run)
         if dry_run:
@@ -116,20 +125,34 @@ def _same(other: Store, target: str | Path) -> bool:
 def _merge(source: Store, target: Store, merged: Merged, *, dry_run: bool) -> None:
     for step in merge_studies(source, target, dry_run=dry_run):
         merged.add(step)
-    keys = source.keys()
-    for key in keys:
-        try:
-            step = merge_trial(source.trial(key), target.trial(key), dry_run=dry_run)
-        except StoreError as error:
-            if isinstance(error.__cause__, OSError):
-                raise
-            step = Step("left out", f"trial {key}: {error}")
-        merged.add(step)
+    keys, until = source.keys(), time.monotonic() + target.patience
+    while keys:
+        busy = []
+        for key in keys:
+            step = _merge_trial(key, source, target, dry_run=dry_run)
+            if step.kind == BUSY and time.monotonic() < until:
+                busy.append(key)
+            else:
+                merged.add(step)
+        if busy:  # a process that was killed may hold them, whose leases end
+            time.sleep(target.patience / 9)
+        keys = busy
+
+
+def _merge_trial(key: str, source: Store, target: Store, *, dry_run: bool) -> Step:
+    try:
+        return merge_trial(source.trial(key), target.trial(key), dry_run=dry_run)
+    except StoreError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        return Step("left out", f"trial {key}: {error}")
 
 
 def merge_trial(source: TrialFolder, target: TrialFolder, *, dry_run: bool) -> Step:
     """Bring one trial to the state that the further of two folders has; return what was done."""
     found = read_trial(source, checkpoint=False, weights=False)
+    if found.is_empty:
+        return Step("empty")
     step = _due(found, newest_step(source) if found.result is None else 0, target)
     if step.kind not in ADDED:
         return step
@@ -150,7 +173,7 @@ def merge_trial(source: TrialFolder, target: TrialFolder, *, dry_run: bool) -> S
 
 
 def _busy(key: str) -> Step:
-    return Step("busy", f"trial {key}: it is in training here, or was a moment ago; merge again")
+    return Step(BUSY, f"trial {key}: it is in training here, or was a moment ago; merge again")
 
 
 def _due(found: TrialContent, step: int, target: TrialFolder) -> Step:
@@ -163,7 +186,7 @@ def _due(found: TrialContent, step: int, target: TrialFolder) -> Step:
         if differing:
             return Step("kept", f"trial {found.key}: it is finished in both, {differing}")
         return Step("more" if _further_files(found, target) else "known")
-    here = newest_step(target)
+    here = (target.read_checkpoint() or (0, None))[0]
     is_over = target.attempts > found.attempts  # it has been tried again here since
     if own is not None or step < here or (step == here and is_over):
         return Step("known")
@@ -242,10 +265,14 @@ def _go_on(found: TrialContent, target: TrialFolder) -> None:
     step = own[0] if own else 0
     if found.step > step and found.checkpoint is not None:
         target.rewind(step)
+        if target.evaluations() != [row for row in found.history if row.step <= step]:
+            target.cut_history(-1)  # two trainings: the history is of the one that goes on
+            step = -1
         target.append_history([row.values for row in found.history if row.step > step])
         for file, data in found.weights.items():
             target.add_weights(file.stem.removeprefix(WEIGHTS), file.step, data)
         target.write_checkpoint(found.step, found.checkpoint)
+        target.forget_failure()  # of a step that is behind it
     elif found.history and not step and not target.evaluations():  # for who looks at it
         target.append_history([row.values for row in found.history])
     _add_small(found, target)

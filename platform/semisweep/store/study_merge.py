@@ -9,7 +9,9 @@ beginning of the other one's; where both have suggested, this store's stays. For
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from semisweep.core.errors import StoreError
@@ -25,12 +27,14 @@ from semisweep.store.study_origin import ORIGINS, note_origin, study_origin
 from semisweep.store.suggestion_log import identity_of
 
 IMPORTED = "imported"
+BUSY = "busy"
 
 
 class Step(NamedTuple):
     """What became of one thing that was merged: a kind, of which steps are counted, and a line.
 
-    "left out" is what is damaged, "kept" where this store's stays though the other one differs.
+    "left out" is what is damaged, "kept" where this store's stays though the other one differs,
+    "busy" what another process goes on with here.
     """
 
     kind: str
@@ -79,6 +83,7 @@ class _Merge:
     source: Store
     target: Store
     dry_run: bool
+    searches: set[str] = dataclasses.field(default_factory=set)  # what a dry run has told of
 
     def study(self, place: StudyPlace) -> Step | None:
         """Merge the file of one study."""
@@ -115,6 +120,8 @@ class _Merge:
             return None
         if identity_of(search) != identity:
             raise StoreError(f"a search must have identity={identity}, got {identity_of(search)}")
+        if identity in self.searches:
+            return None
         return self._suggestions(search, suggestion_log.read(self.target.root, identity))[1]
 
     def looks(self, place: StudyPlace) -> Step | None:
@@ -125,7 +132,8 @@ class _Merge:
     def origin(self, name: str) -> Step | None:
         """Take over where a study came from, if nobody has noted it here."""
         place = StudyPlace.of_stem(f"{name}@")
-        assert place is not None
+        if place is None:
+            raise StoreError(f"an origin must be of a study, got name={name}")
         origin = study_origin(self.source.root, place.name)
         if origin and not study_origin(self.target.root, place.name):
             self._do(lambda: note_origin(self.target.root, place.name, origin))
@@ -155,6 +163,8 @@ class _Merge:
         ours = same[0].study if same else None
         assert ours is None or isinstance(ours, ResolvedSearch)
         merged, step = self._suggestions(search, ours)
+        if step is not None and step.kind == BUSY:
+            return step
         if same:
             if merged is not ours:
                 self._do(lambda: self.target.study_files.put(same[0].place, merged))
@@ -171,36 +181,28 @@ class _Merge:
         """Return a search with what the other one has beyond it, which is noted in its log."""
         if [entry.number for entry in theirs.trials] != list(range(len(theirs.trials))):
             raise StoreError("a search must have all of its suggestions, got some of them")
-        root = self.target.root
-        if ours is None:
-            self._do(lambda: suggestion_log.begin(root, theirs))
-            ours = suggestion_log.read(root, identity_of(theirs)) or theirs
-        count = min(len(ours.trials), len(theirs.trials))
-        again = min(len(ours.confirmations), len(theirs.confirmations))
-        if (
-            list(map(_told, ours.trials[:count])) != list(map(_told, theirs.trials[:count]))
-            or ours.confirmations[:again] != theirs.confirmations[:again]
-        ):
-            return ours, Step(
-                "kept",
-                "it was gone on with at both, from one beginning to different suggestions; this "
-                "store's stay, results of the other one's trials are there all the same",
-            )
-        trials, confirmations = theirs.trials[count:], theirs.confirmations[again:]
-        if not trials and not confirmations:
-            return ours, None
-        before = ours
-        self._do(lambda: suggestion_log.begin(root, before))
-        for entry in trials:
-            self._do(lambda entry=entry: suggestion_log.append(root, before, entry))  # type: ignore[misc]
-        for own in confirmations:
-            self._do(lambda own=own: suggestion_log.append_confirmation(root, before, own))  # type: ignore[misc]
-        merged = dataclasses.replace(
-            theirs if trials else ours,
-            trials=(*ours.trials, *trials),
-            confirmations=(*ours.confirmations, *confirmations),
-        )
-        return merged, Step("studies")
+        merged, step = _joined(theirs, ours)
+        if step is None or step.kind == "kept":
+            return merged, step
+        root, identity = self.target.root, identity_of(theirs)
+        if self.dry_run:
+            self.searches.add(identity)
+            return merged, step
+        with _turn(self.target, theirs) as is_ours:
+            if not is_ours:
+                return ours or theirs, Step(BUSY, "it goes on here; merge again")
+            now = suggestion_log.completed(root, ours) if ours else None
+            now = now or suggestion_log.read(root, identity)
+            merged, step = _joined(theirs, now)
+            if step is None or step.kind == "kept":
+                return merged, step
+            before = now or theirs
+            suggestion_log.begin(root, before)
+            for entry in merged.trials[len(before.trials) :]:
+                suggestion_log.append(root, before, entry)
+            for own in merged.confirmations[len(before.confirmations) :]:
+                suggestion_log.append_confirmation(root, before, own)
+        return merged, step
 
     def _put(self, place: StudyPlace, study: StudyOrSearch) -> Step:
         self._do(lambda: self.target.study_files.put(place, study))
@@ -209,6 +211,47 @@ class _Merge:
     def _do(self, write: Callable[[], object]) -> None:
         if not self.dry_run:
             write()
+
+
+@contextmanager
+def _turn(target: Store, search: ResolvedSearch) -> Iterator[bool]:
+    """Hold the right to go on with a search; yield False where another process has it."""
+    until = time.monotonic() + target.patience
+    while True:
+        folder = suggestion_log.turn_folder(search.name, search.scale)
+        with target.lock(folder, wait=False) as held:
+            if held is not None or time.monotonic() >= until:
+                yield held is not None
+                return
+        time.sleep(target.patience / 9)
+
+
+def _joined(
+    theirs: ResolvedSearch, ours: ResolvedSearch | None
+) -> tuple[ResolvedSearch, Step | None]:
+    """Return a search with what the other one has beyond it, and what becomes of it by that."""
+    if ours is None:
+        return theirs, Step("studies")
+    count = min(len(ours.trials), len(theirs.trials))
+    again = min(len(ours.confirmations), len(theirs.confirmations))
+    if (
+        list(map(_told, ours.trials[:count])) != list(map(_told, theirs.trials[:count]))
+        or ours.confirmations[:again] != theirs.confirmations[:again]
+    ):
+        return ours, Step(
+            "kept",
+            "it was gone on with at both, from one beginning to different suggestions; this "
+            "store's stay, results of the other one's trials are there all the same",
+        )
+    trials, confirmations = theirs.trials[count:], theirs.confirmations[again:]
+    if not trials and not confirmations:
+        return ours, None
+    merged = dataclasses.replace(
+        theirs if trials else ours,
+        trials=(*ours.trials, *trials),
+        confirmations=(*ours.confirmations, *confirmations),
+    )
+    return merged, Step("studies")
 
 
 def _told(entry: Suggestion) -> tuple[object, ...]:

@@ -46,6 +46,13 @@ def identity_of(search: ResolvedSearch) -> str:
     return digest(search.identifying())
 
 
+def turn_folder(name: str, scale: str) -> str:
+    """Return the folder of a store whose lock whoever goes on with a search holds."""
+    from semisweep.core.config import digest
+
+    return f"{FOLDER}/{digest([name, scale])}"
+
+
 def begin(root: Location, search: ResolvedSearch) -> None:
     """Note a search with the suggestions that it has so far, unless that was done before."""
     path = _folder(root, identity_of(search)) / BEGINNING

@@ -49,6 +49,11 @@ class TrialContent:
     weight_bytes: int = 0
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is no more than a lock that somebody took."""
+        return not (self.small or self.result or self.attempts)
+
+    @property
     def state(self) -> str:
         """Whether it is "finished", "failed", "stopped" by a search, or "unfinished"."""
         if self.result is not None:
@@ -134,6 +139,9 @@ def _read(folder: TrialFolder, checkpoint: bool, weights: bool) -> TrialContent:
     if result is None and checkpoint:
         step, data = folder.read_checkpoint() or (0, None)
         kept = _kept(states, step) if step else []
+    contents = {file: _content(file) for file in kept} if weights or result is None else {}
+    if step and all(file.step != step for file in checkpoint_file.find(states, CHECKPOINT)):
+        raise FileNotFoundError(key)  # and with it the weights that it alone knew of
     return TrialContent(
         key=key,
         result=result,
@@ -143,7 +151,7 @@ def _read(folder: TrialFolder, checkpoint: bool, weights: bool) -> TrialContent:
         small=small,
         arrays=_arrays(folder) if result is not None else {},
         checkpoint=data,
-        weights={file: _content(file) for file in kept} if weights or result is None else {},
+        weights=contents,
         weight_names=tuple(file.stem for file in kept),
         weight_bytes=sum((files.stamp(file.path) or (0, 0))[0] for file in kept),
     )
