@@ -70,13 +70,13 @@ class Runs:
             timeout=self.given.seconds,
         )
         if done.returncode:
-            raise RuntimeError(done.stderr.strip().splitlines()[-1])
+            raise RuntimeError(last_line(done))
         return done
 
     def study(self, name: str) -> dict[str, Any]:
         """Run a study; print its table, and return the forecast, seconds and busy share."""
-        forecast = self.command("plan", name, "--probe").stdout
         slots = ["--gpus", self.given.gpus] if self.gpu else ["--slots", "1"]
+        forecast = self.command("plan", name, "--probe", *slots).stdout
         started = time.monotonic()
         with Watch() as watch:
             done = self.command("run", name, *slots)
@@ -85,6 +85,11 @@ class Runs:
         told = [line.split() for line in forecast.splitlines() if "hours" in line]
         hours = {" ".join(words[:-3]): float(words[-3]) for words in told}
         return {"hours": round(took / 3600, 3), "forecast": hours} | watch.summary()
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what a process that failed said at last."""
+    return (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
 
 
 def rates(runs: Runs) -> dict[str, Any]:
@@ -116,7 +121,7 @@ def tables(runs: Runs) -> list[dict[str, Any]]:
 def plain(runs: Runs) -> dict[str, Any]:
     """Run the plain loop and return its scores on test beside those of Supervised, in percent."""
     given = runs.given
-    weights = next(given.weights.glob(f"{PHOTO_NETWORK.backbone}.*"))
+    weights = given.weights / f"{PHOTO_NETWORK.backbone}.safetensors"
     words = [sys.executable, str(Path(__file__).with_name("plain_training.py"))]
     words += ["--data", str(given.data), "--weights", str(weights)]
     for name in ("draws", "steps", "crop", "images"):
@@ -126,15 +131,23 @@ def plain(runs: Runs) -> dict[str, Any]:
         words, capture_output=True, text=True, timeout=given.seconds, env=runs.environment
     )
     if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1])
-    scores = [json.loads(line)["test"] for line in done.stdout.splitlines()]
-    found: dict[str, Any] = {"plain": scores}
+        raise RuntimeError(last_line(done))
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    scores = {line["plain"]: line["test"] for line in lines}
     stored = semisweep.load(given.store)
-    alike = (stored["method"] == method_path(Supervised)) & (stored["data.labelled"] == LABELLED)
-    own = stored[alike & (stored[RATE] == PHOTO.training.optimizer.learning_rate)]
-    if len(own):
-        found["supervised"] = [round(100 * value, 2) for value in own["last.test.miou"]]
-        better = sum(found["supervised"]) / len(own) >= sum(scores) / len(scores)
+    alike = {
+        "method": method_path(Supervised),
+        "data.labelled": LABELLED,
+        RATE: PHOTO.training.optimizer.learning_rate,
+        "training.steps": lines[0]["steps"],
+        "training.crop_pixels": lines[0]["crop"],
+    }
+    for name, value in alike.items():
+        stored = stored[stored[name] == value]
+    own = (stored.set_index("data.draw")["last.test.miou"] * 100).round(2).to_dict()
+    found: dict[str, Any] = {"plain": scores, "supervised": own}
+    if own.keys() >= scores.keys() and given.images is None:  # the same draws and test images
+        better = sum(own[draw] for draw in scores) >= sum(scores.values())
         found["supervised_at_least_equal"] = "met" if better else "MISSED"
     return found
 
@@ -169,7 +182,7 @@ def main() -> None:
         started = time.monotonic()
         try:
             found = works[section](runs)
-        except (RuntimeError, OSError, KeyError, subprocess.TimeoutExpired) as error:
+        except (RuntimeError, OSError, LookupError, ValueError, subprocess.TimeoutExpired) as error:
             found = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
         if section != "tables" or isinstance(found, dict):
             write(given.file, {"section": section} | found)  # type: ignore[operator]

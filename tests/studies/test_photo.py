@@ -163,6 +163,20 @@ def test_the_rate_is_chosen_by_six_trials_on_val() -> None:
     assert min(rates) < PHOTO.training.optimizer.learning_rate < max(rates)
 
 
+def test_on_a_cpu_css_has_time_to_cross_label() -> None:
+    trials = [
+        cell_trial(css, SCALE, row, column, {"option": "cpu"})
+        for css in [find("css_sources")]
+        for row in css.rows
+        for column in css.columns
+        if row.method is not None and column.exists(SCALE)
+    ]
+    for trial in trials:
+        passes = trial.training.steps * trial.training.unlabelled_batch / 367
+        assert trial.training.steps < PHOTO.training.steps
+        assert 0 < trial.config.warm_up_epochs < passes / 2
+
+
 def test_one_file_of_weights_is_enough_for_the_tables() -> None:
     request = Request(scale=SCALE, roots=Roots(Path()))
     trials = [trial for study in tables() for trial in sample_trials(study, request)]
