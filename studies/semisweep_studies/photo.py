@@ -15,10 +15,11 @@ from semisweep import (
     DataConfig,
     NetworkConfig,
     OptimizerConfig,
+    Option,
     Preset,
     TrainingConfig,
 )
-from semisweep.study.scales import Fields, Option
+from semisweep.study.scales import Fields
 from semisweep_studies.augmentations import UNIMATCH
 
 SCALE = "photo"

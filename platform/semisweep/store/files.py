@@ -26,6 +26,7 @@ from semisweep.store.object_storage import ObjectEntry, ObjectPath
 Location = Path | ObjectPath
 
 TEMPORARY = ".tmp"
+DEPTH = 60  # of JSON at most
 # A trial's name, as `semisweep.store.trial_name` makes it.
 _TRIAL = re.compile(r"[0-9a-f]{20}(-[0-9a-f]{8}){0,2}(-r\d+)?")
 
@@ -221,7 +222,18 @@ def read_json(path: Location) -> dict[str, Any] | None:
         raise StoreError(f"a file of a store must be JSON, got path={path}: {error}") from error
     if not isinstance(value, dict):
         raise StoreError(f"a file of a store must hold a JSON object, got path={path}")
+    if is_deep(value):
+        raise StoreError(f"a file of a store must be nested {DEPTH} deep at most, got path={path}")
     return value
+
+
+def is_deep(value: object) -> bool:
+    """Return whether JSON is nested deeper than what a store writes, and recursion has room for."""
+    level = [value]
+    for _ in range(DEPTH):
+        inner = [own for own in level if isinstance(own, dict | list)]
+        level = [item for own in inner for item in (own.values() if type(own) is dict else own)]
+    return any(isinstance(own, dict | list) for own in level)
 
 
 def plain(value: Any) -> Any:

@@ -81,6 +81,8 @@ def _evaluation(line: bytes, path: Location) -> Evaluation:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise StoreError(f"a line of a history must be JSON, got path={path}: {error}") from error
+    if files.is_deep(row):
+        raise StoreError(f"a line of a history must be numbers and texts, got path={path}")
     fields = Fields(row, "a line of a history", path)
     values = {name: math.nan if value is None else value for name, value in fields.values.items()}
     return Evaluation(fields.integer("step"), values)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from semisweep.core.errors import StoreError
+from semisweep.core.safe_text import one_line
 from semisweep.store import files
 from semisweep.store.files import Location, plain
 
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
+
+ROW_BYTES = 64 * 2**20  # of a file at most; results of some thousand images have a few MiB
 VOLATILE = "run."  # prefix of columns that differ between repetitions of the same trial
 
 
@@ -39,23 +44,27 @@ def encode_row(row: Mapping[str, object], marks: Mapping[str, str] | None = None
 def read_row(path: Location, columns: Sequence[str] | None = None) -> dict[str, Any] | None:
     """Return the row of `path`, or those of its columns that are asked for; None without a file.
 
-    Raises `StoreError` when the file is damaged.
+    Raises `StoreError` when the file is damaged, which never has an `OSError` as its cause, or
+    cannot be read, which has one.
     """
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
+    data = _content(path)
+    if data is None:
+        return None
     try:
-        with ParquetFile(io.BytesIO(files.read(path))) as file:
+        with ParquetFile(io.BytesIO(data)) as file:
             names = file.schema_arrow.names
             wanted = names if columns is None else [name for name in names if name in set(columns)]
             count = file.metadata.num_rows  # known before they are read, which may be too many
             rows: list[dict[str, Any]] = [{}]
+            if count == 1:
+                _check_plain(file)
             if wanted and count == 1:
                 rows = file.read(columns=wanted).to_pylist()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, pa.ArrowException) as error:
-        raise _damaged(path, error) from error
+    except (OSError, ValueError, MemoryError, pa.ArrowException) as error:  # as pyarrow has them
+        raise _damaged(path, error) from None
     if count != 1:
         raise StoreError(
             f"a result must be one row, got {count} rows, path={path}; "
@@ -75,15 +84,46 @@ def read_marks(path: Location) -> dict[str, str]:
     import pyarrow as pa
     from pyarrow.parquet import read_schema
 
+    data = _content(path)
+    if data is None:
+        raise _damaged(path, FileNotFoundError("it is not there"))
     try:
-        found = read_schema(io.BytesIO(files.read(path))).metadata or {}
-    except (OSError, pa.ArrowException) as error:
-        raise _damaged(path, error) from error
-    return {name.decode(): value.decode() for name, value in found.items()}
+        found = read_schema(io.BytesIO(data)).metadata or {}
+        return {name.decode(): value.decode() for name, value in found.items()}
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _damaged(path, error) from None
+
+
+def _content(path: Location) -> bytes | None:
+    """Return a file, None where there is none; raise `StoreError`."""
+    try:
+        data = files.read(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StoreError(f"a store must be readable, got path={path}: {error}") from error
+    if len(data) > ROW_BYTES:
+        raise StoreError(
+            f"a result must have at most {ROW_BYTES} bytes, got bytes={len(data)}, path={path}; "
+            "remove that file to train the trial again"
+        )
+    return data
+
+
+def _check_plain(file: ParquetFile) -> None:
+    """Raise `ValueError` for what `encode_row` never writes, and which may grow as it is read."""
+    metadata = file.metadata
+    for index in range(len(file.schema)):
+        if file.schema.column(index).max_repetition_level:
+            raise ValueError(f"{file.schema.column(index).path:.80} is a list")
+        for group in range(metadata.num_row_groups):
+            compression = metadata.row_group(group).column(index).compression
+            if compression != "UNCOMPRESSED":
+                raise ValueError(f"it is compressed ({compression})")
 
 
 def _damaged(path: Location, error: Exception) -> StoreError:
-    reason = str(error).splitlines()[0]
+    reason = one_line((str(error) or type(error).__name__).splitlines()[0])
     return StoreError(
         f"a result must be a whole Parquet file, got path={path}: {reason}; "
         f"remove that file to train the trial again"

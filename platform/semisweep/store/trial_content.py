@@ -6,9 +6,7 @@ it. The trial may be a stranger's, and may be trained meanwhile.
 
 from __future__ import annotations
 
-import io
 import re
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -28,7 +26,6 @@ DECISION = re.compile(r"rung-\d{1,12}-[0-9a-f]{12}\.json", re.ASCII)
 STOPPED = re.compile(r"stopped-\d{1,12}\.parquet", re.ASCII)
 MEASURED = re.compile(r"(evaluation|labels)-[0-9a-f]+(-[0-9a-f]+)?\.parquet", re.ASCII)
 ATTEMPT = re.compile(r"attempt-(\d{4,9})", re.ASCII)
-ARRAY_BYTES = 2**30  # the most that a confusion matrix may have once it is unpacked
 TRIES = 5
 
 
@@ -188,22 +185,9 @@ def _arrays(folder: TrialFolder) -> dict[str, bytes]:
             continue
         path = folder.states / entry.name
         data = files.read(path)
-        _check_size(data, path)
         folder.read_confusion(match[1])
         found[entry.name] = data
     return found
-
-
-def _check_size(data: bytes, path: Location) -> None:
-    """Raise `StoreError` for an array that would fill the memory once it is unpacked."""
-    try:
-        size = sum(item.file_size for item in zipfile.ZipFile(io.BytesIO(data)).infolist())
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
-        raise StoreError(f"an array must be there and whole, got path={path}: {error}") from error
-    if size > ARRAY_BYTES:
-        raise StoreError(
-            f"an array must have at most {ARRAY_BYTES} bytes, got bytes={size}, path={path}"
-        )
 
 
 def _check_key(values: Mapping[str, object], key: str, path: Location) -> None:

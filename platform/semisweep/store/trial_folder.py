@@ -18,10 +18,8 @@ brought to the disk with the next checkpoint, or just before the result: nothing
 
 from __future__ import annotations
 
-import io
 import logging
 import re
-import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semisweep.core.errors import StoreError
-from semisweep.store import checkpoint_file, file_lock, files, history_file
+from semisweep.store import checkpoint_file, confusion_file, file_lock, files, history_file
 from semisweep.store.checkpoint_file import CheckpointFile, Content
 from semisweep.store.files import Location
 from semisweep.store.result_file import encode_row, read_row
@@ -252,17 +250,7 @@ class TrialFolder:
 
     def read_confusion(self, name: str) -> NDArray[np.integer[Any]]:
         """Return what `write_confusion` kept; raise `StoreError` if missing or damaged."""
-        import numpy as np
-
-        path = self.states / f"confusion-{name}.npz"
-        try:
-            with np.load(io.BytesIO(files.read(path)), allow_pickle=False) as stored:
-                array: NDArray[np.integer[Any]] = stored["confusion"]
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise StoreError(
-                f"an array must be there and whole, got path={path}: {error}"
-            ) from error
-        return array
+        return confusion_file.read_array(self.states / f"confusion-{name}.npz")
 
     def complete(self, row: Mapping[str, object]) -> bool:
         """Make `row` the result and return True; return False if there is one already.
