@@ -28,7 +28,6 @@ from semisweep.study.resolve import Splits, resolve
 from semisweep.study.scales import Fields
 from semisweep.tables.markdown_csv import to_markdown
 from semisweep.tables.table_builder import build
-from semisweep_studies.photo import OPTIONS
 
 FOLDER = Path(__file__).parents[1] / "golden"
 VOLATILE = ("run.", "source.", "library.")
@@ -90,7 +89,7 @@ PHOTO = Golden(
     scale="photo",
     studies=("photo_learning_rate", "quickstart"),
     data="camvid",
-    changes=OPTIONS["cpu"].set,
+    changes={"option": "cpu"},
 )
 SCALES = {own.scale: own for own in (MINI, PHOTO)}
 

@@ -1,4 +1,4 @@
-"""Writes studies/quickstart_photographs.jpg of the README: test photographs and what methods see.
+"""Writes studies/quickstart_photographs.jpg of the guide: photographs and what methods see.
 
     semisweep run quickstart --scale photo --option cpu --data camvid=DATA --store STORE
     python tests/benchmarks/readme_photos.py STORE DATA

@@ -18,14 +18,13 @@ from semisweep.report import page
 from semisweep.study.data_roots import Roots
 from semisweep.study.request import Request
 from semisweep.tables.table_builder import build
-from semisweep_studies.quickstart import quickstart
+from semisweep_studies.photo import OPTIONS, RATE
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 from golden_tables import MINI, PHOTO, Golden, keys_of_all, render
 
 CAMVID = os.environ.get("SEMISWEEP_TEST_CAMVID")  # before it is hidden from all tests
-RATE = "training.optimizer.learning_rate"
-README = Path(__file__).parents[2] / "README.md"
+GUIDE = Path(__file__).parents[2] / "studies" / "README.md"
 
 
 @pytest.fixture(scope="module", params=[MINI, PHOTO], ids=lambda own: own.scale)
@@ -71,13 +70,12 @@ def test_the_report_shows_every_cell(golden: Golden, tables, tmp_path):
                 assert f"{cell.published:g}" in text
 
 
-def test_the_readme_shows_the_table_on_photographs():
+def test_the_guide_shows_the_table_on_photographs():
     """Mean and deviation of each row, from the results alone."""
     found = pd.read_parquet(PHOTO.results)
-    found = found[found[RATE] == quickstart.presets["photo"].training.optimizer.learning_rate]
-    text = README.read_text(encoding="utf-8")
-    methods = {"Supervised", "UniMatch", "RankMatch"}
-    for name in methods:
+    found = found[found[RATE] == OPTIONS["cpu"].set[RATE]]
+    text = GUIDE.read_text(encoding="utf-8")
+    for name in ("Supervised", "UniMatch", "RankMatch"):
         own = 100 * found[found["method"].str.endswith(f":{name}")]["last.test.miou"]
         assert len(own) == 3
         line = next(line for line in text.splitlines() if line.startswith(f"| {name} "))
