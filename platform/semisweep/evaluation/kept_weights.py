@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from semisweep.core.config import is_configuration, replace, settings
 from semisweep.core.errors import StoreError
 from semisweep.evaluation.named_code import check_may_run
 from semisweep.store import checkpoint_file
 from semisweep.store.trial_folder import TrialFolder
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
     from torch import Tensor
 
     from semisweep.data.base import DataSet
@@ -120,18 +118,8 @@ def _tensors(data: bytes, source: str) -> dict[str, Tensor]:
 
 def untrained(trial: Trial, classes: int) -> Method:
     """Return a trial's method with random weights in place of pretrained ones."""
+    from semisweep.networks.network import without_weights
     from semisweep.training.trial import method_class
 
-    config = replace(trial.config, dict(_random_weights(trial.config)))
-    return method_class(trial.method)(config, classes, trial.seed)
-
-
-def _random_weights(config: DataclassInstance, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Yield the changes with which the networks of a configuration start from random weights."""
-    from semisweep.networks.network import NetworkConfig
-
-    for name, value, _ in settings(config):
-        if isinstance(value, NetworkConfig):
-            yield from ((f"{prefix}{name}.pretrained", False), (f"{prefix}{name}.weights", None))
-        elif is_configuration(value):
-            yield from _random_weights(value, f"{prefix}{name}.")
+    with without_weights():
+        return method_class(trial.method)(trial.config, classes, trial.seed)

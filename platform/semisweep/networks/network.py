@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Literal, NamedTuple
 
 import torch
@@ -20,6 +21,21 @@ from semisweep.core.seeding import derive
 from semisweep.networks import pretrained as pretrained_weights
 from semisweep.networks.backbone_names import is_surely_known
 from semisweep.networks.decoder import DPT, DeepLabV3Plus, Head, resized
+
+_without_weights: ContextVar[bool] = ContextVar("_without_weights", default=False)
+
+
+@contextmanager
+def without_weights() -> Iterator[None]:
+    """Build networks that start from random weights, and are what they are configured in all else.
+
+    For whoever loads what was trained, or counts parameters: files of weights need not be there.
+    """
+    before = _without_weights.set(True)
+    try:
+        yield
+    finally:
+        _without_weights.reset(before)
 
 
 class Output(NamedTuple):
@@ -118,7 +134,7 @@ class NetworkConfig:
             from semisweep.networks.encoder import require_backbone
 
             require_backbone(self.backbone)
-        if self.weights is not None:
+        if self.weights is not None and not _without_weights.get():
             pretrained_weights.located(self.weights)
 
     def build(self, classes: int, seed: int = 0) -> Network:
@@ -161,6 +177,8 @@ class NetworkConfig:
         return Network(encoder, decoder, self.frozen, conversion)
 
     def _initial_weights(self) -> dict[str, Tensor] | None:
+        if _without_weights.get():
+            return None
         if self.weights is not None:
             return pretrained_weights.read(self.weights, self.backbone)
         if not self.pretrained:
