@@ -28,6 +28,7 @@ WHY_NOT = {
     "plan css_sources --scale paper": "needs Pascal VOC: tests/study/test_preset_options.py",
     "weights fetch methods_compared": "needs a network: tests/study/test_needed_weights.py",
     "run methods_compared --scale photo": "needs CamVid: tests/studies/test_photo.py",
+    "run quickstart --scale photo": "needs CamVid: tests/studies/test_photo.py",
 }
 SMALL = [
     *("--set", "training.steps=4", "--set", "training.evaluations=1"),
