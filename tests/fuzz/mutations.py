@@ -114,5 +114,5 @@ def _encoded(value: Any) -> bytes:
 
 def _written(table: pa.Table) -> bytes:
     sink = io.BytesIO()
-    pq.write_table(table, sink)
+    pq.write_table(table, sink, compression="none", use_dictionary=False)  # as `encode_row` does
     return sink.getvalue()

@@ -193,13 +193,15 @@ def write_json(path: Location, value: Mapping[str, Any], *, sync_name: bool = Tr
         file.write((json.dumps(plain(value), indent=1, allow_nan=False) + "\n").encode())
 
 
-def read(path: Location) -> bytes:
-    """Return a file's content; raise `OSError`, or `StoreError` for a link.
+def read(path: Location, *, most: int | None = None) -> bytes:
+    """Return a file's content; raise `OSError`, or `StoreError` for a link or over `most` bytes.
 
     What a link leads to may lie outside the store, which may be a stranger's.
     """
     if isinstance(path, ObjectPath):
-        return path.read_bytes()
+        data = path.read_bytes()
+        _check_size(len(data), most, path)
+        return data
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
@@ -207,7 +209,13 @@ def read(path: Location) -> bytes:
             raise StoreError(f"a file of a store must not be a link, got path={path}") from None
         raise
     with open(descriptor, "rb") as file:
+        _check_size(os.fstat(descriptor).st_size, most, path)
         return file.read()
+
+
+def _check_size(size: int, most: int | None, path: Location) -> None:
+    if most is not None and size > most:
+        raise StoreError(f"a file must have at most {most} bytes, got bytes={size}, path={path}")
 
 
 def read_json(path: Location) -> dict[str, Any] | None:
