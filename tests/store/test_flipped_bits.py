@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 import tracemalloc
 import zipfile
@@ -175,3 +176,56 @@ def test_a_name_that_no_disk_takes_is_left_out(tmp_path: Path) -> None:
     merged = merge(tmp_path / "long.tar", tmp_path / "target")
 
     assert "a store has no file of that name" in merged.left_out[0]
+
+
+@pytest.mark.parametrize("size", [239, 255])
+def test_a_name_that_leaves_no_room_for_a_temporary_is_left_out(tmp_path: Path, size: int) -> None:
+    """It would end the merge where the file is written beside its place."""
+    entries = [(f"imported/{'a' * (size - 10)}@mini.json", b'{"format": 1, "entries": []}')]
+    assert len(entries[0][0]) == size + len("imported/")
+    write_archive(tmp_path / "long.tar", entries)
+
+    merged = merge(tmp_path / "long.tar", tmp_path / "target")
+
+    assert "a store has no file of that name" in merged.left_out[0]
+
+
+def test_the_longest_name_is_merged(tmp_path: Path) -> None:
+    numbers = {"row": "a", "column": "b", "replicate": "c", "source": "d", "value": 1.0}
+    name = f"imported/{'a' * 228}@mini.json"
+    content = json.dumps({"format": 1, "entries": [numbers]}).encode()
+    write_archive(tmp_path / "long.tar", [(name, content)])
+
+    assert merge(tmp_path / "long.tar", tmp_path / "target").counts["numbers"] == 1
+    assert (tmp_path / "target" / name).is_file()
+
+
+def headed(kind: bytes, content: bytes) -> bytes:
+    """Return a header of headers, of a kind, with its content."""
+    member = tarfile.TarInfo("header")
+    member.type, member.size = kind, len(content)
+    padded = content.ljust(-(-len(content) // 512) * 512, b"\0")
+    return member.tobuf(format=tarfile.GNU_FORMAT) + padded
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        (headed(tarfile.XHDTYPE, b"14 size=-1536\n"), "ends before it begins"),
+        (headed(tarfile.XHDTYPE, b"12 size=-10\n"), "ends before it begins"),
+        (headed(tarfile.XHDTYPE, b"1" * 2**20), "a header in it is too large"),
+        (headed(tarfile.XGLTYPE, b"6015 comment=%s\n" % (b"a" * 6000)) * 2, "is too large"),
+    ],
+    ids=["goes back", "no size", "digits", "for all"],
+)
+@pytest.mark.timeout(60)
+def test_headers_that_take_time_or_memory_are_no_archive(
+    tmp_path: Path, headers: bytes, told: str
+) -> None:
+    """A size that leads back to its header is read forever, digits in a time that is quadratic."""
+    write_archive(tmp_path / "made.tar", [("trials/aaaa/log-0001.txt", b"")])
+    made = (tmp_path / "made.tar").read_bytes()
+    (tmp_path / "made.tar").write_bytes(made[:1024] + headers + made[1024:])
+
+    with pytest.raises(StoreError, match=told):
+        merge(tmp_path / "made.tar", tmp_path / "target")

@@ -39,9 +39,10 @@ ENDINGS: dict[str, Literal["w", "w:gz", "w:xz"]] = {
 # An archive may be unpacked to so many bytes, or to so many times its own, whichever is more.
 PLAIN_BYTES, PLAIN_RATIO = 2**30, 200
 SMALL_BYTES = 64 * 2**20  # of any file but weights and checkpoints
-NAME_BYTES = 255  # of a file's name, on most disks
+NAME_BYTES = 255 - len(".0123456789ab.tmp")  # of a file that is written beside its place first
 MOST_ENTRIES = 1_000_000
 READ_BYTES = 8 * 2**20  # at once, so that what an entry says of its size takes no memory
+HEADER_BYTES = 8 * 2**10  # of an entry, with headers that it has for its headers
 
 Plain = gzip.GzipFile | lzma.LZMAFile | BinaryIO
 
@@ -112,7 +113,7 @@ def unpack(path: Path, folder: Path) -> list[str]:
     with _reading(path), _plain(path) as plain:
         bounded = _Bounded(plain, path, most)
         with tarfile.open(fileobj=bounded, mode="r:") as tar:  # type: ignore[call-overload]
-            return list(_unpacked(tar, path, folder))
+            return list(_unpacked(tar, bounded, path, folder))
 
 
 @contextlib.contextmanager
@@ -124,15 +125,18 @@ def _reading(path: Path) -> Iterator[None]:
         raise _none(path, str(error) or type(error).__name__) from error
 
 
-def _unpacked(tar: tarfile.TarFile, path: Path, folder: Path) -> Iterator[str]:
+def _unpacked(tar: tarfile.TarFile, bounded: _Bounded, path: Path, folder: Path) -> Iterator[str]:
     """Unpack, and yield a text for each entry that is left out."""
     seen: set[str] = set()
     last = ""
-    number = -1
+    number = place = -1
     while (member := tar.next()) is not None:
         tar.members = []  # type: ignore[attr-defined]  # which else are all kept
         tar.pax_headers = {}
-        last, number = member.name, number + 1
+        if tar.offset <= place or member.size < 0:
+            raise _none(path, "an entry ends before it begins")
+        last, number, place = member.name, number + 1, tar.offset
+        bounded.allow(member.size)
         if number == 0:
             _check_format(tar, member, path)
         elif number >= MOST_ENTRIES:
@@ -141,9 +145,10 @@ def _unpacked(tar: tarfile.TarFile, path: Path, folder: Path) -> Iterator[str]:
             reason = _objection(member, seen)
             if reason:
                 yield f"{one_line(member.name):.200}: {reason}"
-                continue
-            seen.add(member.name)
-            _write(_content(tar, member, path), folder / member.name)
+            else:
+                seen.add(member.name)
+                _write(_content(tar, member, path), folder / member.name)
+        bounded.allow(HEADER_BYTES)
     if last != LAST:
         raise _none(path, "it ends too early")
 
@@ -241,10 +246,16 @@ class _Bounded:
         self, file: gzip.GzipFile | lzma.LZMAFile | BinaryIO, path: Path, most: int
     ) -> None:
         self._file, self._path, self._most = file, path, most
+        self.allow(HEADER_BYTES)
+
+    def allow(self, size: int) -> None:
+        """Let so many bytes be read, until another number is allowed."""
+        self._left = size
 
     def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= READ_BYTES:
+        if not 0 <= size <= min(READ_BYTES, self._left):
             raise _none(self._path, "a header in it is too large")
+        self._left -= size
         data = self._file.read(size)
         self._check(self._file.tell())
         return data
