@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import os
@@ -15,8 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pandas.testing import assert_frame_equal
+from pyarrow.parquet import ParquetWriter
 
 from semisweep import Store, export, history, load
 from semisweep.core.errors import StoreError
@@ -282,6 +285,32 @@ def test_a_damaged_part_costs_time_and_no_answer(
     Answers(store).check(before)
     assert not caplog.messages
     assert path.read_bytes() == whole
+
+
+def test_a_part_that_was_made_so_costs_no_answer_either(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its checksum is right, its pages or its index are not: nobody but a stranger writes that."""
+    fill(store, 0, 12)
+    compact(store)
+    before = truth(store)
+    (path,) = (store.root / "results").glob("part-*")
+    whole = path.read_bytes()
+    path.unlink()
+    pages = bytes(len(whole) // 5)
+    sink = pa.BufferOutputStream()
+    with ParquetWriter(sink, pa.schema([("key", pa.string())])) as writer:
+        writer.add_key_value_metadata({"semisweep": "[" * 100_000})
+    nested = sink.getvalue().to_pybytes()
+    for made in (whole[:4] + pages + whole[4 + len(pages) :], nested):
+        other = path.with_name(f"part-{hashlib.sha256(made).hexdigest()[:16]}.parquet")
+        other.write_bytes(made)
+        caplog.clear()
+
+        Answers(store).check(before)
+
+        assert "a compacted part must be as it was written" in caplog.messages[0]
+        other.unlink()
 
 
 def test_a_damaged_result_is_left_out_of_compaction_and_named(

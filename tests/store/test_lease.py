@@ -73,6 +73,21 @@ def test_a_right_ends_when_it_has_not_changed_for_its_time_to_live(tmp_path: Pat
                 first.check()
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"[" * 100_000, b'{"released": false, "seconds": 1%s}' % (b"0" * 400)],
+    ids=["empty", "a list", "nested", "too large"],
+)
+def test_a_lease_that_is_none_is_told_in_a_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "lease-000001.json").write_bytes(content)
+
+    with (
+        pytest.raises(StoreError, match="a lease must be as it was written"),
+        lease.held(tmp_path, wait=False),
+    ):
+        pass
+
+
 def test_a_right_that_has_ended_stays_so_however_often_it_is_asked_for(
     place: files.Location,
 ) -> None:

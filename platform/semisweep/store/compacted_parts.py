@@ -108,10 +108,25 @@ class Part:
         Only the columns and row groups that are needed are decoded. Raises `StoreError` when the
         file is not what was written.
         """
+        import pyarrow as pa
+
+        data = self.content()
+        try:
+            return self._decoded(data, keys, columns, where)
+        except (OSError, pa.ArrowException, LookupError, TypeError, ValueError) as error:
+            raise _damaged(self.path, error) from None
+
+    def _decoded(
+        self,
+        data: bytes,
+        keys: Iterable[str],
+        columns: Sequence[str] | None,
+        where: Mapping[str, Sequence[Any]],
+    ) -> Sheet:
         import numpy as np
         from pyarrow.parquet import ParquetFile
 
-        file = ParquetFile(io.BytesIO(self.content()))
+        file = ParquetFile(io.BytesIO(data))
         asked = set(keys)
         wanted = [entry.key in asked for entry in self.entries]
         mask = np.repeat(wanted, [entry.rows for entry in self.entries])
@@ -264,10 +279,12 @@ def _open(path: Location) -> Part | None:
         pa.ArrowException,
         ArithmeticError,
         LookupError,
+        RecursionError,
         TypeError,
         ValueError,
     ) as error:
-        raise _damaged(path, error) from error
+        is_unreadable = isinstance(error, OSError) and error.errno is not None
+        raise _damaged(path, error) from (error if is_unreadable else None)
 
 
 def _select(file: Any, groups: list[int] | None, columns: Sequence[str] | None) -> Any:

@@ -211,7 +211,7 @@ def _ended(folder: Location, number: int, clock: Clock) -> bool:
         released, seconds = bool(value["released"]), float(value["seconds"])
     except FileNotFoundError:  # a later one has just taken its place
         return False
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         raise StoreError(
             f"a lease must be as it was written, got path={path}; "
             "remove that file when no process trains there"
